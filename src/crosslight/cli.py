@@ -1,0 +1,289 @@
+"""The commands: names, flags and help. What they do is in `crosslight.commands`."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
+from tyro.extras import SubcommandApp
+
+from crosslight.errors import CrosslightError
+
+app = SubcommandApp()
+data_app = SubcommandApp()
+make_app = SubcommandApp()
+data_app.command(make_app, name="make", help="Draw a procedural data set.")
+
+DataArgument = Annotated[
+    str, arg(metavar="LAYOUT:ROOT", help="Data set, e.g. sysu-mm01:/data/SYSU-MM01.")
+]
+Overrides = Annotated[
+    UseAppendAction[tuple[str, ...]],
+    arg(name="set", metavar="KEY=VALUE", help="Changes one key of the recipe; repeatable."),
+]
+
+
+@app.command(name="demo")
+def demo(*, out: Path = Path("crosslight-demo"), seed: int = 0, workers: int = 2) -> None:
+    """Make people, train, score and report, all in one: about 8 minutes on 2 cores.
+
+    Args:
+        out: Folder for data/, run/, report.html and metrics.json.
+        seed: Decides the people and the training.
+        workers: Processes that draw and load images.
+    """
+    from crosslight.commands.demo import run_demo
+
+    run_demo(out, seed=seed, workers=workers)
+
+
+app.command(data_app, name="data", help="Make, check and look at data sets.")
+
+
+@make_app.command(name="promenade")
+def make_promenade(
+    out: Positional[Path],
+    *,
+    preset: Literal["mini", "small", "full"] = "mini",
+    layout: Literal["sysu-mm01", "regdb", "market1501"] = "sysu-mm01",
+    height: int = 256,
+    width: int = 128,
+    seed: int = 0,
+    workers: int = 2,
+    infrared: Literal["near-infrared", "thermal"] = "near-infrared",
+    difficulty: Literal["easy", "default", "hard"] = "default",
+) -> None:
+    """Draw Promenade, the procedural data set, in the layout of a published one.
+
+    Args:
+        out: Folder to write; a killed run continues where it was.
+        preset: How many people and images.
+        layout: Whose folders, names and split files.
+        height: Image height in pixels.
+        width: Image width in pixels.
+        seed: Decides every image; the same seed gives the same bytes for any number of workers.
+        workers: Processes that draw.
+        infrared: Spectrum of the infrared cameras (regdb is always thermal).
+        difficulty: How hard people are to tell apart and cameras to reconcile.
+    """
+    from crosslight.commands.data import make_promenade as run
+
+    run(
+        out,
+        preset=preset,
+        layout=layout,
+        height=height,
+        width=width,
+        seed=seed,
+        workers=workers,
+        infrared=infrared,
+        difficulty=difficulty,
+    )
+
+
+@data_app.command(name="check")
+def check_data(
+    layout: Positional[str], root: Positional[Path], *, trial: int = 1, headers_only: bool = False
+) -> None:
+    """Count people, cameras and images against the published figures and explain every fault.
+
+    Args:
+        layout: market1501, dukemtmc, msmt17, sysu-mm01, regdb, llcm or table.
+        root: Folder of the data set, or the CSV or Parquet file of a table.
+        trial: Split number, for layouts that have several (regdb: 1 to 10).
+        headers_only: Do not decode the images; faster, finds fewer faults.
+    """
+    from crosslight.commands.data import check
+
+    check(layout, root, trial=trial, read_images=not headers_only)
+
+
+@data_app.command(name="show")
+def show_data(
+    root: Positional[str],
+    *,
+    out: Path = Path("sheet.png"),
+    people: int = 8,
+    split: str | None = None,
+    seed: int = 0,
+) -> None:
+    """Draw a contact sheet: a row per person, a column per camera and light.
+
+    Args:
+        root: Folder of a data set in a known layout, or LAYOUT:ROOT.
+        out: Picture to write.
+        people: Rows.
+        split: Only people of this split.
+        seed: Decides which people and images are shown.
+    """
+    from crosslight.commands.data import show
+
+    show(root, out, people=people, split=split, seed=seed)
+
+
+@app.command(name="recipes")
+def recipes(name: Positional[str | None] = None, /) -> None:
+    """List the recipes, or print one to start your own from.
+
+    Args:
+        name: The recipe to print.
+    """
+    from crosslight.commands.recipes import list_recipes, print_recipe
+
+    if name is None:
+        list_recipes()
+    else:
+        print_recipe(name)
+
+
+@app.command(name="train")
+def train(
+    recipe: Positional[str],
+    *,
+    data: DataArgument,
+    out: Path,
+    trial: int = 1,
+    overrides: OmitArgPrefixes[Overrides] = (),
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+) -> None:
+    """Train a method; the same command continues a training that was cut off.
+
+    Args:
+        recipe: Name of a shipped recipe (see `crosslight recipes`) or a YAML file.
+        data: Data set.
+        out: Run folder: configuration, log, checkpoints, weights.
+        trial: Split number, for layouts that have several (regdb: 1 to 10).
+        overrides: Changes of the recipe.
+        accelerator: Where to train.
+        devices: Processes on each node, one per device.
+        nodes: Machines.
+    """
+    from crosslight.commands.train import run_training
+
+    run_training(
+        recipe,
+        data,
+        out,
+        trial=trial,
+        overrides=overrides,
+        accelerator=accelerator,
+        devices=devices,
+        nodes=nodes,
+    )
+
+
+@app.command(name="evaluate")
+def evaluate(
+    run: Positional[Path],
+    *,
+    data: DataArgument,
+    trial: int = 1,
+    protocols: Annotated[UseAppendAction[tuple[str, ...]], arg(name="protocol")] = (),
+    distance: Literal["cosine", "euclidean", "dot"] = "cosine",
+    sampler: Literal["seeded", "official"] = "seeded",
+    permutations: Path | None = None,
+    flip: bool = False,
+    workers: int = 2,
+) -> None:
+    """Embed the test images of a data set with a trained run and score them.
+
+    Args:
+        run: Run folder.
+        data: Data set.
+        trial: Split number, for layouts that have several.
+        protocols: Protocols to score; repeatable. None: all that fit the layout.
+        distance: How embeddings are compared.
+        sampler: Gallery sampler of sysu-mm01.
+        permutations: rand_perm_cam.mat for the official sampler; None: looked for in the data set.
+        flip: Sum the embeddings of each image and its mirror image; recorded in the result.
+        workers: Processes that load images.
+    """
+    from crosslight.commands.evaluate import run_evaluation
+
+    run_evaluation(
+        run,
+        data,
+        trial=trial,
+        protocols=protocols,
+        distance=distance,
+        sampler=sampler,
+        permutations=permutations,
+        flip=flip,
+        workers=workers,
+    )
+
+
+@app.command(name="score")
+def score(
+    features: Positional[Path],
+    *,
+    protocol: str,
+    distance: Literal["cosine", "euclidean", "dot"] = "cosine",
+    sampler: Literal["seeded", "official"] = "seeded",
+    permutations: Path | None = None,
+    average_precision: Literal["rectangular", "trapezoid"] = "rectangular",
+    json: Path | None = None,
+) -> None:
+    """Score features made by any program; docs/features-format.md describes the file.
+
+    Args:
+        features: .npz with feats, pids, cams, modality and split or paths.
+        protocol: E.g. market1501 or sysu-mm01/all/1.
+        distance: How features are compared; dot: larger is nearer.
+        sampler: Gallery sampler of sysu-mm01.
+        permutations: rand_perm_cam.mat for the official sampler.
+        average_precision: Area under the precision-recall curve; rectangular is the usual one.
+        json: Also write the scores here.
+    """
+    from crosslight.commands.score import run_score
+
+    run_score(
+        features,
+        protocol=protocol,
+        distance=distance,
+        sampler=sampler,
+        permutations=permutations,
+        average_precision=average_precision,
+        json_path=json,
+    )
+
+
+@app.command(name="report")
+def report(run: Positional[Path], *, out: Path | None = None) -> None:
+    """Write one self-contained HTML page about an evaluated run.
+
+    Args:
+        run: Run folder that `crosslight evaluate` has scored.
+        out: Page to write; None: report.html in the run folder.
+    """
+    from crosslight.commands.report import run_report
+
+    run_report(run, out)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command; a user's mistake is one sentence and a non-zero exit code."""
+    try:
+        app.cli(prog="crosslight", args=arguments)
+    except CrosslightError as error:
+        _leave(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _leave("interrupted", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _leave("No space left on the disk; free some and run the same command again.", 1)
+
+
+def _leave(sentence: str, exit_code: int) -> None:
+    print(f"crosslight: {sentence}", file=sys.stderr)
+    sys.exit(exit_code)

@@ -1,0 +1,1 @@
+"""What the commands do, one file each; `crosslight.cli` gives them names and flags."""

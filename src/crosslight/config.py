@@ -1,0 +1,251 @@
+"""Recipes and run configurations: YAML in, frozen dataclasses out, strict about every key."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from crosslight.errors import ConfigError
+from crosslight.registry import did_you_mean, method_class
+
+T = TypeVar("T")
+RECIPES = resources.files("crosslight") / "recipes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationConfig:
+    """What happens to a training image. Probabilities in [0, 1], lengths in pixels.
+
+    Attributes:
+        flip: Probability of a horizontal flip.
+        pad_px: Zero padding on every side before the random crop back to size; 0 turns it off.
+        erasing: Probability that a rectangle is filled with the mean colour (Zhong et al. 2020).
+        erasing_area: Smallest and largest erased part of the image area.
+        color_jitter: Strength of brightness, contrast and saturation jitter; 0 turns it off.
+        grayscale: Probability that a visible image is made gray.
+        channel_exchange: CAJ's channel augmentation (Ye et al., ICCV 2021): every visible image
+            enters twice, plain and with one of its channels copied to all three; infrared images
+            get a random channel weight.
+    """
+
+    flip: float = 0.5
+    pad_px: int = 10
+    erasing: float = 0.0
+    erasing_area: tuple[float, float] = (0.02, 0.4)
+    color_jitter: float = 0.0
+    grayscale: float = 0.0
+    channel_exchange: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Image size, batches and the people held out for choosing the best weights.
+
+    Attributes:
+        height: Image height in pixels.
+        width: Image width in pixels.
+        train_splits: Splits to train on. SYSU-MM01 papers train on train and val together;
+            then choose `validation: holdout` or `none`.
+        validation: Where the people for model selection come from: the `val` split, a part of
+            the training people held out, or nowhere (the last weights are kept).
+        holdout_fraction: Part of the training people that `holdout` takes.
+        sampling: `cross-modal`: P people x (visible + infrared) images; `identity`: P x K
+            whatever the light.
+        ids_per_batch: P.
+        visible_per_id: Visible images per person in a cross-modal batch.
+        infrared_per_id: Infrared images per person in a cross-modal batch.
+        images_per_id: K of the `identity` sampling.
+        iterations_per_epoch: None: as many as show each training image once on average.
+        workers: Processes that load images; the batches do not depend on it.
+        augmentation: See `AugmentationConfig`.
+    """
+
+    height: int = 288
+    width: int = 144
+    train_splits: tuple[str, ...] = ("train",)
+    validation: Literal["val", "holdout", "none"] = "val"
+    holdout_fraction: float = 0.1
+    sampling: Literal["cross-modal", "identity"] = "cross-modal"
+    ids_per_batch: int = 8
+    visible_per_id: int = 4
+    infrared_per_id: int = 4
+    images_per_id: int = 4
+    iterations_per_epoch: int | None = None
+    workers: int = 2
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How the loop runs; nothing here belongs to a method.
+
+    Attributes:
+        seed: Initial weights, batch order and every random draw follow from it.
+        precision: Arithmetic of the forward pass; `bf16-mixed` is the fast one on CPU and GPU.
+        channels_last: Memory format of images and convolutions; faster on CPU and GPU.
+        compile: Compiles the method's networks with torch.compile.
+        validate_every: Epochs between two validations.
+        checkpoint_every: Iterations between two checkpoints for resuming.
+        clip_norm: Largest gradient norm of an update; None leaves gradients alone.
+        log_every: Iterations between two lines of the log.
+    """
+
+    seed: int = 0
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    channels_last: bool = True
+    compile: bool = False
+    validate_every: int = 5
+    checkpoint_every: int = 500
+    clip_norm: float | None = None
+    log_every: int = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that decides a training, besides the data itself.
+
+    Attributes:
+        method: Name in the registry.
+        config: The method's own `Config`.
+        data: See `DataConfig`.
+        training: See `TrainingConfig`.
+    """
+
+    method: str
+    config: Any
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+def recipe_names() -> list[str]:
+    """The recipes that ship with crosslight."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in RECIPES.iterdir())
+
+
+def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> RunConfig:
+    """Loads a recipe by name or path; precedence is default < recipe < override.
+
+    Args:
+        recipe: Name of a shipped recipe, or path of a YAML file.
+        overrides: `key.subkey=value` with a YAML value, e.g. `training.seed=3`.
+
+    Raises:
+        ConfigError: No such recipe, an unknown key, a value that does not fit.
+    """
+    return parse_run_config(_override(_read_yaml(recipe), overrides), where=f"recipe {recipe}")
+
+
+def parse_run_config(mapping: Mapping[str, Any], *, where: str) -> RunConfig:
+    """Builds a `RunConfig` from plain values, strictly.
+
+    Raises:
+        ConfigError: An unknown key (the nearest known one is suggested) or an unfit value.
+    """
+    if "method" not in mapping:
+        raise ConfigError(f"The {where} names no method; add a line such as `method: agw`.")
+    method = method_class(str(mapping["method"]))
+    own = build(method.Config, mapping.get("config") or {}, where=f"{where}, config")
+    rest = build(RunConfig, {**mapping, "config": None}, where=where)
+    return dataclasses.replace(rest, config=own)
+
+
+def to_plain(config: Any) -> Any:
+    """The configuration as nested dicts and lists, for YAML or JSON."""
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        return {f.name: to_plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
+    if isinstance(config, tuple | list):
+        return [to_plain(value) for value in config]
+    return config
+
+
+def build(cls: type[T], mapping: Mapping[str, Any], *, where: str) -> T:
+    """Builds a dataclass from plain values, refusing unknown keys and unfit values.
+
+    Raises:
+        ConfigError: With the key's full name, what was found and what was expected.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    _refuse_unknown_keys(cls, mapping, where, prefix="")
+    try:
+        return TypeAdapter(cls).validate_python(dict(mapping))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"The {where} sets {key} to {first['input']!r}: {first['msg'].lower()}."
+        ) from error
+
+
+def _refuse_unknown_keys(cls: type[Any], mapping: Any, where: str, prefix: str) -> None:
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(
+            f"The {where} needs keys and values at {prefix.rstrip('.') or 'its top'}, "
+            f"found {mapping!r}."
+        )
+    hints = typing.get_type_hints(cls)
+    known = {f.name for f in dataclasses.fields(cls)}
+    for key, value in mapping.items():
+        if key not in known:
+            raise ConfigError(
+                f"The {where} has the unknown key {prefix}{key}{did_you_mean(str(key), known)}."
+            )
+        inner = _dataclass_in(hints[key])
+        if inner is not None and value is not None:
+            _refuse_unknown_keys(inner, value, where, prefix=f"{prefix}{key}.")
+
+
+def _dataclass_in(hint: Any) -> type[Any] | None:
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    return next((o for o in options if isinstance(o, type) and dataclasses.is_dataclass(o)), None)
+
+
+def read_recipe_text(recipe: str) -> str:
+    """The YAML text of a shipped recipe, or of the file at a path.
+
+    Raises:
+        ConfigError: Neither a recipe's name nor a readable file.
+    """
+    if recipe in recipe_names():
+        return (RECIPES / f"{recipe}.yaml").read_text(encoding="utf-8")
+    if Path(recipe).is_file():
+        return Path(recipe).read_text(encoding="utf-8")
+    raise ConfigError(
+        f"No recipe {recipe!r}{did_you_mean(recipe, recipe_names())}, or give a YAML file."
+    )
+
+
+def _read_yaml(recipe: str) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(read_recipe_text(recipe))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"The recipe {recipe} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"The recipe {recipe} holds no keys; start with `method: NAME`.")
+    return content
+
+
+def _override(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set {text} is not key=value, e.g. --set training.seed=3.")
+        *parents, last = key.split(".")
+        place = content
+        for parent in parents:
+            if not isinstance(place.get(parent), dict):
+                place[parent] = {}
+            place = place[parent]
+        try:
+            place[last] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {text}: the value is not YAML ({error}).") from error
+    return content

@@ -1,0 +1,1 @@
+"""The sample table, published layouts, Promenade, sampling, transforms, loading."""

@@ -1,0 +1,36 @@
+"""What a method receives in one training iteration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """B samples. Letters: B batch, H height, W width.
+
+    Attributes:
+        images: (B, 3, H, W) float32 in [0, 1], not normalised: each method normalises inside.
+            Infrared images have three equal channels.
+        labels: (B,) int64 training labels, contiguous from 0.
+        cams: (B,) int64 cameras, -1 where unknown.
+        modality: (B,) int64 `Modality`.
+        rows: (B,) int64 row of each sample in the table that was loaded.
+    """
+
+    images: Tensor
+    labels: Tensor
+    cams: Tensor
+    modality: Tensor
+    rows: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
+        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)}
+        return Batch(**moved)

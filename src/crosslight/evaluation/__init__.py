@@ -1,0 +1,1 @@
+"""Ranking, protocols and scores; takes arrays, never a model."""

@@ -1,0 +1,164 @@
+"""What a method must answer, and what it may offer besides.
+
+A method is one system of the literature in one file: its networks, its losses and the order of
+its updates. The loop, the commands and the tests know methods through this file alone.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from crosslight.data.batch import Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A named part of training with its own length.
+
+    Attributes:
+        name: Unique within the method.
+        epochs: Length in epochs, or None where `iterations` is given.
+        iterations: Length in iterations, or None where `epochs` is given.
+    """
+
+    name: str
+    epochs: int | None = None
+    iterations: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.epochs is None) == (self.iterations is None):
+            raise ValueError(f"stage {self.name}: give either epochs or iterations")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where training stands; ramps and schedules are pure functions of it.
+
+    Attributes:
+        stage: Name of the running stage.
+        iteration: Iterations already done in this stage.
+        iterations: Length of this stage in iterations.
+        iterations_per_epoch: Length of one epoch.
+    """
+
+    stage: str
+    iteration: int
+    iterations: int
+    iterations_per_epoch: int
+
+    @property
+    def epoch(self) -> float:
+        """Epochs already done in this stage, with fraction."""
+        return self.iteration / self.iterations_per_epoch
+
+    @property
+    def fraction(self) -> float:
+        """Part of this stage already done, in [0, 1)."""
+        return self.iteration / self.iterations
+
+
+def constant(_: Progress) -> float:
+    """The schedule that leaves the learning rate alone."""
+    return 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheduled:
+    """An optimizer and its schedule.
+
+    Attributes:
+        optimizer: Parameter groups with their initial learning rates.
+        factor: Multiplies every group's initial learning rate.
+    """
+
+    optimizer: torch.optim.Optimizer
+    factor: Callable[[Progress], float] = constant
+
+
+class Update(Protocol):
+    """Given by the loop to `Method.training_step`."""
+
+    @property
+    def progress(self) -> Progress:
+        """Where training stands."""
+        ...
+
+    def __call__(self, optimizers: str | tuple[str, ...], losses: Mapping[str, Tensor]) -> None:
+        """Makes one step of the named optimizers on the sum of the named, weighted losses.
+
+        Only the parameters of these optimizers move; whatever gradient reaches others is
+        discarded. Stops the training with the loss's name if one is not finite.
+        """
+        ...
+
+
+class Method(nn.Module, ABC):
+    """A system that is trained on people and embeds images of them.
+
+    Subclasses take `(config, *, num_ids, height, width)`, where `config` is an instance of their
+    `Config`, `num_ids` the number of training people, `height` and `width` the size of the
+    images they will see, in pixels.
+    """
+
+    Config: ClassVar[type[Any]]
+
+    @abstractmethod
+    def optimizers(self) -> Mapping[str, Scheduled]:
+        """Every optimizer of every stage, by name. Called once, before training."""
+
+    @abstractmethod
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages in order; at least one."""
+
+    @abstractmethod
+    def training_step(self, batch: Batch, update: Update) -> Mapping[str, Tensor]:
+        """One iteration: computes the losses and calls `update` in the paper's order.
+
+        Returns:
+            The named scalar losses and figures to log, detached or not.
+        """
+
+    @abstractmethod
+    def embed(self, images: Tensor, modality: Tensor) -> Tensor:
+        """Embeds images for matching; deterministic in eval mode.
+
+        Args:
+            images: (B, 3, H, W) in [0, 1].
+            modality: (B,) int64 `Modality`.
+
+        Returns:
+            (B, D) float; compared by cosine unless the method's recipe says otherwise.
+        """
+
+
+@runtime_checkable
+class Swaps(Protocol):
+    """Can draw one person's clothes on another's body and pose."""
+
+    def swap(self, appearance: Tensor, structure: Tensor) -> Tensor:
+        """(B,3,H,W) in [0,1] twice → (B,3,H,W) in [0,1]."""
+        ...
+
+
+@runtime_checkable
+class Translates(Protocol):
+    """Can draw the same scene in the other modality."""
+
+    def translate(self, images: Tensor, source: int, target: int) -> Tensor:
+        """(B,3,H,W) in [0,1] of one modality → the same in the other."""
+        ...
+
+
+@runtime_checkable
+class Disentangles(Protocol):
+    """Offers its codes by name, for measuring what each one knows."""
+
+    def codes(self, images: Tensor, modality: Tensor) -> Mapping[str, Tensor]:
+        """Name → (B, D)."""
+        ...

@@ -1,0 +1,1 @@
+"""Blocks of networks; whole systems are in `crosslight.methods`."""
