@@ -54,7 +54,7 @@ def make_promenade(
     width: int = 128,
     seed: int = 0,
     workers: int = 2,
-    infrared: Literal["near-infrared", "thermal"] = "near-infrared",
+    infrared: Literal["near-infrared", "thermal"] | None = None,
     difficulty: Literal["easy", "default", "hard"] = "default",
 ) -> None:
     """Draw Promenade, the procedural data set, in the layout of a published one.
@@ -67,7 +67,8 @@ def make_promenade(
         width: Image width in pixels.
         seed: Decides every image; the same seed gives the same bytes for any number of workers.
         workers: Processes that draw.
-        infrared: Spectrum of the infrared cameras (regdb is always thermal).
+        infrared: Spectrum of the infrared cameras. None: the layout's own, near-infrared for
+            sysu-mm01 and thermal for regdb.
         difficulty: How hard people are to tell apart and cameras to reconcile.
     """
     from crosslight.commands.data import make_promenade as run
@@ -185,7 +186,7 @@ def evaluate(
     data: DataArgument,
     trial: int = 1,
     protocols: Annotated[UseAppendAction[tuple[str, ...]], arg(name="protocol")] = (),
-    distance: Literal["cosine", "euclidean", "dot"] = "cosine",
+    distance: Literal["cosine", "euclidean", "dot"] | None = None,
     sampler: Literal["seeded", "official"] = "seeded",
     permutations: Path | None = None,
     flip: bool = False,
@@ -198,7 +199,7 @@ def evaluate(
         data: Data set.
         trial: Split number, for layouts that have several.
         protocols: Protocols to score; repeatable. None: all that fit the layout.
-        distance: How embeddings are compared.
+        distance: How embeddings are compared. None: as the method says.
         sampler: Gallery sampler of sysu-mm01.
         permutations: rand_perm_cam.mat for the official sampler; None: looked for in the data set.
         flip: Sum the embeddings of each image and its mirror image; recorded in the result.

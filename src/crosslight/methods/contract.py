@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -104,9 +104,13 @@ class Method(nn.Module, ABC):
     Subclasses take `(config, *, num_ids, height, width)`, where `config` is an instance of their
     `Config`, `num_ids` the number of training people, `height` and `width` the size of the
     images they will see, in pixels.
+
+    Attributes:
+        distance: How its embeddings are compared unless the user says otherwise.
     """
 
     Config: ClassVar[type[Any]]
+    distance: ClassVar[Literal["cosine", "euclidean", "dot"]] = "cosine"
 
     @abstractmethod
     def optimizers(self) -> Mapping[str, Scheduled]:
@@ -133,7 +137,7 @@ class Method(nn.Module, ABC):
             modality: (B,) int64 `Modality`.
 
         Returns:
-            (B, D) float; compared by cosine unless the method's recipe says otherwise.
+            (B, D) float, compared by `distance`.
         """
 
 

@@ -1,0 +1,47 @@
+"""Chooses people and images for a contact sheet: a row per person, a column per camera."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from crosslight.data.sheet import contact_sheet
+from crosslight.data.table import SampleTable
+from crosslight.types import UNKNOWN_CAM, Modality
+
+
+def draw_contact_sheet(
+    table: SampleTable, *, people: int = 8, seed: int = 0, height: int = 256, width: int = 128
+) -> Image.Image:
+    """Draws the people seen by most cameras, one random image per camera and light.
+
+    Junk and distractors (pid below 1 in Market-1501's layout) are left out where others exist.
+    """
+    rng = np.random.default_rng(seed)
+    columns = sorted({(int(m), int(c)) for m, c in zip(table.modality, table.cams, strict=True)})
+    cells: dict[int, dict[tuple[int, int], list[Path]]] = {}
+    for path, pid, cam, modality in zip(
+        table.paths, table.pids, table.cams, table.modality, strict=True
+    ):
+        cells.setdefault(int(pid), {}).setdefault((int(modality), int(cam)), []).append(path)
+    proper = [pid for pid in cells if pid > 0] or list(cells)
+    shuffled = [proper[i] for i in rng.permutation(len(proper))]
+    chosen = sorted(sorted(shuffled, key=lambda pid: -len(cells[pid]))[:people])
+    rows = [[_one(cells[pid].get(column, []), rng) for column in columns] for pid in chosen]
+    return contact_sheet(
+        rows,
+        [f"person {pid}" for pid in chosen],
+        [_title(modality, cam) for modality, cam in columns],
+        cell=(height, width),
+    )
+
+
+def _one(paths: list[Path], rng: np.random.Generator) -> Path | None:
+    return paths[int(rng.integers(len(paths)))] if paths else None
+
+
+def _title(modality: int, cam: int) -> str:
+    light = Modality(modality).name.lower()
+    return light if cam == UNKNOWN_CAM else f"cam {cam} {light}"

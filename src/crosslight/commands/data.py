@@ -1,0 +1,49 @@
+"""Makes, checks and shows data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from crosslight.commands.contact_sheet import draw_contact_sheet
+from crosslight.commands.data_name import name_of_data
+from crosslight.data.check import check_data
+from crosslight.data.layouts import parse_data_argument, read_layout, recognise
+from crosslight.errors import DataError
+
+
+def make_promenade(out: Path, **options: Any) -> None:
+    """Draws Promenade and says what was written."""
+    from crosslight.data.promenade import make
+
+    summary = make(out, **options)
+    layout = options["layout"]
+    print(f"{summary.images} images in {out} ({summary.seconds:.0f} s).")
+    print(f"Next: crosslight data check {layout} {out}")
+    print(f"      crosslight data show {out} --out sheet.png")
+
+
+def check(layout: str, root: Path, *, trial: int, read_images: bool) -> None:
+    """Prints counts and faults.
+
+    Raises:
+        DataError: The data set has faults that make training or scoring on it wrong.
+    """
+    report = check_data(layout, root, trial=trial, read_images=read_images)
+    print(report.render())
+    if not report.ok:
+        errors = sum(fault.severity == "error" for fault in report.faults)
+        raise DataError(f"{errors} {'fault' if errors == 1 else 'faults'} to mend, see above.")
+
+
+def show(root: str, out: Path, *, people: int, split: str | None, seed: int) -> None:
+    """Writes a contact sheet."""
+    folder = Path(root)
+    layout = recognise(folder) if folder.exists() else None
+    if layout is None:
+        layout, folder = parse_data_argument(root)
+    table = read_layout(layout.name, folder)
+    sheet = draw_contact_sheet(table.split(split) if split else table, people=people, seed=seed)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(out)
+    print(f"{out}: {name_of_data(layout, folder)}, {sheet.width} x {sheet.height} px.")

@@ -1,0 +1,220 @@
+"""Embeds a test set with a trained run, keeps the embeddings, and scores them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from crosslight.commands.data_name import name_of_data
+from crosslight.data.layouts import parse_data_argument, read_layout
+from crosslight.data.table import SampleTable, read_table
+from crosslight.errors import ConfigError, DataError
+from crosslight.evaluation.features import Features, load_features, save_features
+from crosslight.evaluation.protocols import get_protocol
+from crosslight.evaluation.scores import SCORE_KEYS, Result
+from crosslight.files import write_text
+from crosslight.training.embedding import embed_table
+from crosslight.training.run import RunFolder
+
+TEST_SPLITS = ("test", "query", "gallery", "multi-query")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a run was evaluated; kept beside its features.
+
+    Attributes:
+        layout: Name of the layout.
+        title: How tables call the data set.
+        root: Its folder.
+        trial: Split number.
+        protocols: Protocols scored.
+        distance: How embeddings were compared.
+        sampler: Gallery sampler of sysu-mm01.
+        permutations: File of the official sampler, or None.
+        flip: Whether mirror images were added.
+    """
+
+    layout: str
+    title: str
+    root: str
+    trial: int
+    protocols: tuple[str, ...]
+    distance: str
+    sampler: str
+    permutations: str | None
+    flip: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """A scored run.
+
+    Attributes:
+        settings: How it was scored.
+        table: The test rows, as embedded.
+        features: Their embeddings.
+        results: Protocol → result.
+        chance: Protocol → what guessing would score, computed exactly.
+    """
+
+    settings: Settings
+    table: SampleTable
+    features: Features
+    results: Mapping[str, Result]
+    chance: Mapping[str, Result]
+
+    def to_json(self) -> dict[str, Any]:
+        """Protocol → the keys of `crosslight score`, and `chance` with the same keys."""
+        return {
+            name: {**result.to_json(), "chance": self.chance[name].to_json()}
+            for name, result in self.results.items()
+        }
+
+
+def run_evaluation(
+    run: Path,
+    data: str,
+    *,
+    trial: int = 1,
+    protocols: Sequence[str] = (),
+    distance: str | None = None,
+    sampler: str = "seeded",
+    permutations: Path | None = None,
+    flip: bool = False,
+    workers: int = 2,
+) -> Evaluation:
+    """Scores a run; writes `evaluation/` and `metrics.json` into its folder and prints the table.
+
+    Raises:
+        ConfigError: The run was trained on another split of this data set.
+    """
+    folder = RunFolder.open(run)
+    config = folder.load_config()
+    layout, root = parse_data_argument(data)
+    _refuse_other_split(folder, layout.name, trial)
+    table = read_layout(layout.name, root, trial=trial)
+    present = set(table.splits)
+    splits = [split for split in TEST_SPLITS if split in present]
+    if not splits:
+        raise DataError(f"{root} has no images in split test, query or gallery to score.")
+    table = table.split(*splits)
+    method = folder.load_method()
+    feats = embed_table(
+        method,
+        table,
+        height=config.data.height,
+        width=config.data.width,
+        workers=workers,
+        flip=flip,
+        precision=config.training.precision,
+    )
+    features = Features(
+        feats=feats,
+        pids=table.pids,
+        cams=table.cams,
+        modality=table.modality,
+        split=table.splits,
+        paths=np.array(table.relative_paths),
+    )
+    settings = Settings(
+        layout=layout.name,
+        title=name_of_data(layout, root),
+        root=str(root.resolve()),
+        trial=trial,
+        protocols=tuple(protocols) or layout.protocols,
+        distance=distance or method.distance,
+        sampler=sampler,
+        permutations=str(permutations.resolve()) if permutations else None,
+        flip=flip,
+    )
+    place = _place(run)
+    place.mkdir(parents=True, exist_ok=True)
+    save_features(place / "features.npz", features)
+    table.write(place / "table.parquet")
+    write_text(place / "settings.json", json.dumps(asdict(settings), indent=2) + "\n")
+    evaluation = _score(settings, table, features)
+    metrics = evaluation.to_json()
+    write_text(run / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    print_scores(evaluation)
+    return evaluation
+
+
+def print_scores(evaluation: Evaluation) -> None:
+    """Prints percent, mean ± sd over trials, with what guessing would score below."""
+    table = Table(title=f"{evaluation.settings.title}, percent", title_justify="left")
+    table.add_column("protocol")
+    for key in SCORE_KEYS:
+        table.add_column(key, justify="right")
+    for name, result in evaluation.results.items():
+        mean, chance = result.mean, evaluation.chance[name].mean
+        spread = len(result.trials) > 1
+        table.add_row(name, *(_percent(mean, key, spread=spread) for key in SCORE_KEYS))
+        table.add_row(
+            "  chance", *(_percent(chance, key, spread=False) for key in SCORE_KEYS), style="dim"
+        )
+    Console().print(table)
+
+
+def _percent(scores: Mapping[str, float], key: str, *, spread: bool) -> str:
+    text = f"{100 * scores[key]:.1f}"
+    return f"{text} ± {100 * scores[f'{key}_sd']:.1f}" if spread else text
+
+
+def load_evaluation(run: Path) -> Evaluation:
+    """The last evaluation of a run, scored again from its features.
+
+    Raises:
+        ConfigError: The run has not been evaluated.
+    """
+    place = _place(run)
+    try:
+        settings = Settings(**json.loads((place / "settings.json").read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{run} has not been evaluated; say: crosslight evaluate {run} --data LAYOUT:ROOT"
+        ) from error
+    stored = read_table(place / "table.parquet")
+    table = SampleTable(layout=settings.layout, root=Path(settings.root), frame=stored.frame)
+    return _score(settings, table, load_features(place / "features.npz"))
+
+
+def _score(settings: Settings, table: SampleTable, features: Features) -> Evaluation:
+    results, chance = {}, {}
+    for name in settings.protocols:
+        protocol = get_protocol(name)
+        options: dict[str, Any] = {
+            "sampler": settings.sampler,
+            "permutations": _permutations(settings),
+        }
+        results[name] = protocol.evaluate(features, distance=settings.distance, **options)
+        chance[name] = protocol.chance(features, **options)
+    return Evaluation(
+        settings=settings, table=table, features=features, results=results, chance=chance
+    )
+
+
+def _permutations(settings: Settings) -> Path | None:
+    if settings.permutations is not None:
+        return Path(settings.permutations)
+    return Path(settings.root) if settings.sampler == "official" else None
+
+
+def _refuse_other_split(folder: RunFolder, layout: str, trial: int) -> None:
+    trained = folder.load_data()
+    if trained["layout"] == layout and trained["trial"] != trial:
+        raise ConfigError(
+            f"{folder.path} was trained on split {trained['trial']} of {layout}; split {trial} "
+            f"tests people it has seen. Say --trial {trained['trial']}."
+        )
+
+
+def _place(run: Path) -> Path:
+    return run / "evaluation"

@@ -1,0 +1,45 @@
+"""Gathers what the report shows about an evaluated run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from crosslight.commands.contact_sheet import draw_contact_sheet
+from crosslight.commands.evaluate import Evaluation, load_evaluation
+from crosslight.config import to_plain
+from crosslight.report.html import ReportInputs, build_report
+from crosslight.training.run import RunFolder
+
+
+def run_report(run: Path, out: Path | None) -> Path:
+    """Writes the report of a run that has been evaluated."""
+    page = write_report(run, load_evaluation(run), out or run / "report.html")
+    print(f"Report: {page}")
+    return page
+
+
+def write_report(
+    run: Path, evaluation: Evaluation, out: Path, *, seconds: Mapping[str, float] | None = None
+) -> Path:
+    """Writes the report of an evaluation at hand; `seconds` names the steps that led to it."""
+    folder = RunFolder.open(run)
+    config = folder.load_config()
+    settings = evaluation.settings
+    notes = ["Images and their mirror images were embedded and summed."] if settings.flip else []
+    return build_report(
+        ReportInputs(
+            title=f"{config.method} on {settings.title}",
+            data_name=settings.title,
+            table=evaluation.table,
+            features=evaluation.features.feats,
+            results=evaluation.results,
+            chance=evaluation.chance,
+            config=to_plain(config),
+            log=folder.log_path,
+            contact_sheet=draw_contact_sheet(evaluation.table),
+            seconds=seconds or {},
+            notes=tuple(notes),
+        ),
+        out,
+    )

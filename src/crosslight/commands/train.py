@@ -1,0 +1,65 @@
+"""Trains a method as a recipe says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from crosslight.commands.validation import make_validation, split_people, validation_protocol
+from crosslight.config import load_recipe
+from crosslight.data.layouts import parse_data_argument, read_layout
+from crosslight.training.loop import FitSummary, fit
+from crosslight.training.run import RunFolder
+
+
+def run_training(
+    recipe: str,
+    data: str,
+    out: Path,
+    *,
+    trial: int = 1,
+    overrides: Sequence[str] = (),
+    accelerator: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+) -> FitSummary:
+    """Trains, or continues a training that was cut off.
+
+    Raises:
+        ConfigError: The recipe is wrong, or `out` holds another training.
+        DataError: The data set cannot be read.
+        TrainingError: A loss lost its value, the disk is full, or the training was interrupted.
+    """
+    config = load_recipe(recipe, overrides)
+    layout, root = parse_data_argument(data)
+    table = read_layout(layout.name, root, trial=trial)
+    train, held_out = split_people(table, config.data, seed=config.training.seed)
+    run = RunFolder.create(
+        out,
+        config,
+        data={
+            "layout": layout.name,
+            "root": str(root.resolve()),
+            "trial": trial,
+            "fingerprint": train.fingerprint(),
+        },
+    )
+    validate = None
+    if held_out is not None:
+        validate = make_validation(held_out, config.data, precision=config.training.precision)
+        print(
+            f"Weights are chosen by {validation_protocol(held_out)} on "
+            f"{len(set(held_out.pids.tolist()))} people who are neither trained on nor tested."
+        )
+    summary = fit(
+        train,
+        config,
+        run,
+        validate=validate,
+        accelerator=accelerator,
+        devices=devices,
+        nodes=nodes,
+    )
+    print(f"{run.path}: {summary.iterations} iterations in {summary.seconds:.0f} s.")
+    print(f"Next: crosslight evaluate {out} --data {data}")
+    return summary

@@ -1,0 +1,70 @@
+"""Colours and type of every figure: readable in print and by colour-blind readers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import hsv_to_rgb, to_hex
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from crosslight.types import Modality
+
+INK = "#1f2933"
+MUTED = "#66717d"
+GRID = "#e3e7eb"
+
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6f4c9b", "#5c5c5c")
+"""The colours of Okabe and Ito (2008), without their yellow, which white paper swallows."""
+
+SAME_PERSON = SERIES[0]
+DIFFERENT_PERSON = SERIES[1]
+RIGHT = "#12805c"
+WRONG = "#c2410c"
+MODALITY_COLOUR = {Modality.VISIBLE: SERIES[5], Modality.INFRARED: SERIES[1]}
+MODALITY_MARKER = {Modality.VISIBLE: "o", Modality.INFRARED: "^"}
+GOLDEN = 0.618033988749895
+
+
+def series_colour(index: int) -> str:
+    """The colour of the index-th line of a figure."""
+    return SERIES[index % len(SERIES)]
+
+
+def people_colours(count: int) -> list[str]:
+    """Colours for many people: neighbours in the list lie far apart in hue and brightness."""
+    hue = (np.arange(count) * GOLDEN) % 1.0
+    value = np.array([0.85, 0.55, 0.7])[np.arange(count) % 3]
+    saturation = np.array([0.8, 0.75, 0.95])[np.arange(count) % 3]
+    colours: NDArray[np.float64] = hsv_to_rgb(np.stack([hue, saturation, value], axis=1))
+    return [to_hex(colour) for colour in colours]
+
+
+def new_axes(width_in: float, height_in: float, **kwargs: Any) -> tuple[Figure, Axes]:
+    """A white figure with one quiet set of axes; no global state of pyplot is touched."""
+    figure = Figure(figsize=(width_in, height_in), layout="constrained", facecolor="white")
+    axes = figure.add_subplot(**kwargs)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(MUTED)
+    axes.tick_params(colors=INK, labelsize=10, length=3)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def label(axes: Axes, *, x: str = "", y: str = "", title: str = "") -> None:
+    """Writes axis labels and a title in the report's type."""
+    axes.set_xlabel(x, color=INK, fontsize=10.5)
+    axes.set_ylabel(y, color=INK, fontsize=10.5)
+    if title:
+        axes.set_title(title, color=INK, fontsize=11.5, loc="left", fontweight="bold")
+
+
+def whole_numbers(axes: Axes, bins: int = 6) -> None:
+    """Ticks of the x axis at whole numbers only."""
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=bins, integer=True))
