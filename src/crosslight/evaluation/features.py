@@ -1,0 +1,249 @@
+"""The currency of this room: one row of numbers per image, with who, which camera, which light."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crosslight.errors import DataError
+from crosslight.files import written_whole
+from crosslight.types import UNKNOWN_CAM
+
+UNKNOWN_MODALITY = 255
+"""The modality of rows whose file does not say."""
+
+_CAM_ID_FILE = re.compile(r"(?:^|[/\\])cam(\d+)[/\\](\d+)[/\\][^/\\]+$", re.IGNORECASE)
+_ROWS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Features:
+    """Embeddings of the images of a test set and what the protocols need to know about them.
+
+    Attributes:
+        feats: `(N, D)` float; whole numbers are taken as float64.
+        pids: `(N,)` int64 person ids of the data set; -1 marks junk, 0 a distractor.
+        cams: `(N,)` int64 camera numbers; `UNKNOWN_CAM` where the data do not say.
+        modality: `(N,)` uint8, 0 visible and 1 infrared; `UNKNOWN_MODALITY` where not said.
+        split: `(N,)` str such as 'query', 'gallery', 'multi-query' or 'test', or None.
+        paths: `(N,)` str, or None. The file name decides which image of a person a sampler takes.
+
+    Raises:
+        DataError: Lengths differ, there are no rows, a type is wrong, a value is not finite.
+    """
+
+    feats: npt.NDArray[Any]
+    pids: npt.NDArray[np.int64]
+    cams: npt.NDArray[np.int64]
+    modality: npt.NDArray[np.uint8]
+    split: npt.NDArray[np.str_] | None = None
+    paths: npt.NDArray[np.str_] | None = None
+
+    def __post_init__(self) -> None:
+        feats = _checked_feats(self.feats)
+        n = len(feats)
+        modality = _whole_numbers("modality", self.modality, n)
+        wrong = np.flatnonzero(~np.isin(modality, (0, 1, UNKNOWN_MODALITY)))
+        if len(wrong):
+            raise DataError(
+                f"modality[{wrong[0]}] is {modality[wrong[0]]}, expected 0 (visible) or "
+                "1 (infrared); map your values to these two."
+            )
+        set_field = object.__setattr__
+        set_field(self, "feats", feats)
+        set_field(self, "pids", _whole_numbers("pids", self.pids, n))
+        set_field(self, "cams", _whole_numbers("cams", self.cams, n))
+        set_field(self, "modality", modality.astype(np.uint8))
+        for name in ("split", "paths"):
+            words = getattr(self, name)
+            if words is not None:
+                set_field(self, name, _words(name, words, n))
+
+    def __len__(self) -> int:
+        return len(self.feats)
+
+
+def cams_and_pids_of_paths(
+    paths: npt.NDArray[np.str_],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
+    """Cameras and person ids written in paths that end in `cam1/0006/0025.jpg`.
+
+    Only the last three parts of a path are read, so a root that contains "cam" does no harm.
+
+    Returns:
+        Two `(N,)` arrays, or None if any path is not of that form.
+    """
+    found = [_CAM_ID_FILE.search(path) for path in paths.tolist()]
+    numbers = [(int(m[1]), int(m[2])) for m in found if m is not None]
+    if len(numbers) < len(found) or not numbers:
+        return None
+    cams, pids = np.array(numbers, dtype=np.int64).T
+    return cams, pids
+
+
+def load_features(path: Path | str) -> Features:
+    """Features from an `.npz` file written by any program.
+
+    Needed: `feats`, `pids`. Needed by most protocols: `cams`, `modality`, `split`. Optional:
+    `paths`; paths of the form `cam1/0006/0025.jpg` stand in for absent `cams` and `pids`.
+
+    Raises:
+        DataError: The file is absent, damaged, holds Python objects, or lacks an array.
+    """
+    path = Path(path)
+    arrays = _read_npz(path)
+    paths = _words("paths", arrays["paths"], None) if "paths" in arrays else None
+    from_paths = cams_and_pids_of_paths(paths) if paths is not None else None
+    if from_paths is not None:
+        arrays.setdefault("cams", from_paths[0])
+        arrays.setdefault("pids", from_paths[1])
+    hints = {
+        "feats": "the embeddings, one row per image, shape (N, D), float32",
+        "pids": "the person id of each row, shape (N,), int64",
+    }
+    for name, meaning in hints.items():
+        if name not in arrays:
+            raise DataError(
+                f"{path} holds {', '.join(sorted(arrays)) or 'no array'} but no array "
+                f"'{name}'; add {meaning}, with numpy.savez(path, {name}=..., ...)."
+            )
+    n = len(np.atleast_1d(arrays["feats"]))
+    return Features(
+        feats=arrays["feats"],
+        pids=arrays["pids"],
+        cams=arrays.get("cams", np.full(n, UNKNOWN_CAM)),
+        modality=arrays.get("modality", np.full(n, UNKNOWN_MODALITY)),
+        split=arrays.get("split"),
+        paths=arrays.get("paths"),
+    )
+
+
+def save_features(path: Path | str, features: Features) -> None:
+    """Writes features as `.npz`; the file appears whole or not at all.
+
+    Raises:
+        DataError: The folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    arrays: dict[str, npt.NDArray[Any]] = {"feats": features.feats, "pids": features.pids}
+    if np.any(features.cams != UNKNOWN_CAM):
+        arrays["cams"] = features.cams
+    if np.any(features.modality != UNKNOWN_MODALITY):
+        arrays["modality"] = features.modality
+    if features.split is not None:
+        arrays["split"] = features.split
+    if features.paths is not None:
+        arrays["paths"] = features.paths
+    try:
+        with written_whole(path) as file:
+            np.savez(file, allow_pickle=False, **arrays)
+    except OSError as error:
+        raise DataError(
+            f"{path} could not be written ({error.strerror or error}); nothing was changed. "
+            "Free some space or give another folder."
+        ) from error
+
+
+def _read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
+    if not path.is_file():
+        raise DataError(f"{path} is not a file; give the .npz file that holds the features.")
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path} is not a readable .npz file; write it again with numpy.savez(path, "
+            "feats=..., pids=..., cams=..., modality=...)."
+        ) from error
+    if isinstance(loaded, np.ndarray):
+        raise DataError(
+            f"{path} holds one bare array; expected an .npz file with named arrays, written with "
+            "numpy.savez(path, feats=..., pids=..., cams=..., modality=...)."
+        )
+    wanted = ("feats", "pids", "cams", "modality", "split", "paths")
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    with loaded:
+        for name in wanted:
+            if name not in loaded.files:
+                continue
+            try:
+                arrays[name] = loaded[name]
+            except ValueError as error:
+                if "pickle" not in str(error).lower():
+                    raise DataError(_damaged(path, name)) from error
+                kind = "str" if name in ("split", "paths") else "float"
+                raise DataError(
+                    f"Array '{name}' of {path} holds Python objects, which could run code when "
+                    "read; write it as plain numbers or text, for example "
+                    f"numpy.asarray({name}, dtype={kind})."
+                ) from error
+            except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+                raise DataError(_damaged(path, name)) from error
+    return arrays
+
+
+def _damaged(path: Path, name: str) -> str:
+    return f"Array '{name}' of {path} is damaged or cut off; write the file again."
+
+
+def _checked_feats(feats: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    feats = np.asarray(feats)
+    if feats.ndim != 2 or 0 in feats.shape:
+        raise DataError(
+            f"feats has shape {feats.shape}, expected (N, D) with one row per image and at least "
+            "one image; reshape it or extract the features again."
+        )
+    if feats.dtype.kind in "iu":
+        return feats.astype(np.float64)
+    if feats.dtype.kind != "f":
+        raise DataError(
+            f"feats holds {feats.dtype}, expected floating point numbers; convert it with "
+            "feats.astype(numpy.float32)."
+        )
+    for start in range(0, len(feats), _ROWS_AT_ONCE):
+        good = np.isfinite(feats[start : start + _ROWS_AT_ONCE]).all(axis=1)
+        if not good.all():
+            row = start + int(np.argmin(good))
+            column = int(np.argmin(np.isfinite(feats[row])))
+            raise DataError(
+                f"feats[{row}, {column}] is {feats[row, column]}, expected finite numbers; look at "
+                f"the image of row {row} and extract the features again."
+            )
+    return feats
+
+
+def _whole_numbers(name: str, values: npt.NDArray[Any], rows: int) -> npt.NDArray[np.int64]:
+    values = np.asarray(values)
+    _check_length(name, values, rows)
+    if values.dtype.kind not in "iu":
+        raise DataError(
+            f"{name} holds {values.dtype}, expected whole numbers; convert it with "
+            f"{name}.astype(numpy.int64)."
+        )
+    return values.astype(np.int64)
+
+
+def _words(name: str, values: npt.NDArray[Any], rows: int | None) -> npt.NDArray[np.str_]:
+    values = np.asarray(values)
+    _check_length(name, values, rows)
+    if values.dtype.kind == "S":
+        return np.char.decode(values, "utf-8")
+    if values.dtype.kind != "U":
+        raise DataError(
+            f"{name} holds {values.dtype}, expected text; convert it with {name}.astype(str)."
+        )
+    return values
+
+
+def _check_length(name: str, values: npt.NDArray[Any], rows: int | None) -> None:
+    if values.ndim != 1 or (rows is not None and len(values) != rows):
+        raise DataError(
+            f"{name} has shape {values.shape}, expected ({'N' if rows is None else rows},), "
+            "one value per row of feats."
+        )

@@ -1,0 +1,99 @@
+"""A file of features in, a table of scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from crosslight.evaluation.features import load_features
+from crosslight.evaluation.protocols import get_protocol
+from crosslight.evaluation.scores import SCORE_KEYS
+
+
+def score_file(
+    path: Path | str,
+    protocol: str,
+    *,
+    distance: str = "cosine",
+    sampler: str = "seeded",
+    permutations: Path | None = None,
+    average_precision: str = "rectangular",
+    trials: int = 10,
+    chance: bool = False,
+    block: int | None = None,
+) -> dict[str, Any]:
+    """Scores features that any program wrote.
+
+    Args:
+        path: An `.npz` file, see `load_features`.
+        protocol: A name of `PROTOCOLS`.
+        distance: 'cosine', 'euclidean' or 'dot' (larger is nearer).
+        sampler: 'seeded' or 'official', for the protocols that draw galleries.
+        permutations: `rand_perm_cam.mat` or the root of SYSU-MM01, for 'official'.
+        average_precision: 'rectangular' or 'trapezoid'.
+        trials: How many galleries are drawn.
+        chance: Add the scores of a random order under the key 'chance'.
+        block: Queries compared at once.
+
+    Returns:
+        `rank1, rank5, rank10, rank20, mAP, mINP` as fractions with `<key>_sd`, `trials`, `cmc`,
+        `protocol`, `distance`, `sampler`, `rules`, `queries_valid`, `queries_invalid`.
+
+    Raises:
+        DataError: The file cannot be used.
+        ProtocolError: Its features cannot be scored by this protocol.
+        ConfigError: A name or an option is wrong.
+    """
+    chosen = get_protocol(protocol)
+    features = load_features(path)
+    result = chosen.evaluate(
+        features,
+        distance=distance,
+        sampler=sampler,
+        permutations=permutations,
+        average_precision=average_precision,
+        trials=trials,
+        block=block,
+    ).to_json()
+    if chance:
+        result["chance"] = chosen.chance(
+            features,
+            sampler=sampler,
+            permutations=permutations,
+            average_precision=average_precision,
+            trials=trials,
+        ).to_json()
+    return result
+
+
+def format_table(
+    scores: Mapping[str, Mapping[str, Any]],
+    *,
+    chance: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
+    """Scores as plain text: percent, mean ± sd where there are trials, chance below.
+
+    Args:
+        scores: Name of a protocol → a dictionary of `score_file` or `Result.to_json`.
+        chance: The same of the chance levels; by default what each entry holds under 'chance'.
+    """
+    rows: list[tuple[str, ...]] = [("percent", *SCORE_KEYS)]
+    for name, entry in scores.items():
+        rows.append((name, *(_percent(entry, key) for key in SCORE_KEYS)))
+        level = entry.get("chance") if chance is None else chance.get(name)
+        if level is not None:
+            rows.append(("  chance", *(f"{100 * level[key]:.2f}" for key in SCORE_KEYS)))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+
+
+def _percent(scores: Mapping[str, Any], key: str) -> str:
+    text = f"{100 * scores[key]:.2f}"
+    return f"{text} ± {100 * scores[f'{key}_sd']:.2f}" if len(scores["trials"]) > 1 else text

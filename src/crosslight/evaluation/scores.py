@@ -1,0 +1,169 @@
+"""What a protocol says about a set of features: means, spread, curves and single queries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crosslight.evaluation.distances import FloatArray, IntArray
+from crosslight.evaluation.ranking import AveragePrecision, CmcKind, Ranks
+
+SCORE_KEYS = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
+CMC_LENGTH = 50
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrialScores:
+    """The scores of one trial, over its valid queries.
+
+    Attributes:
+        values: The `SCORE_KEYS` as fractions.
+        cmc: Rank-1, rank-2, ... up to 50 or the size of the gallery.
+        valid: Number of queries scored.
+        invalid: Number of queries without a right answer, left out of every mean.
+    """
+
+    values: Mapping[str, float]
+    cmc: FloatArray
+    valid: int
+    invalid: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PerQuery:
+    """Each query of the first trial, for ranked lists. Rows are rows of the scored features.
+
+    Attributes:
+        query_rows: `(Q,)`.
+        valid: `(Q,)` whether the query was scored.
+        average_precision: `(Q,)`, nan where not valid.
+        first_rank: `(Q,)` rank of the first right answer by the protocol's CMC, 0 where not valid.
+        gallery_rows: `(Q, 20)` nearest allowed images, -1 beyond the end of the gallery.
+        distances: `(Q, 20)`, nan beyond the end; for 'dot' the negated inner product.
+        correct: `(Q, 20)` whether the image shows the query's person.
+    """
+
+    query_rows: IntArray
+    valid: npt.NDArray[np.bool_]
+    average_precision: FloatArray
+    first_rank: IntArray
+    gallery_rows: IntArray
+    distances: FloatArray
+    correct: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Result:
+    """The outcome of one protocol on one set of features.
+
+    Attributes:
+        protocol: Its name.
+        distance: 'cosine', 'euclidean', 'dot', or 'chance' for the expectation of a random order.
+        sampler: How galleries were drawn, None where the protocol draws none.
+        rules: Every rule that was applied, one sentence each.
+        trials: The trials in order.
+        per_query: The queries of the first trial; None for a chance level.
+    """
+
+    protocol: str
+    distance: str
+    sampler: str | None
+    rules: tuple[str, ...]
+    trials: tuple[TrialScores, ...]
+    per_query: PerQuery | None = None
+
+    @property
+    def mean(self) -> dict[str, float]:
+        """Each of `SCORE_KEYS` as the mean over trials, and `<key>_sd`.
+
+        The deviation is that of the trials at hand (divided by their number), 0 for one trial.
+        """
+        summary: dict[str, float] = {}
+        for key in SCORE_KEYS:
+            values = np.array([trial.values[key] for trial in self.trials])
+            summary[key] = float(values.mean())
+            summary[f"{key}_sd"] = float(values.std())
+        return summary
+
+    @property
+    def cmc(self) -> FloatArray:
+        """The curve averaged over trials; shorter ones go on with their last value."""
+        length = max(len(trial.cmc) for trial in self.trials)
+        curves = [
+            np.pad(trial.cmc, (0, length - len(trial.cmc)), mode="edge") for trial in self.trials
+        ]
+        mean: FloatArray = np.mean(curves, axis=0)
+        return mean
+
+    @property
+    def queries_valid(self) -> tuple[int, ...]:
+        """Number of scored queries of each trial."""
+        return tuple(trial.valid for trial in self.trials)
+
+    @property
+    def queries_invalid(self) -> tuple[int, ...]:
+        """Number of queries of each trial that have no right answer."""
+        return tuple(trial.invalid for trial in self.trials)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary: fractions, and the number of queries of the first trial."""
+        return {
+            "protocol": self.protocol,
+            "distance": self.distance,
+            "sampler": self.sampler,
+            **self.mean,
+            "trials": [dict(trial.values) for trial in self.trials],
+            "cmc": self.cmc.tolist(),
+            "queries_valid": self.queries_valid[0],
+            "queries_invalid": self.queries_invalid[0],
+            "rules": list(self.rules),
+        }
+
+
+def merge_results(results: Sequence[Result]) -> Result:
+    """One result over several models, such as the ten that RegDB asks for: mean and spread."""
+    trials = tuple(trial for result in results for trial in result.trials)
+    note = f"averaged: {len(results)} sets of features, one model each"
+    return replace(results[0], trials=trials, rules=(*results[0].rules, note))
+
+
+def summarise(
+    *,
+    cmc: FloatArray,
+    average_precision: float,
+    inverse_negative_penalty: float,
+    valid: int,
+    invalid: int,
+) -> TrialScores:
+    """Scores of one trial; ranks beyond the end of the curve take its last value."""
+    values = {f"rank{k}": float(cmc[min(k, len(cmc)) - 1]) for k in (1, 5, 10, 20)}
+    values["mAP"] = average_precision
+    values["mINP"] = inverse_negative_penalty
+    return TrialScores(values=values, cmc=cmc, valid=valid, invalid=invalid)
+
+
+def score_ranks(
+    ranks: Ranks, *, cmc: CmcKind, average_precision: AveragePrecision, length: int
+) -> TrialScores:
+    """Scores of one trial from its ranks; at least one query must be valid.
+
+    Args:
+        ranks: The ranks.
+        cmc: Whether rank-k counts images or people.
+        average_precision: The rule of the area.
+        length: Entries of the curve.
+    """
+    valid = ranks.valid
+    first = ranks.first_rank(cmc)[valid]
+    found = np.bincount(np.minimum(first, length + 1), minlength=length + 2)[1 : length + 1]
+    return summarise(
+        cmc=np.cumsum(found) / len(first),
+        average_precision=float(ranks.average_precision(average_precision)[valid].mean()),
+        inverse_negative_penalty=float(ranks.inverse_negative_penalty()[valid].mean()),
+        valid=int(valid.sum()),
+        invalid=int((~valid).sum()),
+    )

@@ -1,0 +1,270 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crosslight.errors import ConfigError, ProtocolError
+from crosslight.evaluation.exclusion import (
+    NO_EXCLUSION,
+    SAME_PERSON_SAME_CAMERA,
+    SYSU_SAME_PLACE,
+    Exclusion,
+)
+from crosslight.evaluation.ranking import (
+    Labels,
+    Ranks,
+    Trial,
+    check_average_precision,
+    rank_distances,
+    rank_features,
+)
+from tests.oracles import ranking as oracle
+
+RULES = {
+    "none": (NO_EXCLUSION, oracle.nothing),
+    "same camera": (SAME_PERSON_SAME_CAMERA, oracle.same_person_same_camera),
+    "same room": (SYSU_SAME_PLACE, oracle.sysu_room),
+}
+
+
+def labels(pids: list[int], cams: list[int] | None = None) -> Labels:
+    return Labels(pids=np.array(pids), cams=np.array(cams or [0] * len(pids)))
+
+
+def ranks_of(relevance: str) -> Ranks:
+    pids = [7 if letter == "1" else 8 for letter in relevance]
+    (ranks,) = rank_distances(
+        np.arange(len(pids), dtype=float)[None], labels([7]), labels(pids), exclusion=NO_EXCLUSION
+    )
+    return ranks
+
+
+@pytest.mark.parametrize(
+    ("relevance", "rectangular", "trapezoid", "penalty"),
+    [
+        ("1010", 0.833333, 0.791667, 0.666667),
+        ("0101", 0.5, 0.333333, 0.5),
+        ("1100", 1.0, 1.0, 1.0),
+        ("0010000001", 0.266667, 0.161111, 0.2),
+    ],
+)
+def test_published_variants_of_average_precision_are_told_apart(
+    relevance: str, rectangular: float, trapezoid: float, penalty: float
+) -> None:
+    ranks = ranks_of(relevance)
+    assert ranks.average_precision("rectangular")[0] == pytest.approx(rectangular, abs=1e-6)
+    assert ranks.average_precision("trapezoid")[0] == pytest.approx(trapezoid, abs=1e-6)
+    assert ranks.inverse_negative_penalty()[0] == pytest.approx(penalty, abs=1e-6)
+
+
+def test_people_are_counted_once_in_the_identity_rank() -> None:
+    (ranks,) = rank_distances(
+        np.array([[1.0, 2.0, 3.0]]), labels([1]), labels([2, 2, 1]), exclusion=NO_EXCLUSION
+    )
+    assert ranks.first_rank("identity").tolist() == [2]
+    assert ranks.first_rank("image").tolist() == [3]
+    assert ranks.average_precision("rectangular")[0] == pytest.approx(1 / 3)
+    assert ranks.inverse_negative_penalty()[0] == pytest.approx(1 / 3)
+
+
+def test_equal_distances_keep_the_gallery_order() -> None:
+    query, gallery = labels([1]), labels([2, 1, 3, 1])
+    (ranks,) = rank_distances(np.zeros((1, 4)), query, gallery, exclusion=NO_EXCLUSION, top=4)
+    assert ranks.ranks.tolist() == [2, 4]
+    assert ranks.top.tolist() == [[0, 1, 2, 3]]
+    trial = Trial(queries=np.array([0]), gallery=np.array([3, 2, 1, 0]))
+    (ranks,) = rank_distances(np.zeros((1, 4)), query, gallery, [trial], exclusion=NO_EXCLUSION)
+    assert ranks.ranks.tolist() == [1, 3]
+
+
+def test_camera_three_sees_nobody_of_camera_two() -> None:
+    (ranks,) = rank_distances(
+        np.array([[0.0, 1.0, 2.0], [0.0, 1.0, 2.0]]),
+        labels([1, 1], [3, 6]),
+        labels([9, 1, 1], [2, 2, 1]),
+        exclusion=SYSU_SAME_PLACE,
+    )
+    assert ranks.seen.tolist() == [1, 3]
+    assert ranks.positives.tolist() == [1, 2]
+    assert ranks.ranks.tolist() == [1, 2, 3]
+
+
+def test_queries_without_a_right_answer_are_flagged() -> None:
+    (ranks,) = rank_distances(
+        np.zeros((2, 2)),
+        labels([1, 2], [1, 1]),
+        labels([1, 2], [1, 2]),
+        exclusion=SAME_PERSON_SAME_CAMERA,
+    )
+    assert ranks.valid.tolist() == [False, True]
+    assert np.isnan(ranks.average_precision("rectangular")[0])
+    assert np.isnan(ranks.inverse_negative_penalty()[0])
+    assert ranks.first_rank("image").tolist() == [0, 2]
+    assert ranks.first_rank("identity").tolist() == [0, 2]
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[list[oracle.Row], list[oracle.Row]]:
+    row = st.builds(
+        oracle.Row,
+        feat=st.tuples(st.integers(-2, 2), st.integers(-2, 2)),
+        pid=st.integers(0, 4),
+        cam=st.sampled_from([1, 2, 3]),
+    )
+    return draw(st.lists(row, min_size=1, max_size=8)), draw(st.lists(row, min_size=1, max_size=25))
+
+
+def table(rows: list[oracle.Row]) -> tuple[np.ndarray, Labels]:
+    feats = np.array([row.feat for row in rows], dtype=np.float32)
+    return feats, labels([row.pid for row in rows], [row.cam for row in rows])
+
+
+@settings(deadline=None)
+@given(
+    cases(),
+    st.sampled_from(sorted(RULES)),
+    st.sampled_from(["dot", "euclidean"]),
+    st.sampled_from([None, 1, 3]),
+)
+def test_ranks_are_those_of_a_stable_sort(
+    case: tuple[list[oracle.Row], list[oracle.Row]], rule: str, kind: str, block: int | None
+) -> None:
+    queries, gallery = case
+    exclusion, hidden = RULES[rule]
+    (q_feats, q_labels), (g_feats, g_labels) = table(queries), table(gallery)
+    trial = Trial(queries=np.arange(len(queries)), gallery=np.arange(len(gallery)))
+    (ranks,) = rank_features(
+        q_feats,
+        q_labels,
+        g_feats,
+        g_labels,
+        [trial],
+        exclusion=exclusion,
+        distance=kind,
+        top=5,
+        block=block,
+    )
+    for i, query in enumerate(queries):
+        seen = [j for j, row in enumerate(gallery) if not hidden(query, row)]
+        dist = [oracle.distance(query.feat, gallery[j].feat, kind) for j in seen]
+        order = [seen[n] for n in sorted(range(len(seen)), key=lambda n: dist[n])]
+        expected = [n for n, j in enumerate(order, start=1) if gallery[j].pid == query.pid]
+        assert ranks.ranks[ranks.starts[i] : ranks.starts[i + 1]].tolist() == expected
+        assert ranks.seen[i] == len(seen)
+        assert [j for j in ranks.top[i].tolist() if j >= 0] == order[:5]
+        nearest = sorted(dist)[:5]
+        if kind == "euclidean":
+            nearest = [value**0.5 for value in nearest]
+        np.testing.assert_allclose(ranks.top_distance[i][: len(nearest)], nearest, atol=1e-12)
+        if expected:
+            people = [gallery[j].pid for j in seen]
+            assert ranks.identity_rank[i] == oracle.person_rank(dist, people, query.pid)
+
+
+@settings(deadline=None)
+@given(cases(), st.randoms(use_true_random=False))
+def test_trials_sharing_a_product_equal_trials_alone(
+    case: tuple[list[oracle.Row], list[oracle.Row]], shuffler: object
+) -> None:
+    (q_feats, q_labels), (g_feats, g_labels) = table(case[0]), table(case[1])
+    generator = np.random.default_rng(shuffler.randrange(1000))  # type: ignore[attr-defined]
+    trials = [
+        Trial(
+            queries=generator.permutation(len(q_feats))[: 1 + n],
+            gallery=generator.permutation(len(g_feats))[: 3 + n],
+        )
+        for n in range(4)
+    ]
+    options = {"exclusion": SAME_PERSON_SAME_CAMERA, "distance": "dot"}
+    together = rank_features(q_feats, q_labels, g_feats, g_labels, trials, **options)
+    for trial, ranks in zip(trials, together, strict=True):
+        (alone,) = rank_features(q_feats, q_labels, g_feats, g_labels, [trial], **options)
+        np.testing.assert_array_equal(ranks.starts, alone.starts)
+        np.testing.assert_array_equal(ranks.ranks, alone.ranks)
+        np.testing.assert_array_equal(ranks.identity_rank, alone.identity_rank)
+
+
+def test_ranks_do_not_depend_on_the_order_of_a_gallery_without_ties() -> None:
+    generator = np.random.default_rng(3)
+    q_feats, g_feats = generator.normal(size=(9, 16)), generator.normal(size=(300, 16))
+    q_labels = labels(generator.integers(0, 20, 9).tolist(), generator.integers(1, 4, 9).tolist())
+    g_labels = labels(
+        generator.integers(0, 20, 300).tolist(), generator.integers(1, 4, 300).tolist()
+    )
+    trials = [
+        Trial(queries=np.arange(9), gallery=np.arange(300)),
+        Trial(queries=np.arange(9), gallery=generator.permutation(300)),
+    ]
+    a, b = rank_features(
+        q_feats, q_labels, g_feats, g_labels, trials, exclusion=SAME_PERSON_SAME_CAMERA
+    )
+    np.testing.assert_array_equal(a.ranks, b.ranks)
+    np.testing.assert_array_equal(a.identity_rank, b.identity_rank)
+
+
+@pytest.mark.parametrize("kind", ["cosine", "euclidean", "dot"])
+@pytest.mark.parametrize(("queries", "entries", "dimensions"), [(1, 31, 100), (17, 301, 8)])
+def test_equal_images_are_equally_near_wherever_they_stand(
+    kind: str, queries: int, entries: int, dimensions: int
+) -> None:
+    # A matrix product alone gives equal columns different last bits at these sizes.
+    generator = np.random.default_rng(5)
+    image = generator.normal(size=dimensions).astype(np.float32)
+    pids = np.arange(entries) % 3
+    (ranks,) = rank_features(
+        generator.normal(size=(queries, dimensions)),
+        labels([1] * queries),
+        np.tile(image, (entries, 1)),
+        labels(pids.tolist()),
+        [Trial(queries=np.arange(queries), gallery=np.arange(entries))],
+        exclusion=NO_EXCLUSION,
+        distance=kind,
+        top=entries,
+    )
+    positions = np.flatnonzero(pids == 1) + 1
+    assert ranks.ranks.tolist() == positions.tolist() * queries
+    assert ranks.top.tolist() == [list(range(entries))] * queries
+    assert np.all(ranks.top_distance == ranks.top_distance[:, :1])
+
+
+def test_a_row_of_zeros_and_a_negative_zero_are_ordinary_rows() -> None:
+    (ranks,) = rank_features(
+        np.array([[1.0, 0.0]]),
+        labels([1]),
+        np.array([[0.0, -0.0], [-1.0, 0.0], [0.0, 0.0]]),
+        labels([1, 2, 1]),
+        [Trial(queries=np.array([0]), gallery=np.arange(3))],
+        exclusion=NO_EXCLUSION,
+        top=3,
+    )
+    assert ranks.ranks.tolist() == [1, 2]
+    np.testing.assert_allclose(ranks.top_distance, [[1.0, 1.0, 2.0]])
+
+
+def test_mistakes_are_explained() -> None:
+    with pytest.raises(ProtocolError, match=r"shape \(2, 1\), expected \(1, 2\)"):
+        rank_distances(np.zeros((2, 1)), labels([1]), labels([1, 2]), exclusion=NO_EXCLUSION)
+    with pytest.raises(ProtocolError, match=r"dist\[0, 1\] is not a number"):
+        rank_distances(
+            np.array([[0.0, np.nan]]), labels([1]), labels([1, 2]), exclusion=NO_EXCLUSION
+        )
+    with pytest.raises(ConfigError, match="choose one of rectangular, trapezoid"):
+        check_average_precision("square")
+    with pytest.raises(ProtocolError, match="scale the features down"):
+        rank_features(
+            np.array([[1e200]]),
+            labels([1]),
+            np.array([[1.0]]),
+            labels([1]),
+            [Trial(queries=np.array([0]), gallery=np.array([0]))],
+            exclusion=NO_EXCLUSION,
+        )
+    with pytest.raises(ConfigError, match="The block is 0"):
+        rank_distances(np.zeros((1, 1)), labels([1]), labels([1]), exclusion=NO_EXCLUSION, block=0)
+
+
+def test_an_exclusion_is_a_table_over_cameras() -> None:
+    both = Exclusion(text="", same_camera=True, skipped=((3, 2),))
+    assert both.table(np.array([2, 3]), np.array([1, 2, 3])).tolist() == [[0, 1, 0], [0, 2, 1]]
+    assert both.reads_cams
+    assert not NO_EXCLUSION.reads_cams

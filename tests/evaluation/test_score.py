@@ -1,0 +1,60 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from crosslight.errors import ConfigError, DataError
+from crosslight.evaluation.features import save_features
+from crosslight.evaluation.protocols import get_protocol
+from crosslight.evaluation.score import format_table, score_file
+from crosslight.evaluation.scores import SCORE_KEYS
+from tests.evaluation.sysu_counts import sysu_test_set
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    save_features(tmp_path / "features.npz", sysu_test_set(people=12))
+    return tmp_path / "features.npz"
+
+
+def test_a_file_is_scored_as_its_arrays_are(path: Path) -> None:
+    scores = score_file(path, "sysu-mm01/all/1", distance="dot", trials=3)
+    result = get_protocol("sysu-mm01/all/1").evaluate(
+        sysu_test_set(people=12), distance="dot", trials=3
+    )
+    assert scores == json.loads(json.dumps(result.to_json()))
+    assert (scores["protocol"], scores["distance"], scores["sampler"]) == (
+        "sysu-mm01/all/1",
+        "dot",
+        "seeded",
+    )
+    assert len(scores["trials"]) == 3
+
+
+def test_chance_comes_beside_on_request(path: Path) -> None:
+    scores = score_file(path, "sysu-mm01/indoor/1", chance=True, trials=2)
+    assert set(SCORE_KEYS) <= set(scores["chance"])
+    lines = format_table({"sysu-mm01/indoor/1": scores}).splitlines()
+    assert lines[0].split() == ["percent", *SCORE_KEYS]
+    assert lines[1].startswith("sysu-mm01/indoor/1  ")
+    assert f"{100 * scores['mAP']:.2f} ± {100 * scores['mAP_sd']:.2f}" in lines[1]
+    assert lines[2].split()[:2] == ["chance", f"{100 * scores['chance']['rank1']:.2f}"]
+    assert len({len(line) for line in lines}) == 1
+    level = {"sysu-mm01/indoor/1": scores["chance"]}
+    del scores["chance"]
+    assert format_table({"sysu-mm01/indoor/1": scores}, chance=level).splitlines() == lines
+    assert len(format_table({"sysu-mm01/indoor/1": scores}).splitlines()) == 2
+
+
+def test_one_trial_has_no_deviation_to_print(path: Path) -> None:
+    scores = score_file(path, "regdb/thermal-to-visible")
+    text = format_table({"regdb/thermal-to-visible": scores})
+    assert "±" not in text
+    assert f"{100 * scores['mAP']:.2f}" in text
+
+
+def test_a_wrong_name_is_found_before_the_file_is_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean regdb/thermal-to-visible"):
+        score_file(tmp_path / "absent.npz", "regdb/thermal-to-visble")
+    with pytest.raises(DataError, match="is not a file"):
+        score_file(tmp_path / "absent.npz", "msmt17")
