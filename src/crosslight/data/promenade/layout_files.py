@@ -1,0 +1,78 @@
+"""The lists that belong to a layout: split files, permutations, trials."""
+
+import io
+
+import numpy as np
+from scipy.io import savemat
+
+from crosslight.data.promenade.arrays import Integers
+
+_PERMUTATION_STREAM, _TRIAL_STREAM = 43, 47
+_TRIALS = 10
+_CAMERAS = 6
+_MAT_HEADER = b"MATLAB 5.0 MAT-file, made by crosslight Promenade".ljust(116)
+
+
+def _mat(name: str, value: Integers | np.ndarray[tuple[int, ...], np.dtype[np.object_]]) -> bytes:
+    """A MATLAB 5 file without the date that its header usually carries."""
+    buffer = io.BytesIO()
+    savemat(buffer, {name: value})  # type: ignore[arg-type]  # takes any binary stream
+    return _MAT_HEADER + buffer.getvalue()[len(_MAT_HEADER) :]
+
+
+def _permutations(
+    counts: dict[tuple[int, int], int], ids: int, seed: int
+) -> np.ndarray[tuple[int, ...], np.dtype[np.object_]]:
+    """`cell{camera}{pid}` of `(10, n)` permutations of 1..n, empty where a camera saw nobody."""
+    cameras = np.empty((_CAMERAS, 1), object)
+    for camera in range(1, _CAMERAS + 1):
+        people = np.empty((ids, 1), object)
+        for pid in range(1, ids + 1):
+            count = counts.get((camera, pid), 0)
+            rng = np.random.default_rng([seed, _PERMUTATION_STREAM, camera, pid])
+            rows = [rng.permutation(count) + 1 for _ in range(_TRIALS)]
+            people[pid - 1, 0] = np.array(rows, np.uint8).reshape(_TRIALS, count)
+        cameras[camera - 1, 0] = people
+    return cameras
+
+
+def sysu_files(
+    splits: dict[str, list[int]], counts: dict[tuple[int, int], int], ids: int, seed: int
+) -> dict[str, bytes]:
+    """The folder `exp/` of SYSU-MM01.
+
+    Args:
+        splits: The people of `train`, `val` and `test`.
+        counts: Images per (camera, pid).
+        ids: How many people there are.
+        seed: For the permutations.
+    """
+    files = {}
+    everybody = sorted(pid for people in splits.values() for pid in people)
+    for name, people in {**splits, "available": everybody}.items():
+        files[f"exp/{name}_id.txt"] = (",".join(str(pid) for pid in people) + "\n").encode()
+        files[f"exp/{name}_id.mat"] = _mat("id", np.array([people], np.uint16))
+    files["exp/rand_perm_cam.mat"] = _mat("rand_perm_cam", _permutations(counts, ids, seed))
+    return files
+
+
+def regdb_lists(paths: dict[str, dict[int, list[str]]], ids: int, seed: int) -> dict[str, bytes]:
+    """The folder `idx/` of RegDB: ten halvings of the people.
+
+    Args:
+        paths: For `visible` and `thermal`, the images of each person.
+        ids: How many people there are.
+        seed: For the halvings.
+    """
+    files = {}
+    for trial in range(1, _TRIALS + 1):
+        rng = np.random.default_rng([seed, _TRIAL_STREAM, trial])
+        people = [int(pid) for pid in rng.permutation(ids) + 1]
+        halves = {"train": sorted(people[: ids // 2]), "test": sorted(people[ids // 2 :])}
+        for half, members in halves.items():
+            for light, images in paths.items():
+                lines = [
+                    f"{path} {label}\n" for label, pid in enumerate(members) for path in images[pid]
+                ]
+                files[f"idx/{half}_{light}_{trial}.txt"] = "".join(lines).encode()
+    return files

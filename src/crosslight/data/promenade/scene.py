@@ -1,0 +1,195 @@
+"""The place that a camera looks at: ground, walls and furniture, traced analytically."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from crosslight.data.promenade.arrays import Bools, Floats, Integers, compiled
+from crosslight.data.promenade.cameras import Camera, Place
+from crosslight.data.promenade.noise import texture
+
+_FAR = 1e6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    """An upright box: two corners in metres, linear colour and infrared reflectance."""
+
+    low: tuple[float, float, float]
+    high: tuple[float, float, float]
+    colour: tuple[float, float, float]
+    infrared: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backdrop:
+    """What `n` rays hit.
+
+    Attributes:
+        albedo: `(n, 4)` red, green, blue, near-infrared.
+        normals: `(n, 3)`.
+        depth: `(n,)` multiples of the ray.
+        heat: `(n,)` as in the mesh: 0 cold, 1 skin.
+        points: `(n, 3)` metres.
+        ground: `(n,)` whether it is the ground.
+    """
+
+    albedo: Floats
+    normals: Floats
+    depth: Floats
+    heat: Floats
+    points: Floats
+    ground: Bools
+
+
+@cache
+def furniture(place: Place) -> tuple[Box, ...]:
+    """The boxes, cupboards and pillars of a place; weakly coloured, or they would be a shortcut."""
+    rng = np.random.default_rng(place.seed)
+    boxes = []
+    for _ in range(7):
+        width, height = rng.uniform(0.15, 0.9), (0.5, 0.9, 1.1, 2.4, 3.0)[rng.integers(5)]
+        reach = min(place.half_width, 7)
+        x, y = rng.uniform(-reach, reach), rng.uniform(0.72 * place.depth, 0.97 * place.depth)
+        depth = rng.uniform(0.2, 0.6)
+        colour = rng.uniform(0.05, 0.5) * (1 + 0.22 * rng.uniform(-1, 1, 3))
+        boxes.append(
+            Box(
+                low=(x - width / 2, y, 0.0),
+                high=(x + width / 2, y + depth, height),
+                colour=(float(colour[0]), float(colour[1]), float(colour[2])),
+                infrared=rng.uniform(0.1, 0.7),
+            )
+        )
+    return tuple(boxes)
+
+
+@compiled
+def _slabs(
+    low: Floats, high: Floats, origin: Floats, inverse: Floats
+) -> tuple[Floats, Floats, Integers]:
+    count = inverse.shape[0]
+    enter, leave = np.empty(count), np.empty(count)
+    side = np.empty(count, np.int64)
+    for ray in range(count):
+        nearest, farthest, entered = -np.inf, np.inf, 0
+        for axis in range(3):
+            first = (low[axis] - origin[axis]) * inverse[ray, axis]
+            second = (high[axis] - origin[axis]) * inverse[ray, axis]
+            if min(first, second) > nearest:
+                nearest, entered = min(first, second), axis
+            farthest = min(farthest, max(first, second))
+        enter[ray], leave[ray], side[ray] = nearest, farthest, entered
+    return enter, leave, side
+
+
+def hit_box(box: Box, origin: Floats, inverse: Floats) -> tuple[Floats, Floats, Integers]:
+    """Where rays enter and leave a box, and by which axis they enter: `(n,)` each."""
+    return _slabs(np.array(box.low), np.array(box.high), origin, inverse)
+
+
+def inverse_of(rays: Floats) -> Floats:
+    """One over the directions, safe where they are zero."""
+    safe: Floats = 1 / np.where(np.abs(rays) < 1e-9, 1e-9, rays)
+    return safe
+
+
+def _ground(place: Place, x: Floats, y: Floats) -> Floats:
+    stains = 1 + 0.10 * texture(x * 0.13, y * 0.13) + 0.08 * texture(x * 1.1, y * 1.1)
+    if place.ground == "tile":
+        line = (np.mod(x, 0.6) < 0.025) | (np.mod(y, 0.6) < 0.025)
+        base = np.array([0.30, 0.285, 0.26, 0.40])
+    elif place.ground == "carpet":
+        line = np.mod(x + 0.5, 1.4) < 0.25
+        base = np.array([0.14, 0.10, 0.09, 0.40])
+    elif place.ground == "paver":
+        row = np.mod(y, 0.4) < 0.2
+        line = (np.mod(x + 0.2 * row, 0.4) < 0.03) | (np.mod(y, 0.2) < 0.02)
+        base = np.array([0.33, 0.30, 0.27, 0.38])
+    else:
+        line = np.abs(x - 1.2) < 0.07
+        base = np.array([0.12, 0.12, 0.125, 0.18])
+    albedo: Floats = base * stains[:, None]
+    albedo[line] = 0.55 if place.ground == "asphalt" else albedo[line] * 0.55
+    return albedo
+
+
+def _wall(place: Place, along: Floats, height: Floats) -> Floats:
+    albedo: Floats
+    if place.wall == "panel":
+        low = (height < 1.1)[:, None]
+        albedo = np.where(low, [0.25, 0.28, 0.30, 0.4], [0.62, 0.61, 0.57, 0.6])
+        albedo = albedo * (1 + 0.04 * texture(along * 0.2, height * 0.2))[:, None]
+        board = (np.mod(along + 0.3, 2.6) < 0.9) & (height > 1.2) & (height < 2.2)
+        albedo[board] = [0.12, 0.21, 0.34, 0.3]
+        albedo[height < 0.1] = 0.06
+    elif place.wall == "doors":
+        albedo = np.array([0.50, 0.44, 0.33, 0.5])
+        albedo = albedo * (1 + 0.05 * texture(along * 0.3, height * 0.3))[:, None]
+        bay = np.mod(along, 3.0)
+        albedo[(bay < 1.0) & (height < 2.1)] = [0.17, 0.085, 0.04, 0.35]
+        frame = (np.abs(bay - 0.5) < 0.53) & (np.abs(bay - 0.5) > 0.47) & (height < 2.15)
+        albedo[frame] = [0.5, 0.5, 0.48, 0.5]
+    elif place.wall == "facade":
+        albedo = np.array([0.34, 0.22, 0.16, 0.35])
+        albedo = albedo * (1 + 0.1 * texture(along * 0.7, height * 0.7))[:, None]
+        albedo[np.mod(height, 0.22) < 0.03] *= 1.25
+        storey = np.mod(height, 3.1)
+        window = (np.mod(along, 2.4) < 1.3) & (storey > 0.9) & (storey < 2.4)
+        glare = texture(along[window] * 0.1, height[window] * 0.3) > 0.2
+        albedo[window] = np.array([0.06, 0.08, 0.10, 0.07]) + 0.10 * glare[:, None]
+        albedo[(np.mod(along + 0.7, 9.6) < 1.1) & (height < 2.2)] = [0.03, 0.05, 0.05, 0.2]
+    else:
+        leaves = texture(along * 0.9, height * 0.9) + texture(along * 3.7, height * 3.7) * 0.7
+        albedo = np.array([0.055, 0.10, 0.03, 0.55]) * (1 + 0.45 * leaves)[:, None]
+        albedo = np.clip(albedo, 0.005, 1)
+        sky = height > 3.3 + 0.35 * texture(along * 0.05, along * 0.05)
+        albedo[sky] = [0.9, 1.0, 1.15, 0.25]
+        albedo[height < 0.25] = [0.30, 0.29, 0.27, 0.3]
+    return albedo
+
+
+def trace_backdrop(camera: Camera, rays: Floats) -> Backdrop:
+    """Follows `(n, 3)` rays from the camera to the first thing behind the people."""
+    place, origin = camera.place, camera.position
+    inverse = inverse_of(rays)
+    to_ground = np.where(inverse[:, 2] < 0, -origin[2] * inverse[:, 2], _FAR)
+    to_back = np.where(inverse[:, 1] > 0, place.depth * inverse[:, 1], _FAR)
+    to_side = place.half_width * np.abs(inverse[:, 0])
+    depth = np.minimum(np.minimum(to_ground, to_back), to_side)
+    points = origin + depth[:, None] * rays
+    count = len(rays)
+    albedo, normals, heat = np.zeros((count, 4)), np.zeros((count, 3)), np.zeros(count)
+    ground = depth == to_ground
+    x, y = points[ground, 0], points[ground, 1]
+    albedo[ground] = _ground(place, x, y)
+    normals[ground, 2] = 1
+    heat[ground] = 0.22 + 0.03 * texture(x * 0.13, y * 0.13)
+    back = ~ground & (depth == to_back)
+    for wall, axis in ((back, 1), (~ground & ~back, 0)):
+        if not wall.any():
+            continue
+        along, height = points[wall, 1 - axis], points[wall, 2]
+        painted = _wall(place, along, height)
+        albedo[wall] = painted
+        normals[wall, axis] = -np.sign(rays[wall, axis])
+        foliage = painted[:, 3] > 0.45
+        heat[wall] = 0.16 + 0.05 * texture(along * 0.15, height * 0.15) + 0.05 * foliage
+    for box in furniture(place):
+        enter, leave, entered = hit_box(box, origin, inverse)
+        inside = np.flatnonzero((enter < leave) & (enter > 0) & (enter < depth))
+        if not len(inside):
+            continue
+        side = entered[inside]
+        depth[inside] = enter[inside]
+        points[inside] = origin + enter[inside, None] * rays[inside]
+        normals[inside] = 0
+        normals[inside, side] = -np.sign(rays[inside, side])
+        grain = texture(points[inside, 0] * 0.9 + points[inside, 1], points[inside, 2] * 0.6)
+        albedo[inside] = np.array([*box.colour, box.infrared]) * (1 + 0.1 * grain)[:, None]
+        heat[inside] = 0.2 + 0.2 * box.infrared * (box.colour[0] > 0.3)
+        ground[inside] = False
+    return Backdrop(
+        albedo=albedo, normals=normals, depth=depth, heat=heat, points=points, ground=ground
+    )
