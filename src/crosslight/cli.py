@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -270,6 +271,9 @@ def report(run: Positional[Path], *, out: Path | None = None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; a user's mistake is one sentence and a non-zero exit code."""
+    # Threads of torch that wait for each other otherwise spin, and where the cores are shared
+    # with loading processes or other users, that multiplies the work. Must precede torch's import.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app.cli(prog="crosslight", args=arguments)
     except CrosslightError as error:

@@ -1,3 +1,4 @@
+import io
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +78,10 @@ def test_the_log_is_read_over_stages_damage_and_lost_figures(tmp_path: Path) -> 
         "Learning rate",
         "Validation",
     ]
+
+
+def test_a_learning_rate_that_falls_to_nothing_is_drawn() -> None:
+    rates = Series(iterations=np.arange(3.0), values=np.array([1e-3, 1e-5, 1e-8]))
+    ((_, figure),) = training_figures(TrainingLog(learning_rates={"model": rates}))
+    assert figure.axes[0].get_yscale() == "log"
+    figure.savefig(io.BytesIO())

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from crosslight.commands.data_name import name_of_data
 from crosslight.data.layouts import parse_data_argument, read_layout
@@ -18,7 +16,8 @@ from crosslight.data.table import SampleTable, read_table
 from crosslight.errors import ConfigError, DataError
 from crosslight.evaluation.features import Features, load_features, save_features
 from crosslight.evaluation.protocols import get_protocol
-from crosslight.evaluation.scores import SCORE_KEYS, Result
+from crosslight.evaluation.score import format_table
+from crosslight.evaluation.scores import Result
 from crosslight.files import write_text
 from crosslight.training.embedding import embed_table
 from crosslight.training.run import RunFolder
@@ -143,29 +142,9 @@ def run_evaluation(
     evaluation = _score(settings, table, features)
     metrics = evaluation.to_json()
     write_text(run / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    print_scores(evaluation)
+    print(f"{settings.title}, {settings.distance} distance")
+    print(format_table(metrics))
     return evaluation
-
-
-def print_scores(evaluation: Evaluation) -> None:
-    """Prints percent, mean ± sd over trials, with what guessing would score below."""
-    table = Table(title=f"{evaluation.settings.title}, percent", title_justify="left")
-    table.add_column("protocol")
-    for key in SCORE_KEYS:
-        table.add_column(key, justify="right")
-    for name, result in evaluation.results.items():
-        mean, chance = result.mean, evaluation.chance[name].mean
-        spread = len(result.trials) > 1
-        table.add_row(name, *(_percent(mean, key, spread=spread) for key in SCORE_KEYS))
-        table.add_row(
-            "  chance", *(_percent(chance, key, spread=False) for key in SCORE_KEYS), style="dim"
-        )
-    Console().print(table)
-
-
-def _percent(scores: Mapping[str, float], key: str, *, spread: bool) -> str:
-    text = f"{100 * scores[key]:.1f}"
-    return f"{text} ± {100 * scores[f'{key}_sd']:.1f}" if spread else text
 
 
 def load_evaluation(run: Path) -> Evaluation:

@@ -146,14 +146,23 @@ def build_table(layout: str, root: Path, columns: Mapping[str, Any]) -> SampleTa
     """
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
-        raise DataError(f"The table of {root} lacks the column {missing[0]!r}; it needs path, pid.")
+        raise DataError(
+            f"The table of {root} lacks the column {missing[0]!r}; "
+            f"it needs path and pid, and has {', '.join(columns) or 'no column'}."
+        )
     frame = pl.DataFrame(dict(columns), strict=False)
     if not frame.height:
         raise DataError(f"No image of a {layout} data set was found at {root}.")
     for name, default in OPTIONAL.items():
         if name not in frame.columns:
             frame = frame.with_columns(pl.lit(default).alias(name))
-    frame = frame.with_columns(pl.col("cam").fill_null(UNKNOWN_CAM), _modality_column(frame, root))
+    frame = frame.with_columns(
+        pl.col(name).fill_null(pl.lit(default))
+        for name, default in OPTIONAL.items()
+        if default is not None and name != "modality"
+    )
+    frame = frame.with_columns(_modality_column(frame, root))
+    _require_whole(frame, root)
     try:
         frame = frame.select([pl.col(name).cast(kind) for name, kind in SCHEMA.items()])
     except pl.exceptions.InvalidOperationError as error:
@@ -178,14 +187,41 @@ def read_table(path: Path) -> SampleTable:
     if not path.is_file():
         raise DataError(f"No table at {path}; expected a CSV or Parquet file with path, pid, ...")
     try:
-        frame = pl.read_parquet(path) if _is_parquet(path) else pl.read_csv(path)
+        frame = pl.read_parquet(path) if _is_parquet(path) else _read_csv(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         kind = "Parquet" if _is_parquet(path) else "CSV"
         raise DataError(
             f"{path} is not readable as {kind}: {str(error).splitlines()[0]}"
         ) from error
     known = [name for name in (*REQUIRED, *OPTIONAL) if name in frame.columns]
+    missing = [name for name in REQUIRED if name not in known]
+    if missing:
+        raise DataError(
+            f"{path} lacks the column {missing[0]!r}, its columns are {', '.join(frame.columns)}; "
+            "write a first line like path,pid,cam,modality,split, with commas."
+        )
+    frame = frame.with_columns(
+        pl.col("path").cast(pl.String).str.replace_all("\\", "/", literal=True)
+    )
     return build_table("table", path.parent, {name: frame[name] for name in known})
+
+
+def _read_csv(path: Path) -> pl.DataFrame:
+    # Numbers in these columns are names: 0001 must not become 1.
+    texts = dict.fromkeys(("path", "modality", "split", "track"), pl.String)
+    return pl.read_csv(path, schema_overrides=texts)
+
+
+def _require_whole(frame: pl.DataFrame, root: Path) -> None:
+    """A cast to whole numbers would cut 1.5 to 1."""
+    for name in ("pid", "cam"):
+        if frame[name].dtype.is_float():
+            broken = frame.filter((pl.col(name) != pl.col(name).round()).fill_null(False))
+            if broken.height:
+                raise DataError(
+                    f"The table of {root} has {broken[name][0]} in the column {name}, "
+                    "expected whole numbers; number people and cameras 1, 2, 3, ..."
+                )
 
 
 def _is_parquet(path: Path) -> bool:
@@ -194,7 +230,8 @@ def _is_parquet(path: Path) -> bool:
 
 def _modality_column(frame: pl.DataFrame, root: Path) -> pl.Series:
     values = []
-    for value in frame["modality"].to_list():
+    for given in frame["modality"].to_list():
+        value = OPTIONAL["modality"] if given is None else given
         modality = _MODALITY_NAMES.get(
             str(int(value) if isinstance(value, bool) else value).lower()
         )

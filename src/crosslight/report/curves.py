@@ -92,7 +92,7 @@ def _training_figure(caption: str, group: Mapping[str, Series], log: TrainingLog
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-    if caption == "Learning rate":
+    if caption == "Learning rate" and axes.get_yscale() == "linear":
         axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
     for start in list(log.stage_starts.values())[1:]:
         axes.axvline(start, color=MUTED, linewidth=1, linestyle=":")

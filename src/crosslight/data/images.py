@@ -1,0 +1,146 @@
+"""Reading an image file as RGB, whatever it holds, and refusing what cannot be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from crosslight.errors import DataError
+
+MAX_PIXELS = 64_000_000
+"""Images with more pixels are refused before they are decoded."""
+
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+"""The file formats that are read; the ending of the name does not matter."""
+
+ORIENTATION = 0x0112
+TIFF_MAX_SAMPLE_VALUE = 281
+TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+UPRIGHT = 1
+
+
+def read_image(path: Path) -> Image.Image:
+    """The decoded image in mode RGB, upright (the EXIF orientation is applied).
+
+    Gray and palette images get three channels and transparency is dropped. Images of 16 bits,
+    usual for infrared, are scaled from their full range (65535, or the TIFF tag MaxSampleValue)
+    to 255, not clipped. Images of 32-bit whole numbers are taken as 16-bit, those of floating
+    point as 0 to 1. Of an animation, the first picture is read.
+
+    Raises:
+        DataError: Missing, truncated, not an image, more than `MAX_PIXELS`, or pixel values
+            outside those ranges.
+    """
+    with _opened(path) as image:
+        image.load()
+        upright = _turned(image, _orientation(image))
+        if upright.mode in {"I", "F"} or upright.mode.startswith("I;16"):
+            return _from_deep(path, upright, _white(image)).convert("RGB")
+        if upright.mode == "P":  # straight to RGB, Pillow warns about some transparencies
+            upright = upright.convert("RGBA")
+        return upright.convert("RGB")
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Height and width of the upright image, px, from the file's header alone.
+
+    Raises:
+        DataError: As `read_image`, but damage behind the header goes unnoticed.
+    """
+    with _opened(path) as image:
+        width, height = image.size
+        # A PNG without EXIF in its header would be decoded to look for more; a TIFF has its
+        # orientation elsewhere, and Pillow has turned its size already.
+        turned = "exif" in image.info and _orientation(image) >= 5
+        return (width, height) if turned else (height, width)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise DataError(_too_large(path, f"{width} x {height}"))
+            yield image
+    except DataError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(_too_large(path, "far too many")) from error
+    except FileNotFoundError as error:
+        raise DataError(f"There is no image at {path}; check the path or the table.") from error
+    except UnidentifiedImageError as error:
+        found = "is empty (0 bytes)" if path.stat().st_size == 0 else "is not an image"
+        raise DataError(
+            f"{path} {found}; expected JPEG, PNG, BMP, TIFF, WebP or the like: "
+            "copy it again from its source or remove it."
+        ) from error
+    except OSError as error:
+        if error.errno is not None:
+            raise DataError(
+                f"{path} cannot be read ({error.strerror}); expected an image file that this "
+                "user may open: check its permissions and its disk."
+            ) from error
+        raise DataError(_damaged(path, error)) from error
+    except Exception as error:  # a malformed file makes Pillow's decoders raise almost anything
+        raise DataError(_damaged(path, error)) from error
+
+
+def _too_large(path: Path, pixels: str) -> str:
+    return (
+        f"{path} claims {pixels} pixels, more than the limit of {MAX_PIXELS // 10**6} million; "
+        "crop the person out of it or remove it."
+    )
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return (
+        f"{path} is damaged ({reason}); expected a complete image: "
+        "copy it again from its source or remove it."
+    )
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(ORIENTATION, UPRIGHT)
+    except Exception:  # damaged EXIF says nothing about the pixels
+        return UPRIGHT
+    return value if value in TRANSPOSE else UPRIGHT
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    return image if orientation == UPRIGHT else image.transpose(TRANSPOSE[orientation])
+
+
+def _white(image: Image.Image) -> float:
+    """The value of full white in an image of more than 8 bits."""
+    if image.mode == "F":
+        return 1.0
+    tags = getattr(image, "tag_v2", {})
+    stated = tags.get(TIFF_MAX_SAMPLE_VALUE)
+    value = stated[0] if isinstance(stated, tuple) and stated else stated
+    return float(value) if isinstance(value, int) and 0 < value <= 65535 else 65535.0
+
+
+def _from_deep(path: Path, image: Image.Image, white: float) -> Image.Image:
+    values = np.asarray(image).astype(np.float64)
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0 and high <= white):
+        raise DataError(
+            f"{path} has pixel values from {low:g} to {high:g}, expected 0 to {white:g}; "
+            "convert it to an 8-bit or 16-bit image."
+        )
+    return Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8))

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crosslight.data.layouts import LAYOUTS, read_layout
+from crosslight.data.table import SCHEMA, SampleTable, build_table, read_table
+from crosslight.errors import DataError
+from crosslight.types import UNKNOWN_CAM, Modality
+
+
+def written(tmp_path: Path, text: str, name: str = "table.csv") -> Path:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_path_and_pid_are_enough(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, "path,pid\na/1.jpg,7\n"))
+    assert table.frame.rows() == [("a/1.jpg", 7, UNKNOWN_CAM, 0, "all", None, None)]
+    assert table.frame.schema == SCHEMA
+    assert table.paths == [tmp_path / "a/1.jpg"]
+
+
+def test_every_column_is_read_and_others_are_ignored(tmp_path: Path) -> None:
+    text = (
+        "note,path,pid,cam,modality,split,track,time\nhello,a.jpg,0012,15,infrared,query,0007,1.5\n"
+    )
+    row = read_table(written(tmp_path, text)).frame.rows()[0]
+    assert row == ("a.jpg", 12, 15, Modality.INFRARED, "query", "0007", 1.5)
+
+
+def test_blank_cells_get_the_defaults(tmp_path: Path) -> None:
+    text = "path,pid,cam,modality,split\na.jpg,1,,,\nb.jpg,2,3,ir,test\n"
+    table = read_table(written(tmp_path, text))
+    assert table.cams.tolist() == [UNKNOWN_CAM, 3]
+    assert table.modality.tolist() == [Modality.VISIBLE, Modality.INFRARED]
+    assert table.splits.tolist() == ["all", "test"]
+
+
+@pytest.mark.parametrize(
+    ("word", "modality"),
+    [
+        ("visible", 0),
+        ("RGB", 0),
+        ("0", 0),
+        ("infrared", 1),
+        ("IR", 1),
+        ("Thermal", 1),
+        ("1", 1),
+    ],
+)
+def test_names_of_lights(tmp_path: Path, word: str, modality: int) -> None:
+    table = read_table(written(tmp_path, f"path,pid,modality\na.jpg,1,{word}\n"))
+    assert table.modality.tolist() == [modality]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffpath,pid\na/1.jpg,1\n",
+        "path,pid\r\na/1.jpg,1\r\n",
+        "path,pid\na\\1.jpg,1\n",
+        '"path","pid"\n"a/1.jpg",1\n',
+        "pid,path\n1,a/1.jpg\n",
+    ],
+)
+def test_tables_as_spreadsheets_write_them(tmp_path: Path, text: str) -> None:
+    assert read_table(written(tmp_path, text)).frame.rows()[0][:2] == ("a/1.jpg", 1)
+
+
+def test_names_made_of_digits_keep_their_zeros(tmp_path: Path) -> None:
+    text = "path,pid,split\n0001,1,007\n"
+    assert read_table(written(tmp_path, text)).frame.select("path", "split").rows() == [
+        ("0001", "007")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("path;pid\na;1\n", r"lacks the column 'path', its columns are path;pid"),
+        ("path,person\na,1\n", r"lacks the column 'pid'"),
+        ("path,pid\n", r"No image of a table data set"),
+        ("", r"not readable as CSV"),
+        ("path,pid\na,bob\n", r"wrong kind: .*bob.*whole numbers"),
+        ("path,pid\na,1.5\n", r"1\.5 in the column pid, expected whole numbers"),
+        ("path,pid,cam\na,1,2.5\n", r"2\.5 in the column cam, expected whole numbers"),
+        ("path,pid\na,\n", r"rows without path or pid"),
+        ("path,pid,modality\na,1,blue\n", r"modality 'blue'; write visible or infrared"),
+        ("path,pid\na,1,2,3\n", r"not readable as CSV"),
+    ],
+)
+def test_tables_that_do_not_fit_are_explained(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(DataError, match=sentence):
+        read_table(written(tmp_path, text))
+
+
+def test_a_missing_or_foreign_file_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No table at"):
+        read_table(tmp_path / "none.csv")
+    with pytest.raises(DataError, match="not readable as Parquet"):
+        read_table(written(tmp_path, "path,pid\na,1\n", "table.parquet"))
+
+
+def test_build_table_names_a_missing_column(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"lacks the column 'pid'.*has path"):
+        build_table("x", tmp_path, {"path": ["a"]})
+
+
+rows = st.lists(
+    st.tuples(
+        st.text("abc/._ é", min_size=1, max_size=8),
+        st.integers(-1, 2**40),
+        st.integers(-1, 20),
+        st.sampled_from(list(Modality)),
+        st.sampled_from(["train", "query", "all"]),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(rows=rows, ending=st.sampled_from([".csv", ".parquet"]))
+def test_what_is_written_is_read_again(
+    rows: list[tuple[str, int, int, Modality, str]],
+    ending: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("table")
+    names = ("path", "pid", "cam", "modality", "split")
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    table = build_table("table", folder, columns)
+    table.write(folder / f"out{ending}")
+    again = read_table(folder / f"out{ending}")
+    assert again.frame.equals(table.frame)
+    assert again.fingerprint() == table.fingerprint()
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> SampleTable:
+    columns = {
+        "path": ["a", "b", "c", "d"],
+        "pid": [9, 2, 9, 5],
+        "split": ["train", "query", "train", "gallery"],
+    }
+    return build_table("x", tmp_path, columns)
+
+
+def test_labels_are_ranks_of_the_sorted_pids(table: SampleTable) -> None:
+    assert table.labels().tolist() == [2, 0, 2, 1]
+    assert table.labels().dtype == np.int64
+
+
+def test_splits_keep_the_order_of_the_table(table: SampleTable) -> None:
+    assert table.split("gallery", "train").relative_paths == ["a", "c", "d"]
+    with pytest.raises(DataError, match="no images in split val; its splits are gallery, query"):
+        table.split("val")
+
+
+def test_take_and_where(table: SampleTable) -> None:
+    assert table.take(np.array([3, 0, 0])).relative_paths == ["d", "a", "a"]
+    assert len(table.where(pl.col("pid") > 100)) == 0
+    assert len(table) == 4
+
+
+def test_the_fingerprint_names_the_rows_and_not_the_place(table: SampleTable) -> None:
+    moved = SampleTable(layout="y", root=Path("elsewhere"), frame=table.frame)
+    assert moved.fingerprint() == table.fingerprint()
+    assert table.take([1, 0, 2, 3]).fingerprint() != table.fingerprint()
+    assert len(table.fingerprint()) == 64
+
+
+class TestAsLayout:
+    def test_a_file_or_its_folder(self, tmp_path: Path) -> None:
+        path = written(tmp_path, "path,pid\na.jpg,1\n")
+        frames = [read_layout("table", root).frame for root in (path, tmp_path)]
+        assert frames[0].equals(frames[1])
+
+    def test_a_parquet_file_in_a_folder(self, tmp_path: Path) -> None:
+        pl.DataFrame({"path": ["a.jpg"], "pid": [1]}).write_parquet(tmp_path / "table.parquet")
+        assert read_layout("table", tmp_path).pids.tolist() == [1]
+
+    def test_another_file_is_refused(self, tmp_path: Path) -> None:
+        path = written(tmp_path, "x", "table.xlsx")
+        with pytest.raises(
+            DataError, match=r"is a file, not .*expected table\.csv, or table\.parq"
+        ):
+            LAYOUTS["table"].read(path)
