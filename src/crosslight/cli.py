@@ -49,7 +49,7 @@ app.command(data_app, name="data", help="Make, check and look at data sets.")
 def make_promenade(
     out: Positional[Path],
     *,
-    preset: Literal["mini", "small", "full"] = "mini",
+    preset: Literal["tiny", "mini", "small", "full"] = "mini",
     layout: Literal["sysu-mm01", "regdb", "market1501"] = "sysu-mm01",
     height: int = 256,
     width: int = 128,
@@ -62,7 +62,8 @@ def make_promenade(
 
     Args:
         out: Folder to write; a killed run continues where it was.
-        preset: How many people and images.
+        preset: How many people and images; tiny is for trying commands out, full is as large as
+            the published set.
         layout: Whose folders, names and split files.
         height: Image height in pixels.
         width: Image width in pixels.

@@ -1,0 +1,278 @@
+"""Turning rows of a table into batches, in this process or in others, always the same ones."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from crosslight.config import DataConfig
+from crosslight.data.batch import Batch
+from crosslight.data.images import read_image
+from crosslight.data.sampling import Batches
+from crosslight.data.table import SampleTable
+from crosslight.data.transforms import InferenceTransform, TrainingTransform
+from crosslight.errors import CrosslightError, DataError
+from crosslight.types import Modality
+
+_NO_LABEL = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Order:
+    """One training batch to load: which rows, and what seeds their random draws."""
+
+    epoch: int
+    iteration: int
+    rows: NDArray[np.int64]
+    positions: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Failure:
+    """A user's error on its way from a loading process, which would wrap it in a traceback."""
+
+    kind: type[CrosslightError]
+    message: str
+
+
+class TrainingLoader:
+    """Augmented batches of a whole stage, from any iteration on.
+
+    The batches depend on the seed, the epoch and the iteration alone: neither on where loading
+    starts nor on the number of workers, and several ranks load the parts of what one would.
+
+    Order inside a batch: as the sampler says. With channel exchange all visible images come
+    first, then their exchanged views in the same order, then the infrared images.
+
+    Args:
+        table: The training rows.
+        config: Size and augmentation.
+        batches: Which rows meet.
+        seed: Decides every random draw.
+        workers: Loading processes; 0 loads in this one.
+        rank: This process's part of every batch.
+        world: Number of parts.
+
+    Raises:
+        DataError: The people of a batch cannot be shared out equally.
+    """
+
+    def __init__(
+        self,
+        table: SampleTable,
+        config: DataConfig,
+        batches: Batches,
+        *,
+        seed: int,
+        workers: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self._batches = batches
+        self._positions = batches.positions(rank, world)
+        self._dataset = _TrainingSet(table, TrainingTransform(config), seed)
+        self._workers = workers
+
+    def iterate(self, *, start: int, stop: int, first_epoch: int = 0) -> Generator[Batch]:
+        """Batches of iterations `start` to `stop - 1`, counted from the start of `first_epoch`.
+
+        Raises:
+            DataError: An image cannot be read, or a loading process died.
+        """
+        orders = _Orders(self._batches, self._positions, start, stop, first_epoch)
+        yield from _loaded(self._dataset, orders, self._workers)
+
+
+def inference_batches(
+    table: SampleTable, height: int, width: int, *, batch_size: int, workers: int
+) -> Generator[Batch]:
+    """All images of a table in its order, resized only; labels are -1.
+
+    Raises:
+        DataError: An image cannot be read, or a loading process died.
+    """
+    rows = np.arange(len(table))
+    parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    dataset = _InferenceSet(table, InferenceTransform(height, width))
+    yield from _loaded(dataset, parts, min(workers, len(parts)))
+
+
+@contextmanager
+def worker_deaths_told() -> Iterator[None]:
+    """Turns the death of a loading process into one sentence.
+
+    It is heard of through a signal, so the complaint may come up anywhere while batches are used,
+    not only where the next one is asked for.
+
+    Raises:
+        DataError: In place of the complaint of torch.
+    """
+    try:
+        yield
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+            raise
+        reason = (str(error) or "it fell silent").splitlines()[0]
+        raise DataError(
+            f"A process that loads images died ({reason}), usually for want of memory or of "
+            "shared memory (/dev/shm); free some, or set data.workers to a smaller number."
+        ) from error
+
+
+class _Orders:
+    """The orders of a stage; an epoch's batches are drawn when it begins."""
+
+    def __init__(
+        self,
+        batches: Batches,
+        positions: NDArray[np.int64],
+        start: int,
+        stop: int,
+        first_epoch: int,
+    ) -> None:
+        self._batches = batches
+        self._positions = positions
+        self._range = range(start, stop)
+        self._first_epoch = first_epoch
+
+    def __len__(self) -> int:
+        return len(self._range)
+
+    def __iter__(self) -> Iterator[_Order]:
+        drawn: list[NDArray[np.int64]] = []
+        drawn_epoch = -1
+        for step in self._range:
+            past, iteration = divmod(step, self._batches.iterations_per_epoch)
+            epoch = self._first_epoch + past
+            if epoch != drawn_epoch:
+                drawn, drawn_epoch = self._batches.batches(epoch), epoch
+            yield _Order(
+                epoch=epoch,
+                iteration=iteration,
+                rows=drawn[iteration][self._positions],
+                positions=self._positions,
+            )
+
+
+class _Columns:
+    """What loading needs of a table, free of anything that a forked process must not touch."""
+
+    def __init__(self, table: SampleTable) -> None:
+        self.paths = table.paths
+        self.cams = torch.tensor(table.cams, dtype=torch.int64)
+        self.modality = torch.tensor(table.modality, dtype=torch.int64)
+
+    def batch(self, images: Sequence[Tensor], labels: Tensor, rows: Tensor) -> Batch:
+        return Batch(
+            images=torch.stack(list(images)),
+            labels=labels,
+            cams=self.cams[rows],
+            modality=self.modality[rows],
+            rows=rows,
+        )
+
+
+class _TrainingSet(Dataset[Batch | _Failure]):
+    def __init__(self, table: SampleTable, transform: TrainingTransform, seed: int) -> None:
+        self._columns = _Columns(table)
+        self._labels = torch.tensor(table.labels(), dtype=torch.int64)
+        self._transform = transform
+        self._seed = seed
+
+    def __getitem__(self, order: _Order) -> Batch | _Failure:
+        try:
+            return self._load(order)
+        except CrosslightError as error:
+            return _Failure(kind=type(error), message=str(error))
+
+    def _load(self, order: _Order) -> Batch:
+        samples = []
+        for row, position in zip(order.rows.tolist(), order.positions.tolist(), strict=True):
+            image = read_image(self._columns.paths[row])
+            # The place in the global batch, not in this rank's part: any number of ranks, same
+            # draws. A spawn key, because SeedSequence([s, e]) equals SeedSequence([s, e, 0, 0]).
+            place = np.random.SeedSequence(
+                [self._seed, order.epoch], spawn_key=(order.iteration, position)
+            )
+            modality = int(self._columns.modality[row])
+            samples.append(self._transform(image, modality, np.random.default_rng(place)))
+        rows = torch.from_numpy(order.rows)
+        if self._transform.visible_views == 1:
+            images = [sample[0] for sample in samples]
+        else:
+            visible = (self._columns.modality[rows] == Modality.VISIBLE).nonzero()[:, 0].tolist()
+            infrared = sorted(set(range(len(samples))) - set(visible))
+            images = [samples[i][view] for view in (0, 1) for i in visible]
+            images += [samples[i][0] for i in infrared]
+            rows = rows[visible + visible + infrared]
+        return self._columns.batch(images, self._labels[rows], rows)
+
+
+class _InferenceSet(Dataset[Batch | _Failure]):
+    def __init__(self, table: SampleTable, transform: InferenceTransform) -> None:
+        self._columns = _Columns(table)
+        self._transform = transform
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> Batch | _Failure:
+        try:
+            images = [self._transform(read_image(self._columns.paths[row])) for row in rows]
+        except CrosslightError as error:
+            return _Failure(kind=type(error), message=str(error))
+        labels = torch.full((len(rows),), _NO_LABEL)
+        return self._columns.batch(images, labels, torch.from_numpy(rows))
+
+
+def _loaded(dataset: Dataset[Any], orders: Any, workers: int) -> Generator[Batch]:
+    with warnings.catch_warnings():
+        # More workers than cores is the user's choice: it pays where files lie far away.
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        loader: DataLoader[Any] = DataLoader(
+            dataset,
+            sampler=orders,
+            batch_size=None,
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            worker_init_fn=_leave_signals_to_parent,
+            # The loader draws a seed that nothing here uses; without its own generator it would
+            # move the global one.
+            generator=torch.Generator(),
+        )
+        batches = iter(loader)
+    with worker_deaths_told():
+        for loaded in batches:
+            if isinstance(loaded, _Failure):
+                raise loaded.kind(loaded.message)
+            yield cast(Batch, loaded)
+
+
+def _as_it_is(loaded: Any) -> Any:
+    return loaded
+
+
+def _leave_signals_to_parent(_: int) -> None:
+    # Ctrl-C and a scheduler's SIGTERM reach the whole process group; the parent still needs
+    # batches until its iteration is done. Its own SIGTERM, when it clears away, must be obeyed.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None and hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_obey, args=(parent.pid,), daemon=True).start()
+
+
+def _obey(parent: int | None) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)

@@ -1,0 +1,148 @@
+"""AGW in two streams (Ye et al., TPAMI 2021) and CAJ's loss for it (Ye et al., ICCV 2021).
+
+A stem for each modality, shared residual layers with non-local attention, generalised-mean
+pooling, identity loss and weighted regularised triplet. CAJ is this network on channel-augmented
+images (every visible image twice, plain and channel-exchanged: the data's `channel_exchange`)
+with the squared triplet. Letters: B batch over all ranks, D embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from crosslight.data.batch import Batch
+from crosslight.losses import (
+    batch_hard_triplet,
+    squared_weighted_triplet,
+    weighted_regularised_triplet,
+)
+from crosslight.methods.contract import Method, Scheduled, Stage, Update
+from crosslight.methods.optimization import Optimization, make_optimizer
+from crosslight.nn.backbones import create_backbone
+from crosslight.nn.distributed import gather_with_gradient
+from crosslight.nn.heads import IdentityHead
+from crosslight.nn.normalize import Normalize
+from crosslight.nn.pooling import make_pool
+from crosslight.nn.precision import full_precision
+from crosslight.nn.two_stream import split_backbone
+
+
+@dataclass(frozen=True, kw_only=True)
+class AGWConfig(Optimization):
+    """What a recipe may set under `config`; the optimization fields are at `Optimization`.
+
+    "AGW" and "CAJ" are the authors' released code of the visible-infrared systems.
+
+    Attributes:
+        backbone: Of the ResNet family, timm's or a light one of `crosslight.nn.backbones`.
+        weights: `timm`, `none` or the path of a file.
+        sha256: Digest that the file must have.
+        last_stride: Stride of the last layer.
+        non_local: How many last blocks of each layer are followed by a non-local block.
+        pooling: How the feature map becomes a vector.
+        gem_p: Exponent of `gem`.
+        learn_gem_p: Whether that exponent is trained.
+        parts: Horizontal stripes that are pooled apart and concatenated.
+        label_smoothing: Of the identity loss.
+        triplet: `weighted` is AGW's, `weighted-squared` CAJ's, `hard` the batch-hard one.
+        triplet_as_released: Keeps the numerical guards of the authors' code in the two weighted
+            losses, which can hold the loss at 88 without gradient; see `crosslight.losses`.
+        margin: Of `hard`; None is the soft margin.
+        id_weight: Weight of the identity loss.
+        triplet_weight: Weight of the triplet loss.
+    """
+
+    backbone: str = "resnet50.tv_in1k"  # AGW model.py
+    weights: str = "timm"  # AGW model.py: ImageNet
+    sha256: str | None = None
+    last_stride: int = 1  # AGW model.py
+    non_local: tuple[int, int, int, int] = (0, 2, 3, 0)  # AGW model.py
+    pooling: Literal["avg", "gem"] = "gem"  # AGW model.py
+    gem_p: float = 3.0  # AGW model.py
+    learn_gem_p: bool = False  # AGW model.py: fixed
+    parts: int = 1
+    label_smoothing: float = 0.0  # AGW train.py
+    triplet: Literal["weighted", "weighted-squared", "hard"] = "weighted"  # AGW loss.py
+    triplet_as_released: bool = False
+    margin: float | None = None
+    id_weight: float = 1.0  # AGW train.py: the plain sum
+    triplet_weight: float = 1.0  # AGW train.py: the plain sum
+    epochs: int = 81  # AGW train.py; CAJ 100
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"  # AGW train.py
+    lr: float = 0.1  # AGW train.py: BNNeck and classifier
+    backbone_lr_factor: float = 0.1  # AGW train.py
+    weight_decay: float = 5e-4  # AGW train.py
+    step_epochs: tuple[int, ...] = (20, 50)  # AGW train.py
+    warmup_epochs: int = 10  # AGW train.py
+
+
+class AGW(Method):
+    """Two-stream AGW; see `AGWConfig`."""
+
+    Config = AGWConfig
+
+    def __init__(self, config: AGWConfig, *, num_ids: int, height: int, width: int) -> None:
+        super().__init__()
+        self.config = config
+        backbone = create_backbone(
+            config.backbone,
+            weights=config.weights,
+            sha256=config.sha256,
+            last_stride=config.last_stride,
+            image_size=(height, width),
+        )
+        self.normalize = Normalize(backbone.mean, backbone.std)
+        self.backbone = split_backbone(backbone, non_local=config.non_local)
+        self.pool = make_pool(
+            config.pooling, p=config.gem_p, learnable=config.learn_gem_p, stripes=config.parts
+        )
+        self.head = IdentityHead(backbone.channels * config.parts, num_ids)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """One stage."""
+        return (Stage(name="train", epochs=self.config.epochs),)
+
+    def optimizers(self) -> Mapping[str, Scheduled]:
+        """One optimizer, `model`."""
+        return {"model": make_optimizer(self.config, self, new=self.head)}
+
+    def training_step(self, batch: Batch, update: Update) -> Mapping[str, Tensor]:
+        """Identity loss after the BNNeck, weighted triplet before it."""
+        maps = self.backbone(self.normalize(batch.images), batch.modality)
+        with full_precision(maps):
+            embeddings = gather_with_gradient(self.pool(maps))  # (B, D)
+            labels = gather_with_gradient(batch.labels)
+            logits = self.head(embeddings)
+            loss_id = F.cross_entropy(
+                logits, labels, label_smoothing=self.config.label_smoothing
+            )  # L_id
+            loss_triplet = self._triplet(embeddings, labels)  # L_wrt
+        update(
+            "model",
+            {
+                "loss_id": self.config.id_weight * loss_id,
+                "loss_triplet": self.config.triplet_weight * loss_triplet,
+            },
+        )
+        accuracy = (logits.argmax(dim=1) == labels).float().mean()
+        return {"loss_id": loss_id, "loss_triplet": loss_triplet, "accuracy": accuracy}
+
+    def embed(self, images: Tensor, modality: Tensor) -> Tensor:
+        """The embedding after the BNNeck."""
+        maps = self.backbone(self.normalize(images), modality)
+        with full_precision(maps):
+            embeddings: Tensor = self.head.neck(self.pool(maps))
+        return embeddings
+
+    def _triplet(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        released = self.config.triplet_as_released
+        if self.config.triplet == "weighted":
+            return weighted_regularised_triplet(embeddings, labels, as_released=released)
+        if self.config.triplet == "weighted-squared":
+            return squared_weighted_triplet(embeddings, labels, as_released=released)
+        return batch_hard_triplet(embeddings, labels, margin=self.config.margin)

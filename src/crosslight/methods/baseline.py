@@ -1,0 +1,121 @@
+"""The one-stream baseline: bag of tricks (Luo et al., CVPR Workshops 2019).
+
+One network sees every image alike, so it serves single-modality data and, as the plainest
+baseline, visible-infrared data too. Letters: B batch over all ranks, D embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from crosslight.data.batch import Batch
+from crosslight.losses import batch_hard_triplet
+from crosslight.methods.contract import Method, Scheduled, Stage, Update
+from crosslight.methods.optimization import Optimization, make_optimizer
+from crosslight.nn.backbones import create_backbone
+from crosslight.nn.distributed import gather_with_gradient
+from crosslight.nn.heads import IdentityHead
+from crosslight.nn.normalize import Normalize
+from crosslight.nn.pooling import make_pool
+from crosslight.nn.precision import full_precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineConfig(Optimization):
+    """What a recipe may set under `config`; the optimization fields are at `Optimization`.
+
+    "BoT" is the paper, "fast-reid" the configuration of its most used implementation.
+
+    Attributes:
+        backbone: Any timm model, or a light one of `crosslight.nn.backbones`.
+        weights: `timm`, `none` or the path of a file.
+        sha256: Digest that the file must have.
+        last_stride: Stride of a ResNet's last layer.
+        pooling: How the feature map becomes a vector.
+        gem_p: Exponent of `gem`.
+        parts: Horizontal stripes that are pooled apart and concatenated.
+        label_smoothing: Of the identity loss.
+        margin: Of the triplet loss; None is the soft margin.
+        id_weight: Weight of the identity loss.
+        triplet_weight: Weight of the triplet loss.
+    """
+
+    backbone: str = "resnet50.tv_in1k"  # BoT, section 2; torchvision's first ImageNet weights
+    weights: str = "timm"  # BoT, section 2
+    sha256: str | None = None
+    last_stride: int = 1  # BoT, section 3.4
+    pooling: Literal["avg", "gem"] = "avg"  # BoT, section 2
+    gem_p: float = 3.0
+    parts: int = 1
+    label_smoothing: float = 0.1  # BoT, section 3.3
+    margin: float | None = 0.3  # BoT, section 2
+    id_weight: float = 1.0  # BoT, section 2: the plain sum
+    triplet_weight: float = 1.0  # BoT, section 2: the plain sum
+    epochs: int = 120  # BoT, section 2
+    optimizer: Literal["sgd", "adam", "adamw"] = "adam"  # BoT, section 2
+    lr: float = 3.5e-4  # BoT, section 2
+    weight_decay: float = 5e-4  # fast-reid
+    step_epochs: tuple[int, ...] = (40, 90)  # fast-reid; BoT itself has 40 and 70
+    warmup_iterations: int = 2000  # fast-reid; BoT itself has ten epochs
+    warmup_start: float = 0.1  # fast-reid
+
+
+class Baseline(Method):
+    """Bag of tricks with BNNeck; see `BaselineConfig`."""
+
+    Config = BaselineConfig
+
+    def __init__(self, config: BaselineConfig, *, num_ids: int, height: int, width: int) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = create_backbone(
+            config.backbone,
+            weights=config.weights,
+            sha256=config.sha256,
+            last_stride=config.last_stride,
+            image_size=(height, width),
+        )
+        self.normalize = Normalize(self.backbone.mean, self.backbone.std)
+        self.pool = make_pool(config.pooling, p=config.gem_p, stripes=config.parts)
+        self.head = IdentityHead(self.backbone.channels * config.parts, num_ids)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """One stage."""
+        return (Stage(name="train", epochs=self.config.epochs),)
+
+    def optimizers(self) -> Mapping[str, Scheduled]:
+        """One optimizer, `model`."""
+        return {"model": make_optimizer(self.config, self, new=self.head)}
+
+    def training_step(self, batch: Batch, update: Update) -> Mapping[str, Tensor]:
+        """Identity loss after the BNNeck, triplet loss before it."""
+        maps = self.backbone(self.normalize(batch.images))
+        with full_precision(maps):
+            f_t = gather_with_gradient(self.pool(maps))  # (B, D), BoT's f_t
+            labels = gather_with_gradient(batch.labels)
+            logits = self.head(f_t)
+            loss_id = F.cross_entropy(
+                logits, labels, label_smoothing=self.config.label_smoothing
+            )  # L_ID
+            loss_triplet = batch_hard_triplet(f_t, labels, margin=self.config.margin)  # L_Triplet
+        update(
+            "model",
+            {
+                "loss_id": self.config.id_weight * loss_id,
+                "loss_triplet": self.config.triplet_weight * loss_triplet,
+            },
+        )
+        accuracy = (logits.argmax(dim=1) == labels).float().mean()
+        return {"loss_id": loss_id, "loss_triplet": loss_triplet, "accuracy": accuracy}
+
+    def embed(self, images: Tensor, modality: Tensor) -> Tensor:  # noqa: ARG002
+        """The embedding after the BNNeck, BoT's f_i; modality plays no part."""
+        maps = self.backbone(self.normalize(images))
+        with full_precision(maps):
+            embeddings: Tensor = self.head.neck(self.pool(maps))
+        return embeddings

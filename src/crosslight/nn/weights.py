@@ -1,0 +1,165 @@
+"""Initial weights of a network: from a file, checked, or from timm."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from crosslight.errors import CheckpointError
+
+_SHOWN_KEYS = 3
+_WRAPPERS = ("state_dict", "model", "model_state_dict")
+_LEFT_OUT: ContextVar[bool] = ContextVar("initial_weights_left_out", default=False)
+
+
+@contextmanager
+def initial_weights_left_out() -> Iterator[None]:
+    """Within it, networks are built without reading or fetching their initial weights.
+
+    For a network whose trained weights are loaded right after: it must not need the network or
+    a file that only the training machine had.
+    """
+    token = _LEFT_OUT.set(True)
+    try:
+        yield
+    finally:
+        _LEFT_OUT.reset(token)
+
+
+def initial_weights_wanted() -> bool:
+    """False within `initial_weights_left_out`."""
+    return not _LEFT_OUT.get()
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
+    """Reads named tensors from a safetensors or torch file, without running code from it.
+
+    Args:
+        path: `.safetensors`, or whatever `torch.save` wrote: a state dict, bare or under the key
+            `state_dict`, `model` or `model_state_dict`. A leading `module.` of every name goes.
+        sha256: Expected digest in hexadecimal; None checks nothing.
+
+    Raises:
+        CheckpointError: No such file, another digest, a file that carries code, no tensors.
+    """
+    if not path.is_file():
+        raise CheckpointError(
+            f"There is no weight file {path}; give the path of a .safetensors or .pth file, or "
+            f"use weights: timm or weights: none."
+        )
+    if sha256 is not None:
+        found = sha256_of(path)
+        if found != sha256.strip().lower():
+            raise CheckpointError(
+                f"The weight file {path} has the SHA-256 {found}, but {sha256} was expected; "
+                f"fetch the file again, or correct sha256 if you trust this one."
+            )
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    for wrapper in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+            break
+    if not isinstance(content, Mapping) or not all(
+        isinstance(value, Tensor) for value in content.values()
+    ):
+        raise CheckpointError(
+            f"The weight file {path} holds no state dict (names and tensors); save one with "
+            f"torch.save(model.state_dict(), path)."
+        )
+    return {str(key).removeprefix("module."): value for key, value in content.items()}
+
+
+def load_weights(
+    network: nn.Module, weights: Mapping[str, Tensor], *, source: str, ignored: Sequence[str] = ()
+) -> None:
+    """Copies named tensors into a network, refusing any that is missing, too many or misshapen.
+
+    Args:
+        network: Receives the tensors.
+        weights: Name → tensor.
+        source: What the weights are called in an error.
+        ignored: Beginnings of names that may be left over, such as the old classifier's.
+
+    Raises:
+        CheckpointError: Naming the first offending names.
+    """
+    own = network.state_dict()
+    offered = {
+        key: value for key, value in weights.items() if key in own or not _is_under(key, ignored)
+    }
+    missing = [key for key in own if key not in offered and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in offered if key not in own]
+    misshapen = [
+        f"{key} {tuple(offered[key].shape)} for {tuple(value.shape)}"
+        for key, value in own.items()
+        if key in offered and offered[key].shape != value.shape
+    ]
+    faults = [
+        f"{kind} {_first(names)}"
+        for kind, names in (
+            ("lacks", missing),
+            ("has the unknown", unexpected),
+            ("has another shape of", misshapen),
+        )
+        if names
+    ]
+    if faults:
+        raise CheckpointError(
+            f"{source} does not fit the network: it {' and '.join(faults)}; name the backbone "
+            f"that the file was made with."
+        )
+    network.load_state_dict(offered, strict=False)
+
+
+def _read_safetensors(path: Path) -> object:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"The weight file {path} cannot be read as safetensors ({error}); fetch it again."
+        ) from error
+
+
+def _read_torch(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Weights only load failed" not in str(error):
+            raise _unreadable(path, error) from error
+        raise CheckpointError(
+            f"The weight file {path} would run code on loading and was refused; load it where you "
+            f"trust it and save its state dict alone, best as .safetensors."
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return CheckpointError(
+        f"The weight file {path} is damaged or no torch file ({reason}); fetch it again."
+    )
+
+
+def _is_under(key: str, beginnings: Sequence[str]) -> bool:
+    return any(key == start or key.startswith(f"{start}.") for start in beginnings)
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN_KEYS} more" if len(names) > _SHOWN_KEYS else ""
+    return ", ".join(names[:_SHOWN_KEYS]) + more

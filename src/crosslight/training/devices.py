@@ -1,0 +1,115 @@
+"""Where a training computes: launching processes, arithmetic, repeatability, compilation."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, TypeVar, cast
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from crosslight.errors import ConfigError, CrosslightError
+
+T = TypeVar("T")
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+
+
+def launch(accelerator: str, devices: int, nodes: int, precision: Precision) -> Fabric:
+    """Starts the processes of a training; each continues from here.
+
+    With several devices the running command is started again for each of the others.
+
+    Raises:
+        ConfigError: This machine lacks the device or the arithmetic.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Where a device lacks an arithmetic, Fabric warns and takes another; here that is an
+            # error, below.
+            warnings.simplefilter("ignore", UserWarning)
+            fabric = Fabric(
+                accelerator=accelerator,
+                devices=devices,
+                num_nodes=nodes,
+                precision=precision,
+                strategy="ddp" if devices > 1 or nodes > 1 else "auto",
+            )
+    except (RuntimeError, ValueError, ImportError) as error:
+        raise ConfigError(
+            f"Training on {devices} x {accelerator} is not possible here "
+            f"({str(error).splitlines()[0]}); choose another accelerator or fewer devices."
+        ) from error
+    if precision == "16-mixed" and fabric.device.type != "cuda":
+        raise ConfigError(
+            f"training.precision is 16-mixed, which {fabric.device.type} cannot do; "
+            "set it to bf16-mixed."
+        )
+    fabric.launch()
+    return fabric
+
+
+def loss_scaler(fabric: Fabric) -> torch.amp.GradScaler | None:
+    """What keeps 16-bit gradients from vanishing; None in other arithmetic."""
+    scaler: torch.amp.GradScaler | None = getattr(fabric.strategy.precision, "scaler", None)
+    return scaler
+
+
+def on_first_rank(fabric: Fabric, action: Callable[[], T]) -> T:
+    """What the first rank makes of an action, or its error, on every rank.
+
+    Raises:
+        CrosslightError: What the action raised.
+    """
+    if fabric.world_size == 1:
+        return action()
+    outcome: tuple[Any, CrosslightError | None] = (None, None)
+    if fabric.global_rank == 0:
+        try:
+            outcome = (action(), None)
+        except CrosslightError as error:
+            outcome = (None, error)
+    result, failure = fabric.broadcast(outcome)
+    if failure is not None:
+        raise failure
+    return cast(T, result)
+
+
+@contextmanager
+def exactly_repeatable(device: torch.device) -> Iterator[None]:
+    """Inside, cuDNN keeps to deterministic algorithms; the global random state is put back after.
+
+    Args:
+        device: Whose random state is kept, besides the CPU's.
+    """
+    devices = [device] if device.type == "cuda" else []
+    with (
+        torch.random.fork_rng(devices=devices),
+        torch.backends.cudnn.flags(enabled=True, deterministic=True),
+    ):
+        yield
+
+
+def seed_draws(device: torch.device, *entropy: int) -> None:
+    """Seeds the draws of dropout and the like, which only know the global random state."""
+    state = np.random.SeedSequence(entropy).generate_state(1, np.uint64)
+    torch.default_generator.manual_seed(int(state[0]))
+    if device.type == "cuda":
+        torch.cuda.manual_seed(int(state[0]))
+
+
+def compile_networks(module: nn.Module) -> None:
+    """Compiles each of a method's networks in place; names of weights stay.
+
+    The networks, not `training_step`: that one calls the optimizers halfway. Networks that a
+    method keeps in lists or dicts are compiled one by one. Only calls of a network itself are
+    compiled, not calls of its other functions.
+    """
+    for child in module.children():
+        if isinstance(child, nn.ModuleList | nn.ModuleDict):
+            compile_networks(child)
+        elif any(True for _ in child.parameters()):
+            child.compile()

@@ -1,0 +1,80 @@
+"""Embedding every image of a table with a method."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from crosslight.data.loading import inference_batches
+from crosslight.data.table import SampleTable
+from crosslight.errors import DataError
+from crosslight.methods.contract import Method
+
+_AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+def embed_table(
+    method: Method,
+    table: SampleTable,
+    *,
+    height: int,
+    width: int,
+    batch_size: int = 64,
+    workers: int = 0,
+    device: torch.device | str | None = None,
+    flip: bool = False,
+    precision: str = "32-true",
+) -> NDArray[np.float32]:
+    """The embedding of each row, in table order.
+
+    The method is in eval mode meanwhile, and back in its own afterwards. No random number is
+    drawn.
+
+    Args:
+        method: Embeds.
+        table: N images.
+        height: Image height in pixels.
+        width: Image width in pixels.
+        batch_size: Images at once; changes rounding in the last digits only.
+        workers: Loading processes; changes nothing in the result.
+        device: Where to compute, and where the method then stays; None: where it is.
+        flip: Sum the embeddings of each image and its mirror image. Whoever reports figures made
+            so must say it.
+        precision: As in `TrainingConfig`.
+
+    Returns:
+        (N, D)
+
+    Raises:
+        DataError: No row, or an image that cannot be read.
+    """
+    if not len(table):
+        raise DataError(f"There is no image of {table.layout} at {table.root} to embed.")
+    if device is not None:
+        method.to(device)
+    place = next(method.parameters()).device
+    was_training = method.training
+    method.eval()
+    parts = []
+    try:
+        with torch.inference_mode(), _arithmetic(precision, place):
+            for batch in inference_batches(
+                table, height, width, batch_size=batch_size, workers=workers
+            ):
+                moved = batch.to(place)
+                feats = method.embed(moved.images, moved.modality).float()
+                if flip:
+                    feats = feats + method.embed(moved.images.flip(-1), moved.modality).float()
+                parts.append(feats.cpu().numpy())
+    finally:
+        method.train(was_training)
+    return np.concatenate(parts)
+
+
+def _arithmetic(precision: str, device: torch.device) -> torch.autocast | nullcontext[None]:
+    if precision not in _AUTOCAST:
+        return nullcontext()
+    return torch.autocast(device.type, dtype=_AUTOCAST[precision])

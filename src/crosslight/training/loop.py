@@ -1,0 +1,112 @@
+"""The training loop: stages, epochs, validation, checkpoints; it knows no method and no loss.
+
+A training is a pure function of its configuration and data. Batches follow from the seed and the
+epoch, augmentation from the place in the epoch, and every draw inside a method (dropout, noise)
+from the iteration, because each begins with a seed of its own. So nothing random needs saving, and
+a training that is cut anywhere continues bit for bit, with any number of loading processes. That
+holds on CPU with the same number of threads; on GPU as far as operations are deterministic there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from crosslight.config import RunConfig
+from crosslight.data.loading import worker_deaths_told
+from crosslight.data.table import SampleTable
+from crosslight.methods.contract import Method
+from crosslight.training.devices import exactly_repeatable, launch
+from crosslight.training.interruption import Interruption
+from crosslight.training.run import RunFolder, build_method
+from crosslight.training.session import Training, Validate
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSummary:
+    """What a training came to.
+
+    Attributes:
+        iterations: Iterations over all stages.
+        resumed_from: How many of them an earlier call had done.
+        seconds: Training time, earlier calls included.
+        select: Figure that chose the weights, None where nothing was validated.
+        best_score: Its value.
+        model: File of the weights.
+    """
+
+    iterations: int
+    resumed_from: int
+    seconds: float
+    select: str | None
+    best_score: float | None
+    model: Path
+
+
+def fit(
+    train: SampleTable,
+    config: RunConfig,
+    run: RunFolder,
+    *,
+    method: Method | None = None,
+    validate: Validate | None = None,
+    select: str = "mAP",
+    accelerator: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    progress: bool = True,
+    resume: bool = True,
+) -> FitSummary:
+    """Trains all stages of a method, continuing where an earlier call on the run was cut off.
+
+    On several devices, batch normalisation sees each rank's part of a batch; losses behind
+    `gather_with_gradient` see all of it.
+
+    Args:
+        train: The training rows.
+        config: What to train and how.
+        run: Where the state, the log and the weights go.
+        method: What is trained, with its initial weights; None: as `config` says.
+        validate: Scores a method in eval mode; larger is better. None: the last weights are kept.
+        select: Figure of `validate` that chooses the weights to keep.
+        accelerator: auto, cpu, cuda or mps.
+        devices: Processes on each node.
+        nodes: Machines.
+        progress: Show progress on stderr.
+        resume: False refuses a run that has begun.
+
+    Raises:
+        ConfigError: The configuration cannot be trained here, or the run has begun.
+        CheckpointError: The run's state is damaged or carries code.
+        DataError: The data does not fit the batches, or an image cannot be read.
+        TrainingError: A loss lost its value, or the disk is full.
+        TrainingInterrupted: Ctrl-C or SIGTERM; the state is saved.
+    """
+    fabric = launch(accelerator, devices, nodes, config.training.precision)
+    if method is None:
+        method = build_method(config, num_ids=len(np.unique(train.pids)))
+    with worker_deaths_told(), exactly_repeatable(fabric.device), Interruption() as interruption:
+        training = Training(
+            fabric,
+            method,
+            train,
+            config,
+            run,
+            validate=validate,
+            select=select,
+            interruption=interruption,
+            shown=progress,
+        )
+        training.restore(resume=resume)
+        resumed_from = training.step
+        training.run()
+    return FitSummary(
+        iterations=training.step,
+        resumed_from=resumed_from,
+        seconds=training.seconds,
+        select=None if training.best is None else select,
+        best_score=training.best,
+        model=run.model_path,
+    )

@@ -1,0 +1,186 @@
+"""The folder of one training: what it was told, what it did, what it learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+import crosslight
+from crosslight.config import RunConfig, parse_run_config, to_plain
+from crosslight.errors import CheckpointError, ConfigError
+from crosslight.files import write_text
+from crosslight.methods.contract import Method
+from crosslight.registry import method_class
+from crosslight.training.weights import disk_faults_told, load_state, load_weights
+
+_FREE_KEYS = (
+    "crosslight",
+    "data_set.root",
+    "data.workers",
+    "training.checkpoint_every",
+    "training.log_every",
+)
+"""Keys that may change while a training continues: its weights do not depend on them."""
+
+
+def build_method(config: RunConfig, *, num_ids: int) -> Method:
+    """A method with the initial weights that the seed decides; no global random state moves."""
+    cls = method_class(config.method)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(config.training.seed)
+        method: Method = cls(
+            config.config, num_ids=num_ids, height=config.data.height, width=config.data.width
+        )
+    return method
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFolder:
+    """`config.yaml`, `log.jsonl`, `tensorboard/`, `checkpoints/` and `model.safetensors`.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, config: RunConfig, *, data: Mapping[str, Any]) -> RunFolder:
+        """Makes the folder, or opens one that holds the same training.
+
+        Args:
+            path: A folder that is missing, empty or a run.
+            config: What will be trained, and how.
+            data: What it will be trained on, as plain values, with a `fingerprint`. `root` may
+                change when a training continues.
+
+        Raises:
+            ConfigError: The folder holds other files or another training.
+            TrainingError: The folder cannot be written.
+        """
+        run = cls(path=path)
+        content = {"crosslight": crosslight.__version__, "data_set": dict(data), **to_plain(config)}
+        if path.exists() and not path.is_dir():
+            raise ConfigError(f"{path} is a file; give another --out, a folder.")
+        if run.config_path.is_file():
+            _refuse_another(run, yaml.safe_load(yaml.safe_dump(content)))
+            return run
+        with disk_faults_told(run.config_path):
+            if path.is_dir() and any(path.iterdir()):
+                raise ConfigError(
+                    f"{path} is not empty and holds no run (no config.yaml); give another --out."
+                )
+            write_text(run.config_path, yaml.safe_dump(content, sort_keys=False))
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """A run that exists.
+
+        Raises:
+            ConfigError: The folder holds no run.
+        """
+        run = cls(path=path)
+        if not run.config_path.is_file():
+            raise ConfigError(
+                f"{path} is no run folder (no config.yaml); give the --out of a crosslight train."
+            )
+        return run
+
+    @property
+    def config_path(self) -> Path:
+        """Method, data and training configuration, data set and version."""
+        return self.path / "config.yaml"
+
+    @property
+    def log_path(self) -> Path:
+        """One JSON object per line."""
+        return self.path / "log.jsonl"
+
+    @property
+    def tensorboard_path(self) -> Path:
+        """Folder for TensorBoard."""
+        return self.path / "tensorboard"
+
+    @property
+    def checkpoints_path(self) -> Path:
+        """Folder of the states that training continues from."""
+        return self.path / "checkpoints"
+
+    @property
+    def model_path(self) -> Path:
+        """The best weights, or the last ones where nothing was validated."""
+        return self.path / "model.safetensors"
+
+    def load_config(self) -> RunConfig:
+        """What was trained, and how.
+
+        Raises:
+            ConfigError: `config.yaml` is damaged or belongs to another version.
+        """
+        content = self._content()
+        plain = {key: content[key] for key in content if key not in {"crosslight", "data_set"}}
+        return parse_run_config(plain, where=f"configuration {self.config_path}")
+
+    def load_data(self) -> Mapping[str, Any]:
+        """What it was trained on, as given to `create`.
+
+        Raises:
+            ConfigError: `config.yaml` is damaged.
+        """
+        data: Mapping[str, Any] = self._content().get("data_set") or {}
+        return data
+
+    def load_method(self) -> Method:
+        """The trained method on the CPU, in eval mode.
+
+        Raises:
+            CheckpointError: No weights yet, damaged ones, or weights of another method.
+            ConfigError: `config.yaml` is damaged.
+        """
+        config = self.load_config()
+        card, tensors = load_weights(self.model_path)
+        if card.method != config.method:
+            raise CheckpointError(
+                f"{self.model_path} holds weights of {card.method!r}, but {self.config_path} "
+                f"names {config.method!r}; put back the file that belongs here."
+            )
+        method = build_method(config, num_ids=card.num_ids)
+        load_state(method, tensors, self.model_path)
+        return method.eval()
+
+    def _content(self) -> dict[str, Any]:
+        try:
+            content = yaml.safe_load(self.config_path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"{self.config_path} cannot be read ({reason}).") from error
+        if not isinstance(content, dict):
+            raise ConfigError(f"{self.config_path} holds no keys; it is not a run's configuration.")
+        return content
+
+
+def _refuse_another(run: RunFolder, wanted: dict[str, Any]) -> None:
+    found, expected = _flat(run._content()), _flat(wanted)
+    for key in (*expected, *(key for key in found if key not in expected)):
+        old, new = found.get(key), expected.get(key)
+        if old != new and key not in _FREE_KEYS:
+            raise ConfigError(
+                f"{run.path} already holds a training with {key} = {old!r}, but {key} = {new!r} "
+                f"was asked for; give another --out, or {old!r} again to continue that training."
+            )
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

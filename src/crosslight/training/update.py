@@ -1,0 +1,167 @@
+"""One step of some of a method's optimizers: guard, backward, average, clip, schedule, step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+import torch.distributed as dist
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from crosslight.errors import TrainingError
+from crosslight.methods.contract import Progress, Scheduled
+from crosslight.nn.distributed import world_size
+
+
+class LostValue(Exception):  # noqa: N818
+    """A loss is not finite.
+
+    Attributes:
+        loss: Its name.
+        value: `nan`, `inf` or `-inf`.
+    """
+
+    def __init__(self, loss: str, value: float) -> None:
+        super().__init__(f"loss {loss!r} became {value}")
+        self.loss = loss
+        self.value = value
+
+
+class LoopUpdate:
+    """The loop's `Update`; see `crosslight.methods.contract`.
+
+    Args:
+        fabric: Precision and device.
+        optimizers: Every optimizer of the method, with its initial learning rates.
+        clip_norm: Largest gradient norm of one update.
+        scaler: Of the loss, in 16-bit arithmetic.
+
+    Attributes:
+        progress: Where training stands; set by the loop before each iteration.
+        last_loss: Sum of the losses of the last update.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        optimizers: Mapping[str, Scheduled],
+        *,
+        clip_norm: float | None,
+        scaler: torch.amp.GradScaler | None,
+    ) -> None:
+        self.progress = Progress(stage="", iteration=0, iterations=1, iterations_per_epoch=1)
+        self.last_loss = 0.0
+        self._fabric = fabric
+        self._optimizers = optimizers
+        self._clip_norm = clip_norm
+        self._scaler = scaler
+        self._initial = {
+            name: [float(group["lr"]) for group in scheduled.optimizer.param_groups]
+            for name, scheduled in optimizers.items()
+        }
+
+    def __call__(self, optimizers: str | tuple[str, ...], losses: Mapping[str, Tensor]) -> None:
+        """Makes one step of the named optimizers on the sum of the named, weighted losses.
+
+        Raises:
+            LostValue: A loss is not finite on any rank; nothing has moved.
+            TrainingError: The method has no optimizer of that name.
+        """
+        names = (optimizers,) if isinstance(optimizers, str) else optimizers
+        chosen = [self._named(name) for name in names]
+        parameters = list(dict.fromkeys(p for s in chosen for p in _trainable(s.optimizer)))
+        self._refuse_lost_values(losses)
+        # The caller is inside autocast, which is meant for forward passes only.
+        with torch.autocast(self._fabric.device.type, enabled=False):
+            total = torch.stack([_wide(loss) for loss in losses.values()]).sum()
+            # Gradients of other parameters are not even computed.
+            self._fabric.backward(total, inputs=parameters)
+            self._average(parameters)
+            self._step(names, parameters)
+        for parameter in parameters:
+            parameter.grad = None
+        # Autocast keeps the low-precision copies of weights that it has made, now outdated, until
+        # its outermost block ends.
+        torch.clear_autocast_cache()
+
+    def learning_rates(self) -> dict[str, float]:
+        """Optimizer → learning rate of its first parameter group at this point of training."""
+        return {
+            name: self._initial[name][0] * scheduled.factor(self.progress)
+            for name, scheduled in self._optimizers.items()
+        }
+
+    def _named(self, name: str) -> Scheduled:
+        if name not in self._optimizers:
+            raise TrainingError(
+                f"The method updates the optimizer {name!r}, but its optimizers() names "
+                f"{', '.join(self._optimizers)}; give both the same names."
+            )
+        return self._optimizers[name]
+
+    def _refuse_lost_values(self, losses: Mapping[str, Tensor]) -> None:
+        values = torch.stack([_wide(loss.detach()) for loss in losses.values()])
+        if world_size() > 1:
+            # Every rank must come to the same verdict, or the others would wait forever.
+            dist.all_reduce(values)
+            values /= world_size()
+        if not bool(torch.isfinite(values).all()):
+            for name, value in zip(losses, values.tolist(), strict=True):
+                if not -float("inf") < value < float("inf"):
+                    raise LostValue(name, value)
+        self.last_loss = float(values.sum())
+
+    def _average(self, parameters: Iterable[Tensor]) -> None:
+        """Replaces each gradient by its mean over the ranks.
+
+        One flat buffer after each backward pass, instead of DistributedDataParallel: that one
+        reduces while a single backward pass through all of the wrapped module runs, and breaks
+        where several passes go through shared networks or each reaches other parameters.
+
+        The mean fits `gather_with_gradient`, whose backward pass sums over the ranks: a loss on
+        gathered samples then gives exactly the gradient of one process with the whole batch.
+        """
+        if world_size() == 1:
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        dist.all_reduce(flat)
+        flat /= world_size()
+        parts = flat.split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view(gradient.shape))
+
+    def _step(self, names: tuple[str, ...], parameters: list[Tensor]) -> None:
+        moving = [name for name in names if _has_gradient(self._optimizers[name].optimizer)]
+        for name in moving:
+            scheduled = self._optimizers[name]
+            factor = scheduled.factor(self.progress)
+            groups = scheduled.optimizer.param_groups
+            for group, initial in zip(groups, self._initial[name], strict=True):
+                group["lr"] = initial * factor
+            if self._scaler is not None:
+                self._scaler.unscale_(scheduled.optimizer)
+        if self._clip_norm is not None:
+            clip_grad_norm_(parameters, self._clip_norm)
+        for name in moving:
+            optimizer = self._optimizers[name].optimizer
+            if self._scaler is not None:
+                self._scaler.step(optimizer)
+            else:
+                optimizer.step()
+        if self._scaler is not None and moving:
+            self._scaler.update()
+
+
+def _wide(loss: Tensor) -> Tensor:
+    return loss.to(torch.promote_types(loss.dtype, torch.float32))
+
+
+def _trainable(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
+
+
+def _has_gradient(optimizer: torch.optim.Optimizer) -> bool:
+    return any(p.grad is not None for p in _trainable(optimizer))

@@ -1,0 +1,150 @@
+"""Weights in a file that cannot carry code, with what is needed to build their method again."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from crosslight.errors import CheckpointError, TrainingError
+from crosslight.files import written_whole
+
+_METADATA_KEY = "crosslight"
+_PICKLE_STARTS = (b"\x80", b"PK\x03\x04")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What weights are weights of.
+
+    Attributes:
+        method: Name in the registry.
+        config: The method's configuration as plain values.
+        num_ids: People it was trained on.
+        height: Image height in pixels.
+        width: Image width in pixels.
+        stage: Stage of training they come from.
+        iteration: Iterations done in that stage.
+        select: Figure that chose them, None for the last weights.
+        score: Its value.
+        data: What they were trained on: layout, fingerprint and the like.
+    """
+
+    method: str
+    config: Any
+    num_ids: int
+    height: int
+    width: int
+    stage: str
+    iteration: int
+    select: str | None = None
+    score: float | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def save_weights(path: Path, module: nn.Module, card: ModelCard) -> None:
+    """Writes a module's weights and their card, whole or not at all.
+
+    Raises:
+        TrainingError: The disk is full or cannot be written; an older file is still intact.
+    """
+    tensors = {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in module.state_dict().items()
+    }
+    metadata = {_METADATA_KEY: json.dumps(dataclasses.asdict(card))}
+    content = safetensors.torch.save(tensors, metadata=metadata)
+    with disk_faults_told(path), written_whole(path) as file:
+        file.write(content)
+
+
+def load_weights(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
+    """Reads a card and its weights.
+
+    Raises:
+        CheckpointError: No such file, damaged, not safetensors, or not written by crosslight.
+    """
+    if not path.is_file():
+        raise CheckpointError(
+            f"There are no weights at {path}; finish the training, or start it, with "
+            "crosslight train."
+        )
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(_not_safetensors(path, error)) from error
+    try:
+        return ModelCard(**json.loads(metadata[_METADATA_KEY])), tensors
+    except (KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} does not say which crosslight method its weights belong to; give the "
+            "model.safetensors of a run folder."
+        ) from error
+
+
+def load_state(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
+    """Copies weights into a module that must fit them exactly.
+
+    Raises:
+        CheckpointError: A tensor is missing, unknown or of another shape.
+    """
+    own = module.state_dict()
+    complaint = None
+    for name in sorted(own.keys() | tensors.keys()):
+        if name not in tensors:
+            complaint = f"lacks {name}"
+        elif name not in own:
+            complaint = f"holds {name}, which the model does not have"
+        elif own[name].shape != tensors[name].shape:
+            found, expected = tuple(tensors[name].shape), tuple(own[name].shape)
+            complaint = f"holds {name} of shape {found}, expected {expected}"
+        if complaint:
+            raise CheckpointError(
+                f"{source} {complaint}; it belongs to another method, configuration or number "
+                "of people: use it with the config.yaml it was trained with."
+            )
+    module.load_state_dict(dict(tensors))
+
+
+@contextmanager
+def disk_faults_told(path: Path) -> Iterator[None]:
+    """Turns a failed write into one sentence.
+
+    Raises:
+        TrainingError: In place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        remedy = "make it writable"
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            remedy = "free some space"
+        raise TrainingError(
+            f"{path} was not written ({reason}); what was saved there before is intact: {remedy} "
+            "and run the same command again to continue."
+        ) from error
+
+
+def _not_safetensors(path: Path, error: Exception) -> str:
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start.startswith(_PICKLE_STARTS):
+        return (
+            f"{path} is a pickle, not safetensors, and would run code on loading: refused; give "
+            "the model.safetensors of a run folder."
+        )
+    reason = str(error).splitlines()[0]
+    return f"{path} is damaged ({reason}); copy it again from its source or train again."

@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import multiprocessing
+import subprocess
+import sys
+import textwrap
+from dataclasses import fields
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from crosslight.config import AugmentationConfig, DataConfig
+from crosslight.data.batch import Batch
+from crosslight.data.images import read_image
+from crosslight.data.loading import TrainingLoader, inference_batches
+from crosslight.data.sampling import build_batches
+from crosslight.data.table import SampleTable
+from crosslight.data.transforms import InferenceTransform
+from crosslight.errors import DataError
+from crosslight.types import Modality
+from tests.training.people import draw_people
+
+AUGMENTED = AugmentationConfig(pad_px=2, erasing=0.5, color_jitter=0.3, grayscale=0.2)
+EXCHANGED = AugmentationConfig(pad_px=2, erasing=0.5, channel_exchange=True)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> SampleTable:
+    return draw_people(tmp_path_factory.mktemp("people"))
+
+
+def recipe(
+    augmentation: AugmentationConfig = AUGMENTED, sampling: str = "cross-modal"
+) -> DataConfig:
+    return DataConfig(
+        height=16,
+        width=8,
+        sampling=sampling,
+        ids_per_batch=2,
+        visible_per_id=2,
+        infrared_per_id=1,
+        images_per_id=3,
+        iterations_per_epoch=3,
+        augmentation=augmentation,
+    )
+
+
+def load(
+    table: SampleTable,
+    config: DataConfig,
+    *,
+    start: int = 0,
+    stop: int = 7,
+    workers: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    first_epoch: int = 0,
+) -> list[Batch]:
+    batches = build_batches(table, config, seed=3)
+    loader = TrainingLoader(table, config, batches, seed=3, workers=workers, rank=rank, world=world)
+    return list(loader.iterate(start=start, stop=stop, first_epoch=first_epoch))
+
+
+def assert_same(first: list[Batch], second: list[Batch]) -> None:
+    assert len(first) == len(second)
+    for one, other in zip(first, second, strict=True):
+        for field in fields(Batch):
+            assert torch.equal(getattr(one, field.name), getattr(other, field.name)), field.name
+
+
+@pytest.mark.parametrize("augmentation", [AUGMENTED, EXCHANGED])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_batches_do_not_depend_on_workers(
+    table: SampleTable, workers: int, augmentation: AugmentationConfig
+) -> None:
+    config = recipe(augmentation)
+    assert_same(load(table, config), load(table, config, workers=workers))
+
+
+@pytest.mark.parametrize("start", [1, 3, 5])
+def test_batches_do_not_depend_on_where_loading_starts(table: SampleTable, start: int) -> None:
+    config = recipe()
+    assert_same(load(table, config)[start:], load(table, config, start=start, workers=1))
+    # Epochs have three iterations, so iteration 4 of epochs from 0 on is iteration 1 from 1 on.
+    assert_same(load(table, config)[4:], load(table, config, start=1, stop=4, first_epoch=1))
+
+
+@pytest.mark.parametrize("sampling", ["cross-modal", "identity"])
+def test_ranks_load_the_parts_of_what_one_process_loads(table: SampleTable, sampling: str) -> None:
+    config = recipe(sampling=sampling)
+    whole = load(table, config)
+    shards = [load(table, config, rank=rank, world=2) for rank in (0, 1)]
+    for batch, *parts in zip(whole, *shards, strict=True):
+        images = {image.numpy().tobytes() for image in batch.images}
+        found = [image.numpy().tobytes() for part in parts for image in part.images]
+        assert sorted(images) == sorted(found)
+
+
+def test_augmentation_differs_between_samples_iterations_and_epochs(table: SampleTable) -> None:
+    one_image_each = table.take([0, 3, 6, 9])
+    batches = load(one_image_each, recipe(AugmentationConfig(pad_px=4), sampling="identity"))
+    drawn = [image.numpy().tobytes() for batch in batches for image in batch.images]
+    assert len(set(drawn)) > 0.6 * len(drawn)
+
+
+def test_a_batch_says_what_it_holds(table: SampleTable) -> None:
+    for batch in load(table, recipe()):
+        rows = batch.rows.numpy()
+        assert batch.images.shape == (6, 3, 16, 8)
+        assert batch.images.dtype == torch.float32
+        assert 0 <= batch.images.min() <= batch.images.max() <= 1
+        assert np.array_equal(batch.labels, table.labels()[rows])
+        assert np.array_equal(batch.cams, table.cams[rows])
+        assert np.array_equal(batch.modality, table.modality[rows])
+        assert {f.name: getattr(batch, f.name).dtype for f in fields(Batch)} == {
+            "images": torch.float32,
+            **dict.fromkeys(("labels", "cams", "modality", "rows"), torch.int64),
+        }
+
+
+@pytest.mark.parametrize("sampling", ["cross-modal", "identity"])
+def test_channel_exchange_orders_plain_exchanged_infrared(
+    table: SampleTable, sampling: str
+) -> None:
+    for batch in load(table, recipe(EXCHANGED, sampling)):
+        visible = int((batch.modality == Modality.VISIBLE).sum()) // 2
+        plain, exchanged = batch.images[:visible], batch.images[visible : 2 * visible]
+        assert len(batch) == 6 + visible
+        assert (batch.modality[2 * visible :] == Modality.INFRARED).all()
+        assert torch.equal(batch.rows[:visible], batch.rows[visible : 2 * visible])
+        assert torch.equal(batch.labels[:visible], batch.labels[visible : 2 * visible])
+        kept = (plain != exchanged).flatten(1).any(dim=1)
+        assert kept.all()
+        # Where nothing was erased, the exchanged view has equal channels.
+        same = (exchanged[:, 0] == exchanged[:, 1]).flatten(1).float().mean(dim=1)
+        assert (same > 0.5).all()
+
+
+def test_inference_keeps_table_order_and_hides_labels(table: SampleTable) -> None:
+    for workers in (0, 2):
+        batches = list(inference_batches(table, 32, 16, batch_size=7, workers=workers))
+        assert [len(batch) for batch in batches] == [7, 7, 7, 7, 2]
+        assert torch.cat([batch.rows for batch in batches]).tolist() == list(range(30))
+        assert torch.equal(
+            torch.cat([batch.images for batch in batches])[11],
+            InferenceTransform(32, 16)(read_image(table.paths[11])),
+        )
+        assert all((batch.labels == -1).all() for batch in batches)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_image_is_one_sentence(tmp_path: Path, workers: int) -> None:
+    table = draw_people(tmp_path)
+    broken = table.paths[4]
+    broken.write_bytes(broken.read_bytes()[:40])
+    with pytest.raises(DataError) as caught:
+        load(table, recipe(), stop=30, workers=workers)
+    assert str(broken) in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(DataError, match=broken.name):
+        list(inference_batches(table, 16, 8, batch_size=4, workers=workers))
+
+
+def run_script(folder: Path, lines: str) -> str:
+    """Output of a process of its own, with `table` of people and `loaded` by one worker."""
+    script = f"""
+import multiprocessing, os, pathlib, signal
+from crosslight.data.loading import inference_batches, worker_deaths_told
+from crosslight.errors import DataError
+from tests.training.people import draw_people
+
+table = draw_people(pathlib.Path({str(folder)!r}))
+loaded = inference_batches(table, 16, 8, batch_size=1, workers=1)
+next(loaded)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script + textwrap.dedent(lines)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return done.stdout
+
+
+def test_a_loading_process_that_dies_is_one_sentence(tmp_path: Path) -> None:
+    # The death is heard through a signal, at any later place.
+    told = run_script(
+        tmp_path,
+        """
+        try:
+            with worker_deaths_told():
+                os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+                list(loaded)
+        except DataError as error:
+            print(error, flush=True)
+            os._exit(0)
+        """,
+    )
+    assert "A process that loads images died" in told
+    assert "data.workers" in told
+
+
+def test_an_unfinished_loader_does_not_keep_the_program_from_ending(tmp_path: Path) -> None:
+    assert run_script(tmp_path, "print('end')") == "end\n"
+
+
+def test_loading_processes_leave_others_signals_to_the_training(table: SampleTable) -> None:
+    config = recipe()
+    batches = build_batches(table, config, seed=3)
+    loader = TrainingLoader(table, config, batches, seed=3, workers=2)
+    loaded = loader.iterate(start=0, stop=40)
+    got = [next(loaded), next(loaded)]
+    for worker in multiprocessing.active_children():
+        for name in ("TERM", "INT"):
+            subprocess.run(["kill", f"-{name}", str(worker.pid)], check=True)
+    got += list(loaded)
+    assert_same(got, load(table, config, stop=40))
+
+
+def test_the_global_random_state_stays(table: SampleTable) -> None:
+    before = torch.get_rng_state()
+    load(table, recipe(EXCHANGED), workers=0)
+    load(table, recipe(EXCHANGED), workers=1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_an_epoch_is_drawn_when_it_begins(table: SampleTable) -> None:
+    config = recipe()
+    batches = build_batches(table, config, seed=3)
+    asked: list[int] = []
+    original = batches.batches
+
+    def recorded(epoch: int) -> list[np.ndarray]:
+        asked.append(epoch)
+        return original(epoch)
+
+    batches.batches = recorded  # type: ignore[method-assign]
+    loader = TrainingLoader(table, config, batches, seed=3)
+    loaded = loader.iterate(start=4, stop=12)
+    next(loaded)
+    assert asked == [1]
+    list(loaded)
+    assert asked == [1, 2, 3]
+    assert all(one < other for one, other in pairwise(asked))

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.methods.conftest import MakeBatch
+
+from crosslight.methods.agw import AGW, AGWConfig
+from crosslight.nn.nonlocal_block import NonLocal
+from crosslight.nn.weights import initial_weights_left_out
+
+
+def _agw(**overrides: object) -> AGW:
+    config = AGWConfig(backbone="resnet10-quarter", weights="none", **overrides)  # type: ignore[arg-type]
+    return AGW(config, num_ids=6, height=64, width=32)
+
+
+def test_published_network() -> None:
+    """Two stems, non-local blocks in the last 2 and 3 blocks of layers 2 and 3, 2048-d."""
+    with torch.device("meta"), initial_weights_left_out():
+        method = AGW(AGWConfig(), num_ids=395, height=288, width=144)
+    assert method.head.classifier.weight.shape == (395, 2048)
+    assert method.head.classifier.bias is None
+    counts = [
+        sum(isinstance(block, NonLocal) for block in getattr(method.backbone.shared, f"layer{i}"))  # type: ignore[arg-type]
+        for i in (1, 2, 3, 4)
+    ]
+    assert counts == [0, 2, 3, 0]
+    maps = method.backbone.shared(torch.empty(1, 64, 72, 36, device="meta"))
+    assert maps.shape == (1, 2048, 18, 9)
+
+
+def test_backbone_moves_at_a_tenth_of_the_rate() -> None:
+    method = _agw()
+    groups = method.optimizers()["model"].optimizer.param_groups
+    assert [group["lr"] for group in groups] == pytest.approx([0.01, 0.1])
+    assert {id(p) for p in groups[1]["params"]} == {
+        id(method.head.neck.weight),
+        id(method.head.classifier.weight),
+    }
+
+
+@pytest.mark.parametrize("triplet", ["weighted", "weighted-squared", "hard"])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_every_variant_trains(triplet: str, parts: int, make_batch: MakeBatch) -> None:
+    batch = make_batch(views=2 if triplet == "weighted-squared" else 1)
+    method = _agw(triplet=triplet, parts=parts, learn_gem_p=True)
+    losses: dict[str, torch.Tensor] = {}
+
+    def update(optimizers: object, terms: dict[str, torch.Tensor]) -> None:
+        losses.update(terms)
+        torch.stack(list(terms.values())).sum().backward()
+
+    method.training_step(batch, update)  # type: ignore[arg-type]
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    assert method.pool.p.grad is not None
+    assert method.pool.p.grad.abs() > 0  # type: ignore[operator]
+    assert method.eval().embed(batch.images, batch.modality).shape == (len(batch), 128 * parts)
+
+
+def test_triplet_sees_the_embedding_before_the_neck(
+    make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.Tensor] = []
+    method = _agw()
+
+    def spy(embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        seen.append(embeddings.detach())
+        return embeddings.sum() * 0
+
+    monkeypatch.setattr(method, "_triplet", spy)
+    batch = make_batch()
+    method.training_step(batch, lambda *_: None)  # type: ignore[arg-type]
+    assert (seen[0] >= 0).all(), "generalised means are not negative, normalised ones would be"
+
+
+def test_order_of_modalities_in_the_batch_does_not_matter(make_batch: MakeBatch) -> None:
+    batch = make_batch()
+    method = _agw().train()
+    flipped = torch.arange(len(batch)).flip(0)
+    with torch.no_grad():
+        straight = method.embed(batch.images, batch.modality)
+        mirrored = method.embed(batch.images[flipped], batch.modality[flipped])
+    torch.testing.assert_close(mirrored[flipped], straight, rtol=1e-3, atol=1e-3)

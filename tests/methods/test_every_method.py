@@ -1,0 +1,246 @@
+"""The suite that every registered method passes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tests.methods.conftest import MakeBatch
+from torch import Tensor
+
+from crosslight.config import build, to_plain
+from crosslight.data.batch import Batch
+from crosslight.methods.contract import Method, Progress
+from crosslight.registry import METHODS, method_class, method_names
+
+HEIGHT, WIDTH, NUM_IDS = 64, 32, 6
+
+SMALL: dict[str, dict[str, Any]] = {
+    "agw": {"backbone": "resnet10-quarter", "weights": "none", "warmup_epochs": 0},
+    "baseline": {"backbone": "resnet10-quarter", "weights": "none", "warmup_iterations": 0},
+    "zero-padding": {"backbone": "resnet10-quarter", "weights": "none", "warmup_epochs": 0},
+}
+"""What makes each method small enough for a test; everything else is its default."""
+
+LOSSES = {
+    "agw": {"loss_id", "loss_triplet"},
+    "baseline": {"loss_id", "loss_triplet"},
+    "zero-padding": {"loss_id"},
+}
+"""The names that logs and error messages show; a change breaks people's plots."""
+
+
+class Updates:
+    """What the loop does, without its safety: one step of the named optimizers."""
+
+    def __init__(self, method: Method, *, iterations: int = 1000) -> None:
+        self.optimizers = method.optimizers()
+        self.stage = method.stages()[0].name
+        self.iterations = iterations
+        self.iteration = 0
+        self.losses: dict[str, float] = {}
+
+    @property
+    def progress(self) -> Progress:
+        return Progress(
+            stage=self.stage,
+            iteration=self.iteration,
+            iterations=self.iterations,
+            iterations_per_epoch=self.iterations,
+        )
+
+    def __call__(self, optimizers: str | tuple[str, ...], losses: Mapping[str, Tensor]) -> None:
+        names = (optimizers,) if isinstance(optimizers, str) else optimizers
+        total = torch.stack(list(losses.values())).sum()
+        total.backward()
+        for name in names:
+            self.optimizers[name].optimizer.step()
+        for scheduled in self.optimizers.values():
+            scheduled.optimizer.zero_grad()
+        self.losses.update({name: loss.item() for name, loss in losses.items()})
+
+
+def _small(name: str, **overrides: Any) -> Method:
+    cls = method_class(name)
+    config = build(cls.Config, {**SMALL[name], **overrides}, where="test")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        method: Method = cls(config, num_ids=NUM_IDS, height=HEIGHT, width=WIDTH)
+    return method
+
+
+@pytest.fixture(params=sorted(SMALL))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def method(name: str) -> Iterator[Method]:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield _small(name)
+
+
+def _train(method: Method, batch: Batch, steps: int) -> list[float]:
+    update = Updates(method)
+    method.train()
+    sums = []
+    for _ in range(steps):
+        method.training_step(batch, update)
+        update.iteration += 1
+        sums.append(sum(update.losses.values()))
+    return sums
+
+
+def test_every_registered_method_is_here() -> None:
+    assert set(SMALL) >= set(METHODS), "add a small configuration of the new method to SMALL"
+    assert set(LOSSES) >= set(METHODS), "add the loss names of the new method to LOSSES"
+    assert set(method_names()) >= set(METHODS)
+
+
+def test_embedding_has_one_finite_row_per_image(method: Method, make_batch: MakeBatch) -> None:
+    batch = make_batch()
+    method.eval()
+    with torch.no_grad():
+        embeddings = method.embed(batch.images, batch.modality)
+    assert embeddings.shape[0] == len(batch)
+    assert embeddings.ndim == 2
+    assert embeddings.dtype == torch.float32
+    assert torch.isfinite(embeddings).all()
+    assert embeddings.std(dim=0).max() > 0
+
+
+def test_embedding_is_deterministic_and_independent_of_the_batch(
+    method: Method, make_batch: MakeBatch
+) -> None:
+    batch = make_batch()
+    _train(method, batch, 2)
+    method.eval()
+    with torch.no_grad():
+        together = method.embed(batch.images, batch.modality)
+        assert torch.equal(together, method.embed(batch.images, batch.modality))
+        order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(0))
+        shuffled = method.embed(batch.images[order], batch.modality[order])
+        torch.testing.assert_close(shuffled, together[order], rtol=1e-3, atol=1e-4)
+        for i in (0, len(batch) - 1):
+            alone = method.embed(batch.images[i : i + 1], batch.modality[i : i + 1])
+            torch.testing.assert_close(alone[0], together[i], rtol=1e-3, atol=1e-4)
+
+
+def test_loss_falls_on_one_batch(method: Method, make_batch: MakeBatch) -> None:
+    sums = _train(method, make_batch(), 15)
+    assert min(sums[-3:]) < 0.7 * sums[0]
+
+
+def test_gradient_reaches_every_trainable_parameter(method: Method, make_batch: MakeBatch) -> None:
+    """Zero-initialised layers hide what lies before them at first, so a few steps go ahead."""
+    batch = make_batch()
+    _train(method, batch, 3)
+    trained = {n: p for n, p in method.named_parameters() if p.requires_grad}
+    managed = {
+        id(p)
+        for scheduled in method.optimizers().values()
+        for group in scheduled.optimizer.param_groups
+        for p in group["params"]
+    }
+    assert {id(p) for p in trained.values()} == managed
+    seen: set[str] = set()
+
+    class Watch(Updates):
+        def __call__(self, _: str | tuple[str, ...], losses: Mapping[str, Tensor]) -> None:
+            torch.stack(list(losses.values())).sum().backward()
+            seen.update(n for n, p in trained.items() if p.grad is not None and p.grad.any())
+            for p in trained.values():
+                p.grad = None
+
+    method.training_step(batch, Watch(method))
+    assert set(trained) - seen == set()
+
+
+def test_saved_weights_embed_alike(
+    name: str, method: Method, make_batch: MakeBatch, tmp_path: Path
+) -> None:
+    batch = make_batch()
+    _train(method, batch, 2)
+    path = tmp_path / "model.safetensors"
+    save_file({k: v.contiguous() for k, v in method.state_dict().items()}, path)
+    with torch.random.fork_rng():
+        torch.manual_seed(99)
+        other = _small(name)
+    other.load_state_dict(load_file(path), strict=True)
+    method.eval()
+    other.eval()
+    with torch.no_grad():
+        expected = method.embed(batch.images, batch.modality)
+        assert torch.equal(other.embed(batch.images, batch.modality), expected)
+
+
+def test_bfloat16_stays_finite_and_its_losses_are_float32(
+    method: Method, make_batch: MakeBatch
+) -> None:
+    batch = make_batch()
+    update = Updates(method)
+    for _ in range(3):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            figures = method.training_step(batch, update)
+        assert all(torch.isfinite(v) for v in figures.values())
+        assert all(v.dtype == torch.float32 for v in figures.values())
+    assert all(torch.isfinite(p).all() for p in method.parameters())
+    method.eval()
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        embeddings = method.embed(batch.images, batch.modality)
+    assert embeddings.dtype == torch.float32
+    assert torch.isfinite(embeddings).all()
+
+
+def test_loss_names_are_stable(name: str, method: Method, make_batch: MakeBatch) -> None:
+    update = Updates(method)
+    figures = method.training_step(make_batch(), update)
+    assert set(update.losses) == LOSSES[name]
+    assert LOSSES[name] <= set(figures)
+    assert all(value.ndim == 0 for value in figures.values())
+
+
+def test_stages_and_optimizers_are_consistent(method: Method) -> None:
+    stages = method.stages()
+    assert stages
+    assert len({stage.name for stage in stages}) == len(stages)
+    for scheduled in method.optimizers().values():
+        for stage in stages:
+            for iteration in range(0, 500, 50):
+                progress = Progress(
+                    stage=stage.name, iteration=iteration, iterations=500, iterations_per_epoch=50
+                )
+                assert 0 <= scheduled.factor(progress) <= 1
+
+
+def test_config_survives_the_round_trip_through_yaml(name: str) -> None:
+    cls = method_class(name).Config
+    for config in (cls(), build(cls, SMALL[name], where="test")):
+        assert build(cls, to_plain(config), where="test") == config
+    assert all(f.kw_only for f in dataclasses.fields(cls))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        cls().epochs = 3
+
+
+def test_visible_images_may_come_twice(method: Method, make_batch: MakeBatch) -> None:
+    """CAJ's batches: visible plain, visible exchanged, infrared."""
+    batch = make_batch(views=2)
+    assert len(batch) == 24
+    sums = _train(method, batch, 2)
+    assert all(0 < value < 1e3 for value in sums)
+
+
+def test_one_modality_alone_can_be_embedded(method: Method, make_batch: MakeBatch) -> None:
+    batch = make_batch()
+    method.eval()
+    for modality in (0, 1):
+        rows = batch.modality == modality
+        with torch.no_grad():
+            embeddings = method.embed(batch.images[rows], batch.modality[rows])
+        assert len(embeddings) == int(rows.sum())

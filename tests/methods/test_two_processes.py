@@ -1,0 +1,85 @@
+"""Two processes with half the people each move the weights as one process with all of them.
+
+The backbones' batch normalisations see only their own process's images, in training as in every
+distributed training without synchronised statistics; they are frozen here to see the rest.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor
+
+from crosslight.data.batch import Batch
+from crosslight.methods.contract import Method
+from crosslight.registry import method_class
+
+SMALL: dict[str, Any] = {"backbone": "resnet10-quarter", "weights": "none"}
+NAMES = ("agw", "baseline", "zero-padding")
+
+
+def _method(name: str) -> Method:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        cls = method_class(name)
+        method: Method = cls(cls.Config(**SMALL), num_ids=4, height=32, width=16)
+    method.get_submodule("backbone").eval()
+    return method.double()
+
+
+def _batch(people: range) -> Batch:
+    """Two images of each person in each light, the same whoever asks."""
+    generator = torch.Generator().manual_seed(3)
+    images = torch.rand(2, 4, 2, 3, 32, 16, dtype=torch.float64, generator=generator)
+    chosen = images[:, list(people)].flatten(0, 2)
+    labels = torch.tensor(list(people)).repeat_interleave(2).repeat(2)
+    modality = torch.arange(2).repeat_interleave(len(labels) // 2)
+    return Batch(images=chosen, labels=labels, cams=labels, modality=modality, rows=labels)
+
+
+def _gradients(name: str, people: range) -> dict[str, Tensor]:
+    method = _method(name)
+
+    def update(_: object, losses: dict[str, Tensor]) -> None:
+        torch.stack(list(losses.values())).sum().backward()
+
+    figures = method.training_step(_batch(people), update)  # type: ignore[arg-type]
+    found = {n: p.grad for n, p in method.named_parameters() if p.grad is not None}
+    return {**found, **{f"figure {n}": v.detach().double() for n, v in figures.items()}}
+
+
+def _process(rank: int, folder: str) -> None:
+    dist.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
+    for name in NAMES:
+        gradients = _gradients(name, range(2 * rank, 2 * rank + 2))
+        for value in gradients.values():
+            dist.all_reduce(value)
+            value /= 2
+        if rank == 0:
+            torch.save(gradients, Path(folder) / f"{name}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.skipif(
+    not (dist.is_available() and dist.is_gloo_available()),
+    reason="this build of torch has no gloo; install the usual one to test distributed training",
+)
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    mp.spawn(_process, args=(str(tmp_path),), nprocs=2)
+    for name in NAMES:
+        together = torch.load(tmp_path / f"{name}.pt", weights_only=True)
+        alone = _gradients(name, range(4))
+        assert set(together) == set(alone)
+        for key, value in alone.items():
+            torch.testing.assert_close(
+                together[key],
+                value,
+                rtol=1e-6,
+                atol=1e-9,
+                msg=lambda difference, what=f"{name}: {key}": f"{what}\n{difference}",
+            )

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import torch
+
+from crosslight.nn.heads import IdentityHead
+from crosslight.nn.normalize import IMAGENET_MEAN, IMAGENET_STD, LUMA, Normalize, to_gray
+
+
+def test_neck_does_not_shift_and_classifier_has_no_bias() -> None:
+    head = IdentityHead(8, 5)
+    trained = [name for name, p in head.named_parameters() if p.requires_grad]
+    assert trained == ["neck.weight", "classifier.weight"]
+    embeddings = 3 + torch.randn(16, 8, generator=torch.Generator().manual_seed(0))
+    assert head(embeddings).shape == (16, 5)
+    torch.testing.assert_close(head.neck(embeddings).mean(dim=0), torch.zeros(8), atol=1e-5, rtol=0)
+
+
+def test_classifier_starts_small() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        head = IdentityHead(256, 400)
+    assert abs(head.classifier.weight.std().item() - 0.001) < 2e-5
+
+
+def test_normalize() -> None:
+    images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    expected = (images[1, 2] - IMAGENET_MEAN[2]) / IMAGENET_STD[2]
+    torch.testing.assert_close(Normalize()(images)[1, 2], expected)
+
+
+def test_gray_keeps_gray_images_exactly_and_weighs_the_others() -> None:
+    channel = torch.rand(2, 1, 5, 5, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(to_gray(channel.expand(-1, 3, -1, -1)), channel)
+    images = torch.rand(2, 3, 5, 5, generator=torch.Generator().manual_seed(1))
+    expected = sum(weight * images[:, i] for i, weight in enumerate(LUMA))
+    torch.testing.assert_close(to_gray(images)[:, 0], expected)

@@ -1,0 +1,43 @@
+"""The README's commands run as written, on a smaller Promenade and for fewer epochs."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from crosslight import cli
+
+README = Path(__file__).parents[1] / "README.md"
+SMALLER = {"--preset mini": "--preset tiny --height 64 --width 32 --workers 1"}
+SHORTER = [
+    *("--set", "config.epochs=1", "--set", "data.iterations_per_epoch=1"),
+    *("--set", "data.ids_per_batch=2", "--set", "data.workers=0"),
+]
+
+
+def commands() -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    lines = (line.strip() for block in blocks for line in block.splitlines())
+    return [line for line in lines if line.startswith("crosslight ")]
+
+
+def test_the_commands_of_the_readme_work_in_order(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len(commands()) >= 5
+    for command in commands():
+        for longer, shorter in SMALLER.items():
+            command = command.replace(longer, shorter)
+        arguments = shlex.split(command)[1:]
+        cli.main([*arguments, *(SHORTER if arguments[0] == "train" else [])])
+    assert (tmp_path / "runs" / "agw" / "report.html").exists()
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "check", "bench"])
+def test_the_makefile_has_the_targets_that_are_promised(target):
+    assert re.search(rf"^{target}:", (README.parent / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_every_link_and_picture_is_there():
+    for target in re.findall(r"\]\(([^)#]+)", README.read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (README.parent / target).exists(), target

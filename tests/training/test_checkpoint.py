@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from crosslight.data.table import SampleTable
+from crosslight.errors import CheckpointError, TrainingError
+from crosslight.training.checkpoint import Checkpoints, DamagedCheckpointError, load_safely
+from crosslight.training.loop import fit
+from tests.training.states import state
+from tests.training.tiny import TinyConfig, build, open_run, recipe
+
+
+class Harmful:
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.mkdir, (str(self.mark),))
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def test_the_last_two_states_are_kept(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    assert checkpoints.load() is None
+    for number in range(3):
+        checkpoints.save({"number": number, "tensor": torch.arange(4)})
+    assert load_safely(checkpoints.last)["number"] == 2
+    assert load_safely(checkpoints.previous)["number"] == 1
+    assert sorted(path.name for path in checkpoints.last.parent.iterdir()) == [
+        "last.pt",
+        "previous.pt",
+    ]
+
+
+def test_a_damaged_last_state_gives_way_to_the_previous_one(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for number in range(2):
+        checkpoints.save({"number": number})
+    truncate(checkpoints.last)
+    found = checkpoints.load()
+    assert found is not None
+    assert (found[0]["number"], found[1]) == (0, checkpoints.previous)
+    checkpoints.last.unlink()  # as after a crash between the two renames
+    assert checkpoints.load() == found
+    truncate(checkpoints.previous)
+    with pytest.raises(CheckpointError, match=r"previous\.pt is damaged .* put back a copy"):
+        checkpoints.load()
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing of the kind", bytes(4096), b"PK\x03\x04"])
+def test_what_is_no_checkpoint_is_damaged(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "last.pt"
+    path.write_bytes(content)
+    with pytest.raises(DamagedCheckpointError, match="is damaged"):
+        load_safely(path)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_checkpoint_with_code_is_refused_and_nothing_runs(tmp_path: Path, zipped: bool) -> None:
+    checkpoints, mark = Checkpoints(tmp_path), tmp_path / "it-ran"
+    checkpoints.save({"number": 0})
+    content = {"method": {}, "extra": Harmful(mark)}
+    torch.save(content, checkpoints.last, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(CheckpointError, match="would run code on loading: refused"):
+        checkpoints.load()
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("fails", ["write", "fsync"])
+def test_a_full_disk_is_one_sentence_and_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save({"number": 0})
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    class FullFile:
+        def __init__(self, file: Any) -> None:
+            self._file = file
+
+        def __getattr__(self, name: str) -> Any:
+            return full if name == "write" else getattr(self._file, name)
+
+        def __enter__(self) -> FullFile:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self._file.close()
+
+    real = os.fdopen
+    if fails == "write":
+        monkeypatch.setattr(os, "fdopen", lambda *given: FullFile(real(*given)))
+    else:
+        monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(TrainingError, match=r"No space left.*is intact: free some space and run"):
+        checkpoints.save({"number": 1, "tensor": torch.zeros(100_000)})
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+    assert load_safely(checkpoints.last)["number"] == 0
+
+
+def test_a_full_disk_stops_training_and_continues_when_there_is_space(
+    table: SampleTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = open_run(tmp_path, recipe(), table)
+    saves = 0
+    save = torch.save
+
+    def fills_up(content: Any, file: Any) -> None:
+        nonlocal saves
+        saves += 1
+        if saves == 3:
+            file.write(b"half a checkpoint")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(content, file)
+
+    monkeypatch.setattr(torch, "save", fills_up)
+    with pytest.raises(TrainingError, match="No space left"):
+        fit(table, recipe(), run, method=build(recipe(), table), progress=False)
+    assert state(tmp_path)["position"]["iteration"] == 5
+    summary = fit(table, recipe(), run, method=build(recipe(), table), progress=False)
+    assert summary.resumed_from == 8
+
+
+def test_another_trainings_state_is_refused(table: SampleTable, tmp_path: Path) -> None:
+    narrow, wide = recipe(), recipe(config=TinyConfig(width=8))
+    runs = [open_run(tmp_path / name, c, table) for name, c in (("a", narrow), ("b", wide))]
+    fit(table, narrow, runs[0], method=build(narrow, table), progress=False)
+    runs[1].checkpoints_path.mkdir()
+    stray = runs[1].checkpoints_path / "last.pt"
+    stray.write_bytes((runs[0].checkpoints_path / "last.pt").read_bytes())
+    with pytest.raises(CheckpointError, match=r"belongs to a training with config .*'width': 6"):
+        fit(table, wide, runs[1], method=build(wide, table), progress=False)
+    with pytest.raises(CheckpointError, match=r"holds backbone\.0\.bias of shape \(6,\), expected"):
+        fit(table, narrow, runs[0], method=build(wide, table), progress=False)
+
+
+@pytest.mark.parametrize("damage", [{"format": 99}, {"position": {"stage": 0}}, {"optimizers": {}}])
+def test_a_state_of_another_version_is_refused(
+    table: SampleTable, tmp_path: Path, damage: dict[str, Any]
+) -> None:
+    run = open_run(tmp_path, recipe(), table)
+    fit(table, recipe(), run, method=build(recipe(), table), progress=False)
+    torch.save({**state(tmp_path), **damage}, run.checkpoints_path / "last.pt")
+    with pytest.raises(CheckpointError, match="no training state of this version"):
+        fit(table, recipe(), run, method=build(recipe(), table), progress=False)
+
+
+def test_restoring_shares_no_tensor_with_the_state(table: SampleTable, tmp_path: Path) -> None:
+    from crosslight.training.checkpoint import TrainingState
+
+    config = recipe()
+    fit(
+        table,
+        config,
+        open_run(tmp_path, config, table),
+        method=build(config, table),
+        progress=False,
+    )
+    method = build(config, table)
+    holder = TrainingState(
+        method=method, optimizers=method.optimizers(), scaler=None, config=config
+    )
+    found = state(tmp_path)
+    holder.restore(found, tmp_path)
+    own = {p.data_ptr() for p in method.parameters()}
+    for scheduled in holder.optimizers.values():
+        for values in scheduled.optimizer.state.values():
+            own |= {v.data_ptr() for v in values.values() if isinstance(v, torch.Tensor)}
+    given = [*found["method"].values()]
+    for optimizer in found["optimizers"].values():
+        given += [v for s in optimizer["state"].values() for v in s.values()]
+    assert not own & {v.data_ptr() for v in given if isinstance(v, torch.Tensor)}
