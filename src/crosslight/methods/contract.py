@@ -97,6 +97,10 @@ class Update(Protocol):
         """
         ...
 
+    def note(self, sentence: str) -> None:
+        """Shows a person a line that stays, once for all processes."""
+        ...
+
 
 class Method(nn.Module, ABC):
     """A system that is trained on people and embeds images of them.
@@ -147,6 +151,17 @@ class Swaps(Protocol):
 
     def swap(self, appearance: Tensor, structure: Tensor) -> Tensor:
         """(B,3,H,W) in [0,1] twice → (B,3,H,W) in [0,1]."""
+        ...
+
+
+@runtime_checkable
+class Interpolates(Protocol):
+    """Can draw clothes between two people's on a third one's body and pose."""
+
+    def interpolate(
+        self, first: Tensor, second: Tensor, structure: Tensor, fraction: float
+    ) -> Tensor:
+        """(B,3,H,W) in [0,1] thrice → (B,3,H,W) in [0,1]; 0 draws `first`'s clothes, 1 `second`'s."""
         ...
 
 

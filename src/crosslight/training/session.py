@@ -97,7 +97,13 @@ class Training:
 
         optimizers, scaler = method.optimizers(), loss_scaler(fabric)
         # Before a state is restored, while the optimizers hold their initial learning rates.
-        self._update = LoopUpdate(fabric, optimizers, clip_norm=settings.clip_norm, scaler=scaler)
+        self._update = LoopUpdate(
+            fabric,
+            optimizers,
+            clip_norm=settings.clip_norm,
+            scaler=scaler,
+            note=lambda sentence: self._reporter.note(sentence),
+        )
         self._state = TrainingState(
             method=method, optimizers=optimizers, scaler=scaler, config=config
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 import torch.distributed as dist
@@ -37,6 +37,7 @@ class LoopUpdate:
         optimizers: Every optimizer of the method, with its initial learning rates.
         clip_norm: Largest gradient norm of one update.
         scaler: Of the loss, in 16-bit arithmetic.
+        note: Shows a person a line that stays.
 
     Attributes:
         progress: Where training stands; set by the loop before each iteration.
@@ -50,7 +51,9 @@ class LoopUpdate:
         *,
         clip_norm: float | None,
         scaler: torch.amp.GradScaler | None,
+        note: Callable[[str], None] = print,
     ) -> None:
+        self.note = note
         self.progress = Progress(stage="", iteration=0, iterations=1, iterations_per_epoch=1)
         self.last_loss = 0.0
         self._fabric = fabric
