@@ -88,7 +88,7 @@ def decode(decoder: Any, mlps: Any, code: Tensor, structure: Tensor) -> Tensor:
         inner = relu(adain(inner, scale[:, :half], shift[:, :half]))
         inner = F.conv2d(F.pad(inner, (1,) * 4, mode="reflect"), *_weights(block.second))
         maps = maps + adain(inner, scale[:, half:], shift[:, half:])
-    for first in (0, 3):
+    for first in (0, 2):
         maps = upsample_conv(decoder.up[first].conv, maps)
         maps = relu(sample_norm(decoder.up[first + 1], maps))
     for block in decoder.out[:2]:
@@ -114,7 +114,8 @@ def judge(critic: Any, images: Tensor) -> list[Tensor]:
             maps = relu(conv(block.conv, maps))
         for block in network[5:-1]:
             maps = maps + conv(block.second.conv, relu(conv(block.first.conv, maps)))
-        verdicts.append(conv(network[-1], maps).float() if maps.dtype == torch.bfloat16 else conv(network[-1], maps))
+        verdict = conv(network[-1], maps)
+        verdicts.append(verdict.to(torch.promote_types(verdict.dtype, torch.float32)))
         images = F.avg_pool2d(images, 3, 2, 1, count_include_pad=False)
     return verdicts
 

@@ -19,8 +19,8 @@ from crosslight.nn.aspp import ASPP
 from crosslight.nn.backbones import Backbone
 from crosslight.nn.bottleneck_head import BottleneckHead
 from crosslight.nn.conv_block import SLOPE, ConvBlock, ResidualBlock
+from crosslight.nn.feature_norm import SampleNorm
 from crosslight.nn.precision import full_precision
-from crosslight.nn.sample_norm import SampleNorm
 from crosslight.nn.upsample import UpsampleConv
 
 STRIPES = 4
@@ -99,11 +99,9 @@ class Decoder(nn.Module):
         half, quarter = channels // 2, channels // 4
         self.up = nn.Sequential(
             UpsampleConv(channels, half),
-            SampleNorm(half),
-            nn.LeakyReLU(SLOPE, inplace=True),
+            SampleNorm(half, slope=SLOPE),
             UpsampleConv(half, quarter),
-            SampleNorm(quarter),
-            nn.LeakyReLU(SLOPE, inplace=True),
+            SampleNorm(quarter, slope=SLOPE),
         )
         self.out = nn.Sequential(
             ConvBlock(quarter, quarter, 3, norm=False),

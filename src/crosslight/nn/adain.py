@@ -9,24 +9,13 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from crosslight.nn.conv_block import SLOPE, instance_norm, reflected
+from crosslight.nn.conv_block import SLOPE
+from crosslight.nn.feature_norm import instance_norm
+from crosslight.nn.reflection import reflected
 
 LAYERS = 2
 """Normalised convolutions of one residual block."""
-
-
-def adaptive_instance_norm(maps: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Instance norm, then the given scale (raw, not 1 + scale) and shift.
-
-    Args:
-        maps: (B, C, h, w).
-        scale: (B, C).
-        shift: (B, C).
-    """
-    scale, shift = (part[:, :, None, None].to(maps.dtype) for part in (scale, shift))
-    return torch.addcmul(shift, instance_norm(maps), scale)
 
 
 class AdaINResidualBlock(nn.Module):
@@ -45,10 +34,9 @@ class AdaINResidualBlock(nn.Module):
         """(B, C, h, w) and (B, 2 scale and shift, 2 layers, C) → (B, C, h, w)."""
         scale, shift = parameters.unbind(1)
         inner = self.first(reflected(maps, 1))
-        inner = adaptive_instance_norm(inner, scale[:, 0], shift[:, 0])
-        inner = F.leaky_relu(inner, SLOPE, inplace=True)
+        inner = instance_norm(inner, scale[:, 0], shift[:, 0], slope=SLOPE)
         inner = self.second(reflected(inner, 1))
-        return maps + adaptive_instance_norm(inner, scale[:, 1], shift[:, 1])
+        return maps + instance_norm(inner, scale[:, 1], shift[:, 1])
 
 
 class AdaINParameters(nn.Module):

@@ -5,9 +5,11 @@ Letters: B batch, C channels, h and w the map's height and width.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from crosslight.nn.feature_norm import instance_norm
+from crosslight.nn.reflection import reflected
 
 SLOPE = 0.2
 """Of the leaky ReLU."""
@@ -46,9 +48,10 @@ class ConvBlock(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """(B, C, h, w) → (B, out_channels, h / s, w / s)."""
         maps = self.conv(reflected(maps, self.padding))
+        slope = SLOPE if self.activate else None
         if self.norm:
-            maps = instance_norm(maps)
-        return F.leaky_relu(maps, SLOPE, inplace=True) if self.activate else maps
+            return instance_norm(maps, slope=slope)
+        return maps if slope is None else F.leaky_relu(maps, slope, inplace=True)
 
 
 class ResidualBlock(nn.Module):
@@ -68,23 +71,6 @@ class ResidualBlock(nn.Module):
         """(B, C, h, w) → the same shape."""
         total: Tensor = maps + self.second(self.first(maps))
         return total
-
-
-def reflected(maps: Tensor, padding: int) -> Tensor:
-    """Pads every side by reflection; 0 gives the map itself."""
-    return F.pad(maps, (padding,) * 4, mode="reflect") if padding else maps
-
-
-def instance_norm(maps: Tensor) -> Tensor:
-    """Each channel of each image to zero mean and unit (biased) variance, epsilon 1e-5.
-
-    As a group norm with one channel per group: the same, without the change of memory format
-    that `F.instance_norm` makes. Its statistics are float32 at least: the group norm takes their
-    type from its weight.
-    """
-    wide = torch.promote_types(maps.dtype, torch.float32)
-    ones = torch.ones(maps.shape[1], dtype=wide, device=maps.device)
-    return F.group_norm(maps, maps.shape[1], ones, torch.zeros_like(ones)).to(maps.dtype)
 
 
 def init_kaiming(module: nn.Module) -> None:

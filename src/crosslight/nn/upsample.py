@@ -44,35 +44,68 @@ class UpsampleConv(nn.Module):
         taps = self.taps.to(weight.dtype)
         # Output channel, then phase of row and column: the order of pixel_shuffle.
         small = torch.einsum("prs,qtu,ocsu->opqcrt", taps, taps, weight).flatten(0, 2)
-        padded = F.pad(maps, (1, 1, 1, 1), mode="replicate")
+        small = small.contiguous(memory_format=torch.channels_last)
+        maps, rows, columns = _with_edges(maps)
+        with torch.autocast(maps.device.type, enabled=False):
+            padded = F.pad(maps, (1, 1, 1, 1), mode="replicate")
         shuffled = F.conv2d(padded, small, bias.repeat_interleave(4) if bias is not None else None)
         large = F.pixel_shuffle(shuffled, 2)
-        terms = _border_terms(maps, weight)
+        terms = _border_terms(rows, columns, weight)
         if torch.compiler.is_compiling():
             return _add_to_borders(large, *terms)
         framed: Tensor = _Borders.apply(large, *terms)  # type: ignore[no-untyped-call]
         return framed
 
 
-def _border_terms(maps: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _with_edges(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The maps, their first, second, last but one and last rows, and the same columns."""
+    if torch.compiler.is_compiling():
+        return maps, _edges(maps, 2), _edges(maps, 3)
+    found: tuple[Tensor, Tensor, Tensor] = _Edges.apply(maps)  # type: ignore[no-untyped-call]
+    return found
+
+
+def _edges(maps: Tensor, dim: int) -> Tensor:
+    length = maps.shape[dim]
+    return torch.cat([maps.narrow(dim, 0, 2), maps.narrow(dim, length - 2, 2)], dim=dim)
+
+
+def _border_terms(
+    rows: Tensor, columns: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What reflection adds to the top, bottom, left and right border: (B, out, 2w) or (B, out, 2h).
 
     The corners belong to top and bottom in the reflected columns and to left and right in the
     replicated rows, so that the two sums make up for both.
     """
-    edges = torch.stack(
-        [maps[:, :, 1] - maps[:, :, 0], maps[:, :, -2] - maps[:, :, -1]]
-    )  # (2, B, C, w)
-    lines = edges.repeat_interleave(2, dim=-1)
-    rows = [F.pad(line, (2, 2), mode="reflect") for line in lines]
-    top = F.conv1d(rows[0], weight[:, :, 0])
-    bottom = F.conv1d(rows[1], weight[:, :, -1])
-    edges = torch.stack([maps[..., 1] - maps[..., 0], maps[..., -2] - maps[..., -1]])
-    lines = edges.repeat_interleave(2, dim=-1)
-    columns = [F.pad(line, (2, 2), mode="replicate") for line in lines]
-    left = F.conv1d(columns[0], weight[..., 0])
-    right = F.conv1d(columns[1], weight[..., -1])
+    first, second, last_but_one, last = rows.repeat_interleave(2, dim=3).unbind(2)
+    top, bottom = (
+        F.conv1d(F.pad(line, (2, 2), mode="reflect"), weight[:, :, place])
+        for line, place in ((second - first, 0), (last_but_one - last, -1))
+    )
+    first, second, last_but_one, last = columns.repeat_interleave(2, dim=2).unbind(3)
+    left, right = (
+        F.conv1d(F.pad(line, (2, 2), mode="replicate"), weight[..., place])
+        for line, place in ((second - first, 0), (last_but_one - last, -1))
+    )
     return top, bottom, left, right
+
+
+class _Edges(torch.autograd.Function):
+    """Autograd would fill and add a whole map for the gradient of each row and column."""
+
+    @staticmethod
+    def forward(_: Any, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return maps.view_as(maps), _edges(maps, 2), _edges(maps, 3)
+
+    @staticmethod
+    def backward(_: Any, maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        total = maps.clone()
+        total[:, :, :2] += rows[:, :, :2]
+        total[:, :, -2:] += rows[:, :, 2:]
+        total[..., :2] += columns[..., :2]
+        total[..., -2:] += columns[..., 2:]
+        return total
 
 
 def _add_to_borders(
