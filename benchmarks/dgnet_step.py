@@ -59,9 +59,10 @@ class Step:
         )
 
     def note(self, _: str) -> None:
-        pass
+        """Nobody listens."""
 
     def __call__(self, name: str, losses: Mapping[str, Tensor]) -> None:
+        """Backward and step."""
         groups = self.optimizers[name].param_groups
         moved = [p for group in groups for p in group["params"]]
         device = next(iter(losses.values())).device.type

@@ -18,6 +18,7 @@ COMMANDS = {
     ("train",),
     ("evaluate",),
     ("score",),
+    ("swap",),
     ("report",),
 }
 TRAIN_FLAGS = {"--data", "--out", "--trial", "--set", "--accelerator", "--devices", "--nodes"}

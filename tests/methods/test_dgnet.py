@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -106,5 +106,7 @@ def test_one_iteration_equals_the_plain_formulation(
                 update.gradients[name], gradient, rtol=1e-6, atol=1e-10, msg=name
             )
         update.gradients.clear()
-    for (name, own), other in zip(ours.state_dict().items(), plain.state_dict().values(), strict=True):
+    for (name, own), other in zip(
+        ours.state_dict().items(), plain.state_dict().values(), strict=True
+    ):
         torch.testing.assert_close(own, other, rtol=1e-6, atol=1e-7, msg=name)

@@ -66,9 +66,7 @@ LOSSES = {
 class Updates:
     """What the loop does, without its safety: one step of the named optimizers."""
 
-    def __init__(
-        self, method: Method, *, iterations: int = 1000, stage: str | None = None
-    ) -> None:
+    def __init__(self, method: Method, *, iterations: int = 1000, stage: str | None = None) -> None:
         self.optimizers = method.optimizers()
         self.stage = stage or method.stages()[0].name
         self.iterations = iterations

@@ -22,8 +22,13 @@ def _gradients(out: Tensor, *inputs: Tensor) -> list[Tensor]:
 
 @pytest.mark.parametrize("interleaved", [False, True])
 @pytest.mark.parametrize("slope", [None, 0.2])
-def test_instance_norm_equals_the_native_one(slope: float | None, interleaved: bool) -> None:
-    maps = _maps()
+@pytest.mark.parametrize("repeats", [1, 8])
+def test_instance_norm_equals_the_native_one(
+    slope: float | None, interleaved: bool, repeats: int
+) -> None:
+    """Small and large maps take different ways."""
+    maps = _maps().repeat(1, 1, repeats, repeats)
+    maps = maps * torch.linspace(-1, 2, maps.shape[2], dtype=maps.dtype)[:, None]
     if interleaved:
         maps = maps.contiguous(memory_format=torch.channels_last)
     maps.requires_grad_()
@@ -84,4 +89,4 @@ def test_bfloat16_maps_are_normalised_by_wider_statistics(per_sample: bool) -> N
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found.double(), expected, rtol=0.02, atol=0.02)
     (own,), (other,) = _gradients(found, maps), _gradients(expected, exact)
-    assert (own.double() - other).norm() < 0.05 * other.norm()
+    assert (own.double() - other).norm() < 0.1 * other.norm()

@@ -267,7 +267,9 @@ class PlainStep:
             _, student_ab, student_fine_ab = encode(x_ab.detach())
             _, student_ba, student_fine_ba = encode(x_ba.detach())
             losses["loss_primary"] = sum(
-                F.kl_div(F.log_softmax(student, dim=1), soft_labels(teacher, image), reduction="sum")
+                F.kl_div(
+                    F.log_softmax(student, dim=1), soft_labels(teacher, image), reduction="sum"
+                )
                 / len(image)
                 for student, image in ((student_ab, x_ab), (student_ba, x_ba))
             )

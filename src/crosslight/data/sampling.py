@@ -149,10 +149,9 @@ class IdentityBatches(Batches):
 class PairBatches(Batches):
     """P images, each followed by another one of the same person: DG-Net's batches.
 
-    The first P / 2 images come from one shuffle of all images, the others from a second one that
-    knows nothing of the first, so an image may meet its own person. The partner is any other image
-    of the person, or the image itself where it is the only one. An epoch shows every image once
-    in each shuffle.
+    The halves of P come from two shuffles of all images that know nothing of each other. The
+    partner is any other image of the person, or the image itself where there is no other. An epoch
+    shows every image once in each shuffle.
 
     Args:
         table: The training rows.
@@ -213,14 +212,8 @@ class PairBatches(Batches):
         Raises:
             DataError: P / 2 is no multiple of `world`.
         """
-        if self.ids_per_batch % (2 * world):
-            raise DataError(
-                f"The {self.ids_per_batch} pairs of a batch cannot be shared out equally among "
-                f"{world} processes; set data.ids_per_batch to a multiple of {2 * world}."
-            )
-        share = self.ids_per_batch // (2 * world)
         places = np.arange(self.batch_size).reshape(2, -1, 2)
-        return places[:, rank * share : (rank + 1) * share].reshape(-1)
+        return places[:, self._people_of(rank, 2 * world)].reshape(-1)
 
     def _partner(self, image: int, generator: np.random.Generator) -> int:
         own = self._images[self._pids[image]]

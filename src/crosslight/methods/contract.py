@@ -161,7 +161,7 @@ class Interpolates(Protocol):
     def interpolate(
         self, first: Tensor, second: Tensor, structure: Tensor, fraction: float
     ) -> Tensor:
-        """(B,3,H,W) in [0,1] thrice → (B,3,H,W) in [0,1]; 0 draws `first`'s clothes, 1 `second`'s."""
+        """(B,3,H,W) in [0,1] thrice → the same; at 0 in `first`'s clothes, at 1 in `second`'s."""
         ...
 
 

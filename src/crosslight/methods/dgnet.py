@@ -5,8 +5,8 @@ to images of clothes on other bodies, and the re-identification backbone, which 
 encoder, learns from them while they improve. A teacher is trained first.
 
 A batch holds pairs of one person's images, one pair after the other; the first half of the pairs
-are the paper's i, the second half its j (`data.sampling: pairs`). Letters: P = half the number of
-pairs, so the images x and their partners t are 2P each: P of i, then P of j. x_ij has the
+are the paper's i, the second half its j (`data.sampling: pairs`). Letters: P pairs of a half, so
+the images x and their partners t are 2P each: P of i, then P of j. x_ij has the
 appearance of i on the structure of j; generated batches hold x_ij, then x_ji.
 """
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import torch
@@ -23,13 +22,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crosslight.data.batch import Batch
-from crosslight.errors import ConfigError
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
 from crosslight.methods.dgnet_config import (
     TRAIN_TEACHER,
     DGNetConfig,
     RampedWeights,
+    adam,
     ramped_weights,
+    sgd,
     stepped,
 )
 from crosslight.methods.dgnet_networks import (
@@ -37,8 +37,9 @@ from crosslight.methods.dgnet_networks import (
     AppearanceEncoder,
     Decoder,
     StructureEncoder,
-    Teacher,
 )
+from crosslight.methods.dgnet_pairs import Pairs, as_pairs, swapped
+from crosslight.methods.dgnet_teacher import Teacher, knows, load_teacher, soft_labels, verdict
 from crosslight.nn.adain import AdaINParameters
 from crosslight.nn.backbones import Backbone, create_backbone
 from crosslight.nn.bottleneck_head import BottleneckHead
@@ -48,31 +49,11 @@ from crosslight.nn.erasing import draw_rectangles, erase
 from crosslight.nn.freezing import frozen
 from crosslight.nn.normalize import Normalize
 from crosslight.nn.precision import full_precision
-from crosslight.nn.weights import initial_weights_wanted, load_weights, read_weights
+from crosslight.nn.weights import initial_weights_wanted
 
 TEACHER, JOINT = "teacher", "joint"
 TEACHER_CHECK = 50
 """Iterations of the joint stage over which the teacher's accuracy is measured."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pairs:
-    """A batch as the losses speak of it.
-
-    Attributes:
-        images: (2P, 3, H, W) x, normalised: of i, then of j.
-        partners: (2P, 3, H, W) t, another image of each one's person.
-        labels: (2P,).
-    """
-
-    images: Tensor
-    partners: Tensor
-    labels: Tensor
-
-    @property
-    def other_labels(self) -> Tensor:
-        """(2P,) of j, then of i: whose structure each generated image has."""
-        return swapped(self.labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +116,7 @@ class DGNet(Method):
         self.register_buffer("teacher_counts", torch.zeros(2, dtype=torch.int64))
         if config.teacher_weights != TRAIN_TEACHER:
             if initial_weights_wanted():
-                _load_teacher(self.teacher, config)
+                load_teacher(self.teacher, config.teacher_weights, config.teacher_sha256)
             self.teacher.requires_grad_(False)
 
     def stages(self) -> tuple[Stage, ...]:
@@ -151,10 +132,10 @@ class DGNet(Method):
         joint = stepped(config.lr_steps)
         generator = nn.ModuleList([self.structure, self.adain, self.decoder])
         found = {
-            "critic": Scheduled(optimizer=_adam(config, self.critic), factor=joint),
-            "generator": Scheduled(optimizer=_adam(config, generator), factor=joint),
+            "critic": Scheduled(optimizer=adam(config, self.critic), factor=joint),
+            "generator": Scheduled(optimizer=adam(config, generator), factor=joint),
             "identity": Scheduled(
-                optimizer=_sgd(
+                optimizer=sgd(
                     config,
                     (self.appearance, config.identity_lr),
                     (nn.ModuleList([self.primary, self.fine]), config.identity_head_lr),
@@ -164,13 +145,15 @@ class DGNet(Method):
         }
         if config.teacher_weights == TRAIN_TEACHER:
             rate = config.teacher_lr
-            teacher = _sgd(config, (self.teacher.backbone, rate / 10), (self.teacher.head, rate))
+            teacher = sgd(config, (self.teacher.backbone, rate / 10), (self.teacher.head, rate))
             found[TEACHER] = Scheduled(optimizer=teacher, factor=stepped(config.teacher_lr_steps))
         return found
 
     def training_step(self, batch: Batch, update: Update) -> Mapping[str, Tensor]:
         """The teacher's step or the joint one: critic, then generator, then identity."""
-        pairs = self._pairs(batch)
+        pairs = as_pairs(
+            self.normalize(batch.images), batch.labels, different_ids=self.config.different_ids
+        )
         if update.progress.stage == TEACHER:
             return self._teacher_step(pairs, update)
         figures = self._examine_teacher(pairs, update)
@@ -224,10 +207,11 @@ class DGNet(Method):
         if fraction:
             code = code.lerp(self.appearance(self.normalize(second))[0], fraction)
         drawn = self.decoder(self.structure(self.normalize(structure)), self.adain(code))
-        return (drawn * self.normalize.std + self.normalize.mean).clamp(0, 1)
+        pixels: Tensor = drawn * self.normalize.std + self.normalize.mean
+        return pixels.clamp(0, 1)
 
     def _teacher_step(self, pairs: Pairs, update: Update) -> Mapping[str, Tensor]:
-        images = self._erased(torch.cat([pairs.images, pairs.partners]))
+        images = self._erased(pairs.all_images)
         labels = pairs.labels.repeat(2)
         logits = self.teacher(images)
         loss = F.cross_entropy(logits, labels)
@@ -241,7 +225,7 @@ class DGNet(Method):
         # The codes are cut off from the backbone (release), so these passes keep no graph; they
         # still move the running statistics, those of the bottlenecks included.
         with torch.no_grad():
-            codes, vectors = self._encode(torch.cat([pairs.images, pairs.partners]), parts=4)
+            codes, vectors = self._encode(pairs.all_images, parts=4)
             for part in vectors.chunk(self._passes(4)):
                 self._through_necks(part)
         # Otherwise autocast would hand the weights that it has cast here, without a graph, to the
@@ -267,8 +251,8 @@ class DGNet(Method):
         # Not through __call__: what torch.compile makes of a network has no second derivative.
         on_generated, on_real = self.critic(generated), self.critic.forward(real)
         loss_critic = _both(
-            sum_of(verdict.square().mean() for verdict in on_generated)
-            + sum_of((verdict - 1).square().mean() for verdict in on_real)
+            _sum(verdict.square().mean() for verdict in on_generated)
+            + _sum((verdict - 1).square().mean() for verdict in on_real)
         )
         penalty = _both(gradient_penalty(on_real, real).mean())
         return {"loss_critic": loss_critic, "loss_penalty": self.config.penalty_weight * penalty}
@@ -284,13 +268,15 @@ class DGNet(Method):
         with frozen(self.critic):
             verdicts = self.critic(drawn.crossed)
         losses["loss_adversarial"] = _both(
-            sum_of(2 * (verdict - 1).square().mean() for verdict in verdicts)
+            _sum(2 * (verdict - 1).square().mean() for verdict in verdicts)
         )  # eq. 7, as LSGAN
         with frozen(self.appearance, self.primary):
             codes, vectors = self._encode(drawn.crossed, parts=2)
             with full_precision(vectors):
                 parts = [self.primary(part) for part in vectors.chunk(self._passes(2))]
-        losses["loss_id_generated"] = _both(F.cross_entropy(torch.cat(parts), pairs.labels))  # eq. 6
+        losses["loss_id_generated"] = _both(
+            F.cross_entropy(torch.cat(parts), pairs.labels)
+        )  # eq. 6
         if not weights.any:
             return losses, {}
 
@@ -315,9 +301,7 @@ class DGNet(Method):
         self, pairs: Pairs, crossed: Tensor, weights: RampedWeights
     ) -> dict[str, Tensor]:
         """What trains the appearance encoder and its heads."""
-        _, vectors = self._encode(
-            self._erased(torch.cat([pairs.images, pairs.partners])), parts=4
-        )
+        _, vectors = self._encode(self._erased(pairs.all_images), parts=4)
         primary, fine = self._classify(vectors, parts=4)
         own, partner = primary.chunk(2)
         losses = {
@@ -327,7 +311,12 @@ class DGNet(Method):
         }
         if not weights.any:
             return losses
-        taught = self._teach(crossed)
+        taught = soft_labels(
+            self.teacher,
+            crossed,
+            statistics=self.config.teacher_statistics,
+            dropout=self.config.teacher_dropout,
+        )
         _, vectors = self._encode(crossed, parts=2)
         primary, fine = self._classify(vectors, parts=2)
         divergence = F.kl_div(primary.log_softmax(dim=1), taught, reduction="batchmean")
@@ -354,53 +343,21 @@ class DGNet(Method):
         }
         return {name: factors[name] * loss for name, loss in losses.items()}
 
-    def _teach(self, crossed: Tensor) -> Tensor:
-        """The teacher's soft labels of generated images, mirror images included: (2P, people)."""
-        statistics = self.config.teacher_statistics
-        parts = 2 if statistics == "batch" else 1
-        with (
-            torch.no_grad(),
-            frozen(self.teacher, statistics=statistics, dropout=self.config.teacher_dropout),
-        ):
-            labels = [
-                self.teacher(part).softmax(dim=1) + self.teacher(part.flip(-1)).softmax(dim=1)
-                for part in crossed.chunk(parts)
-            ]
-        return torch.cat(labels) / 2
-
     def _examine_teacher(self, pairs: Pairs, update: Update) -> dict[str, Tensor]:
         progress = update.progress
         last = min(TEACHER_CHECK, progress.iterations) - 1
         if progress.iteration > last:
             return {}
-        with torch.no_grad(), frozen(self.teacher, statistics="running"):
-            right = (self.teacher(pairs.images).argmax(dim=1) == pairs.labels).sum()
+        right = knows(self.teacher, pairs.images, pairs.labels)
         self.teacher_counts += torch.stack([torch.full_like(right, len(pairs.images)), right])
         if progress.iteration == last:
             asked, known = self.teacher_counts.tolist()
-            update.note(_verdict(known / asked, self.config.teacher_floor))
+            update.note(verdict(known / asked, asked, self.config.teacher_floor))
         return {"teacher_accuracy": right.float() / len(pairs.images)}
 
-    def _pairs(self, batch: Batch) -> Pairs:
-        if len(batch) % 4:
-            raise ConfigError(
-                f"DG-Net got a batch of {len(batch)} images, but needs two halves of pairs; set "
-                "data.sampling to pairs and data.ids_per_batch to an even number."
-            )
-        images, labels = self.normalize(batch.images), batch.labels
-        rows = torch.arange(0, len(batch), 2, device=labels.device)
-        if self.config.different_ids:
-            rows = _turned_apart(rows, labels[0::2])
-        return Pairs(images=images[rows], partners=images[rows + 1], labels=labels[rows])
-
     def _erased(self, images: Tensor) -> Tensor:
-        rectangles = draw_rectangles(
-            *(len(images), images.shape[2], images.shape[3]),
-            probability=self.config.erasing,
-            area=self.config.erasing_area,
-            device=images.device,
-        )
-        return erase(images, rectangles)
+        area = self.config.erasing_area
+        return erase(images, draw_rectangles(images, probability=self.config.erasing, area=area))
 
     def _passes(self, parts: int) -> int:
         return 1 if self.config.joint_statistics else parts
@@ -432,13 +389,7 @@ class DGNet(Method):
             }
 
 
-def swapped(rows: Tensor) -> Tensor:
-    """The two halves exchanged."""
-    return rows.roll(len(rows) // 2, dims=0)
-
-
-def sum_of(terms: Iterable[Tensor]) -> Tensor:
-    """The sum of scalars."""
+def _sum(terms: Iterable[Tensor]) -> Tensor:
     return torch.stack(list(terms)).sum()
 
 
@@ -447,30 +398,8 @@ def _both(mean: Tensor) -> Tensor:
     return 2 * mean
 
 
-def _turned_apart(rows: Tensor, labels: Tensor) -> Tensor:
-    """Rows of i as they are, those of j turned so that as few as possible meet their own person."""
-    half = len(rows) // 2
-    places = torch.arange(half, device=rows.device)
-    turns = (places[None, :] + places[:, None]) % half  # (turn, place)
-    clashes = (labels[half:][turns] == labels[:half]).sum(dim=1)
-    return torch.cat([rows[:half], rows[half:][turns[clashes.argmin()]]])
-
-
 def _mirrored_sum(embed: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     return F.normalize(F.normalize(embed(images)) + F.normalize(embed(images.flip(-1))))
-
-
-def _adam(config: DGNetConfig, network: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.Adam(
-        network.parameters(), lr=config.lr, betas=(0.0, 0.999), weight_decay=config.weight_decay
-    )
-
-
-def _sgd(config: DGNetConfig, *parts: tuple[nn.Module, float]) -> torch.optim.Optimizer:
-    groups = [{"params": list(network.parameters()), "lr": rate} for network, rate in parts]
-    return torch.optim.SGD(
-        groups, momentum=0.9, weight_decay=config.weight_decay, nesterov=True
-    )
 
 
 def _backbone(config: DGNetConfig, name: str, size: tuple[int, int]) -> Backbone:
@@ -480,22 +409,4 @@ def _backbone(config: DGNetConfig, name: str, size: tuple[int, int]) -> Backbone
         sha256=config.sha256,
         last_stride=config.last_stride,
         image_size=size,
-    )
-
-
-def _load_teacher(teacher: Teacher, config: DGNetConfig) -> None:
-    path = Path(config.teacher_weights).expanduser()
-    weights = read_weights(path, sha256=config.teacher_sha256)
-    own = {k.removeprefix("teacher."): v for k, v in weights.items() if k.startswith("teacher.")}
-    load_weights(teacher, own or weights, source=f"The teacher's weight file {path}")
-
-
-def _verdict(accuracy: float, floor: float) -> str:
-    said = f"The teacher names {accuracy:.1%} of {TEACHER_CHECK} batches' images right."
-    if accuracy >= floor:
-        return said
-    return (
-        f"Warning: {said[:-1]}, less than {floor:.0%}: its soft labels will mislead the joint "
-        "training; train it longer (config.teacher_iterations) or give a better one "
-        "(config.teacher_weights)."
     )

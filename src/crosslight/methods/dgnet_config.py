@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+import torch
+from torch import nn
+
 from crosslight.methods.contract import Progress
 
 TRAIN_TEACHER = "train"
@@ -181,3 +184,16 @@ def stepped(steps: tuple[int, ...]) -> Callable[[Progress], float]:
 
 def _step_factor(steps: tuple[int, ...], progress: Progress) -> float:
     return float(0.1 ** sum(progress.iteration + 1 >= step for step in steps))
+
+
+def adam(config: DGNetConfig, network: nn.Module) -> torch.optim.Optimizer:
+    """Of the generator's networks or the critic."""
+    return torch.optim.Adam(
+        network.parameters(), lr=config.lr, betas=(0.0, 0.999), weight_decay=config.weight_decay
+    )
+
+
+def sgd(config: DGNetConfig, *parts: tuple[nn.Module, float]) -> torch.optim.Optimizer:
+    """Of networks with a learning rate each."""
+    groups = [{"params": list(network.parameters()), "lr": rate} for network, rate in parts]
+    return torch.optim.SGD(groups, momentum=0.9, weight_decay=config.weight_decay, nesterov=True)

@@ -17,10 +17,8 @@ from crosslight.errors import ConfigError
 from crosslight.nn.adain import AdaINResidualBlock
 from crosslight.nn.aspp import ASPP
 from crosslight.nn.backbones import Backbone
-from crosslight.nn.bottleneck_head import BottleneckHead
 from crosslight.nn.conv_block import SLOPE, ConvBlock, ResidualBlock
 from crosslight.nn.feature_norm import SampleNorm
-from crosslight.nn.precision import full_precision
 from crosslight.nn.upsample import UpsampleConv
 
 STRIPES = 4
@@ -116,33 +114,3 @@ class Decoder(nn.Module):
             maps = block(maps, parameters)
         images: Tensor = self.out(self.up(maps))
         return images.to(torch.promote_types(images.dtype, torch.float32))
-
-
-class Teacher(nn.Module):
-    """The plain classifier whose soft labels DG-Net's primary features follow.
-
-    Attributes:
-        head: Its bottleneck and classifier.
-    """
-
-    def __init__(self, backbone: Backbone, dim: int, num_ids: int, *, dropout: float) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.head = BottleneckHead(backbone.channels, dim, num_ids, dropout=dropout)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) → (B, num_ids) logits."""
-        vectors = self._vectors(images)
-        with full_precision(vectors):
-            logits: Tensor = self.head(vectors)
-        return logits
-
-    def embed(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) → (B, D)."""
-        vectors = self._vectors(images)
-        with full_precision(vectors):
-            return self.head.embed(vectors)
-
-    def _vectors(self, images: Tensor) -> Tensor:
-        maps: Tensor = self.backbone(images)
-        return maps.mean(dim=(2, 3), dtype=torch.promote_types(maps.dtype, torch.float32))

@@ -91,4 +91,5 @@ class AdaINParameters(nn.Module):
             torch.stack([scale(part), shift(part)], dim=1)
             for scale, shift, part in zip(self.scale, self.shift, parts, strict=True)
         ]
-        return torch.stack(both, dim=1).unflatten(3, (LAYERS, self.channels))
+        stacked: Tensor = torch.stack(both, dim=1).unflatten(3, (LAYERS, self.channels))
+        return stacked

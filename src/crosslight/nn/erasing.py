@@ -28,20 +28,18 @@ def erase(images: Tensor, rectangles: Tensor) -> Tensor:
     return images.masked_fill(inside, 0.0)
 
 
-def draw_rectangles(
-    count: int,
-    height: int,
-    width: int,
-    *,
-    probability: float,
-    area: tuple[float, float],
-    device: torch.device,
-) -> Tensor:
-    """A random rectangle per image, empty for those that stay whole: (count, 4) for `erase`.
+def draw_rectangles(images: Tensor, *, probability: float, area: tuple[float, float]) -> Tensor:
+    """A random rectangle per image, empty for those that stay whole: (B, 4) for `erase`.
 
     Area and aspect are drawn again, up to 100 times, until the rectangle is smaller than the image.
+
+    Args:
+        images: (B, C, H, W), of which only shape and device matter.
+        probability: That an image gets one.
+        area: Smallest and largest part of the image.
     """
-    draws = torch.rand(5, count, ATTEMPTS, device=device)
+    count, _, height, width = images.shape
+    draws = torch.rand(5, count, ATTEMPTS, device=images.device)
     size = (area[0] + (area[1] - area[0]) * draws[0]) * height * width
     aspect = ASPECT[0] + (ASPECT[1] - ASPECT[0]) * draws[1]
     rows, columns = (size * aspect).sqrt().round(), (size / aspect).sqrt().round()

@@ -124,7 +124,7 @@ class _Borders(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, maps: Tensor, *terms: Tensor) -> Tensor:
         ctx.mark_dirty(maps)
-        return _add_to_borders(maps, *terms)  # type: ignore[call-arg]
+        return _add_to_borders(maps, *terms)
 
     @staticmethod
     def backward(_: Any, gradient: Tensor) -> tuple[Tensor, ...]:

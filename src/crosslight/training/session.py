@@ -97,13 +97,7 @@ class Training:
 
         optimizers, scaler = method.optimizers(), loss_scaler(fabric)
         # Before a state is restored, while the optimizers hold their initial learning rates.
-        self._update = LoopUpdate(
-            fabric,
-            optimizers,
-            clip_norm=settings.clip_norm,
-            scaler=scaler,
-            note=lambda sentence: self._reporter.note(sentence),
-        )
+        self._update = LoopUpdate(fabric, optimizers, clip_norm=settings.clip_norm, scaler=scaler)
         self._state = TrainingState(
             method=method, optimizers=optimizers, scaler=scaler, config=config
         )
@@ -159,6 +153,7 @@ class Training:
         if self._fabric.global_rank == 0:
             self._log = RunLog(self._run, size=self._log_bytes, step=self.step)
         self._reporter = Reporter(total=sum(self._lengths), done=self.step, shown=self._shown)
+        self._update.note = self._reporter.note
         try:
             self._introduce()
             self._train()

@@ -37,10 +37,10 @@ class LoopUpdate:
         optimizers: Every optimizer of the method, with its initial learning rates.
         clip_norm: Largest gradient norm of one update.
         scaler: Of the loss, in 16-bit arithmetic.
-        note: Shows a person a line that stays.
 
     Attributes:
         progress: Where training stands; set by the loop before each iteration.
+        note: Shows a person a line that stays; set by the loop.
         last_loss: Sum of the losses of the last update.
     """
 
@@ -51,9 +51,8 @@ class LoopUpdate:
         *,
         clip_norm: float | None,
         scaler: torch.amp.GradScaler | None,
-        note: Callable[[str], None] = print,
     ) -> None:
-        self.note = note
+        self.note: Callable[[str], None] = print
         self.progress = Progress(stage="", iteration=0, iterations=1, iterations_per_epoch=1)
         self.last_loss = 0.0
         self._fabric = fabric
