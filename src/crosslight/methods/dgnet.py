@@ -29,6 +29,7 @@ from crosslight.methods.dgnet_config import (
     RampedWeights,
     adam,
     ramped_weights,
+    refuse_small_images,
     sgd,
     stepped,
 )
@@ -84,6 +85,7 @@ class DGNet(Method):
 
     def __init__(self, config: DGNetConfig, *, num_ids: int, height: int, width: int) -> None:
         super().__init__()
+        refuse_small_images(config, height, width)
         self.config = config
         backbone = _backbone(config, config.backbone, (height, width))
         self.normalize = Normalize(backbone.mean, backbone.std)
@@ -92,9 +94,7 @@ class DGNet(Method):
             BottleneckHead(backbone.channels, config.dim, num_ids, dropout=dropout)
             for dropout in (config.primary_dropout, config.fine_dropout)
         )
-        self.structure = StructureEncoder(
-            config.structure_width, config.dilations, height=height, width_px=width
-        )
+        self.structure = StructureEncoder(config.structure_width, config.dilations)
         self.adain = AdaINParameters(
             backbone.channels,
             blocks=STRIPES,

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from crosslight.errors import ConfigError
 from crosslight.methods.contract import Progress
 
 TRAIN_TEACHER = "train"
@@ -137,6 +138,22 @@ class DGNetConfig:
     teacher_statistics: Literal["batch", "running"] = "batch"  # release
     teacher_dropout: bool = True  # release
     joint_statistics: bool = False  # release
+
+
+def refuse_small_images(config: DGNetConfig, height: int, width: int) -> None:
+    """Checks that every padding finds enough to reflect.
+
+    Raises:
+        ConfigError: The images are too small, or no multiples of 4.
+    """
+    smallest = max(4 * (max(config.dilations) + 1), 2 ** (config.critic_scales + 2))
+    if height % 4 or width % 4 or min(height, width) < smallest:
+        raise ConfigError(
+            f"DG-Net cannot take images of {height} x {width} pixels: with dilations "
+            f"{config.dilations} and {config.critic_scales} critic scales both sides must be "
+            f"multiples of 4 from {smallest} on; change data.height, data.width, config.dilations "
+            "or config.critic_scales."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crosslight.errors import ConfigError
 from crosslight.nn.adain import AdaINResidualBlock
 from crosslight.nn.aspp import ASPP
 from crosslight.nn.backbones import Backbone
@@ -50,24 +49,13 @@ class StructureEncoder(nn.Module):
     Args:
         width: Channels of the first convolution; 8 times as many go out.
         dilations: Of the pyramid's three 3x3 convolutions.
-        height: H.
-        width_px: W.
 
     Attributes:
         channels: S.
-
-    Raises:
-        ConfigError: The images are too small for the dilations.
     """
 
-    def __init__(self, width: int, dilations: Sequence[int], *, height: int, width_px: int) -> None:
+    def __init__(self, width: int, dilations: Sequence[int]) -> None:
         super().__init__()
-        if height % 4 or width_px % 4 or max(dilations) >= min(height, width_px) // 4:
-            raise ConfigError(
-                f"DG-Net cannot take images of {height} x {width_px} pixels with dilations "
-                f"{tuple(dilations)}: both sides must be multiples of 4, larger than 4 times the "
-                "largest dilation; change data.height, data.width or config.dilations."
-            )
         self.channels = 8 * width
         self.layers = nn.Sequential(
             ConvBlock(1, width, 3, stride=2),
