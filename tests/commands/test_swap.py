@@ -141,7 +141,9 @@ def test_an_unknown_code_is_named(
 ) -> None:
     with pytest.raises(SystemExit):
         cli.main(
-            ["evaluate", str(run), "--data", f"market1501:{people}", "--workers", "0"]
-            + ["--code", "clothes"]
+            [
+                *("evaluate", str(run), "--data", f"market1501:{people}"),
+                *("--workers", "0", "--code", "clothes"),
+            ]
         )
     assert "its codes are appearance, structure" in capsys.readouterr().err
