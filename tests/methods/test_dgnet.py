@@ -356,6 +356,23 @@ def test_codes_are_one_row_per_image(make_batch: MakeBatch) -> None:
     assert all(code.ndim == 2 and len(code) == len(batch) for code in codes.values())
 
 
+def test_the_appearance_encoder_can_start_from_the_teacher(make_batch: MakeBatch) -> None:
+    method = _dgnet(start_from_teacher=True).train()
+    with torch.no_grad():
+        for parameter in method.teacher.parameters():
+            parameter.add_(0.01)
+    expected = method.teacher.backbone.state_dict()["network.conv1.0.weight"].clone()
+    method.training_step(make_batch(), Routed(method))  # moves nothing
+    weight = method.appearance.backbone.state_dict()["network.conv1.0.weight"]
+    assert torch.equal(weight, expected)
+    with torch.no_grad():
+        weight.zero_()
+    method.training_step(make_batch(), Routed(method, iteration=1))
+    assert not weight.any(), "only once"
+    with pytest.raises(ConfigError, match="start_from_teacher"):
+        _dgnet(start_from_teacher=True, teacher_backbone="resnet10-half")
+
+
 @pytest.mark.parametrize(
     "switch",
     [

@@ -29,7 +29,7 @@ from crosslight.methods.dgnet_config import (
     RampedWeights,
     adam,
     ramped_weights,
-    refuse_small_images,
+    refuse_contradictions,
     sgd,
     stepped,
 )
@@ -85,7 +85,7 @@ class DGNet(Method):
 
     def __init__(self, config: DGNetConfig, *, num_ids: int, height: int, width: int) -> None:
         super().__init__()
-        refuse_small_images(config, height, width)
+        refuse_contradictions(config, height, width)
         self.config = config
         backbone = _backbone(config, config.backbone, (height, width))
         self.normalize = Normalize(backbone.mean, backbone.std)
@@ -156,6 +156,8 @@ class DGNet(Method):
         )
         if update.progress.stage == TEACHER:
             return self._teacher_step(pairs, update)
+        if self.config.start_from_teacher and update.progress.iteration == 0:
+            self.appearance.backbone.load_state_dict(self.teacher.backbone.state_dict())
         figures = self._examine_teacher(pairs, update)
         weights = ramped_weights(self.config, update.progress.iteration)
         drawn = self._draw(pairs)

@@ -85,6 +85,8 @@ class DGNetConfig:
             has learnt.
         teacher_dropout: Whether the teacher's dropout draws while it teaches. In the release the
             first preview picture switches it on by mistake, and it stays on.
+        start_from_teacher: Start the appearance encoder from the trained teacher's backbone in
+            place of its own initial weights: for training without ImageNet weights.
         joint_statistics: Whether the appearance encoder's batch normalisation sees all images of
             a kind together. The release sends both halves of a batch, and their partners,
             through one by one.
@@ -137,15 +139,22 @@ class DGNetConfig:
     again_probability: float = 0.5  # release
     teacher_statistics: Literal["batch", "running"] = "batch"  # release
     teacher_dropout: bool = True  # release
+    start_from_teacher: bool = False  # paper 4.1: from ImageNet
     joint_statistics: bool = False  # release
 
 
-def refuse_small_images(config: DGNetConfig, height: int, width: int) -> None:
-    """Checks that every padding finds enough to reflect.
+def refuse_contradictions(config: DGNetConfig, height: int, width: int) -> None:
+    """Checks that every padding finds enough to reflect, and that the backbones fit each other.
 
     Raises:
-        ConfigError: The images are too small, or no multiples of 4.
+        ConfigError: The images are too small or no multiples of 4, or the teacher's backbone is to
+            be taken over by another one.
     """
+    if config.start_from_teacher and config.teacher_backbone not in (None, config.backbone):
+        raise ConfigError(
+            f"config.start_from_teacher is set, but the teacher is a {config.teacher_backbone} and "
+            f"the appearance encoder a {config.backbone}; leave teacher_backbone out."
+        )
     smallest = max(4 * (max(config.dilations) + 1), 2 ** (config.critic_scales + 2))
     if height % 4 or width % 4 or min(height, width) < smallest:
         raise ConfigError(

@@ -46,15 +46,25 @@ class UpsampleConv(nn.Module):
         small = torch.einsum("prs,qtu,ocsu->opqcrt", taps, taps, weight).flatten(0, 2)
         small = small.contiguous(memory_format=torch.channels_last)
         maps, rows, columns = _with_edges(maps)
-        with torch.autocast(maps.device.type, enabled=False):
-            padded = F.pad(maps, (1, 1, 1, 1), mode="replicate")
-        shuffled = F.conv2d(padded, small, bias.repeat_interleave(4) if bias is not None else None)
+        shuffled = F.conv2d(
+            _replicated(maps), small, bias.repeat_interleave(4) if bias is not None else None
+        )
         large = F.pixel_shuffle(shuffled, 2)
         terms = _border_terms(rows, columns, weight)
         if torch.compiler.is_compiling():
             return _add_to_borders(large, *terms)
         framed: Tensor = _Borders.apply(large, *terms)  # type: ignore[no-untyped-call]
         return framed
+
+
+def _replicated(maps: Tensor) -> Tensor:
+    """Padded by 1 on every side, in the arithmetic of the maps."""
+    if torch.compiler.is_compiling():
+        # torch.compile expects the native padding's gradient in another memory format than it has.
+        tall = torch.cat([maps[:, :, :1], maps, maps[:, :, -1:]], dim=2)
+        return torch.cat([tall[..., :1], tall, tall[..., -1:]], dim=3)
+    with torch.autocast(maps.device.type, enabled=False):
+        return F.pad(maps, (1, 1, 1, 1), mode="replicate")
 
 
 def _with_edges(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
