@@ -79,18 +79,26 @@ def on_first_rank(fabric: Fabric, action: Callable[[], T]) -> T:
 
 
 @contextmanager
-def exactly_repeatable(device: torch.device) -> Iterator[None]:
-    """Inside, cuDNN keeps to deterministic algorithms; the global random state is put back after.
+def exactly_repeatable(device: torch.device, *, threads: int | None) -> Iterator[None]:
+    """Inside, cuDNN keeps to deterministic algorithms and the CPU to its number of threads.
+
+    The global random state and the number of threads are put back after.
 
     Args:
         device: Whose random state is kept, besides the CPU's.
+        threads: Of the CPU, because the order of sums follows from it; None: as they are.
     """
     devices = [device] if device.type == "cuda" else []
-    with (
-        torch.random.fork_rng(devices=devices),
-        torch.backends.cudnn.flags(enabled=True, deterministic=True),
-    ):
-        yield
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        with (
+            torch.random.fork_rng(devices=devices),
+            torch.backends.cudnn.flags(enabled=True, deterministic=True),
+        ):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def seed_draws(device: torch.device, *entropy: int) -> None:

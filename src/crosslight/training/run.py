@@ -15,6 +15,7 @@ from crosslight.config import RunConfig, parse_run_config, to_plain
 from crosslight.errors import CheckpointError, ConfigError
 from crosslight.files import write_text
 from crosslight.methods.contract import Method
+from crosslight.nn.weights import initial_weights_left_out
 from crosslight.registry import method_class
 from crosslight.training.weights import disk_faults_told, load_state, load_weights
 
@@ -150,7 +151,8 @@ class RunFolder:
                 f"{self.model_path} holds weights of {card.method!r}, but {self.config_path} "
                 f"names {config.method!r}; put back the file that belongs here."
             )
-        method = build_method(config, num_ids=card.num_ids)
+        with initial_weights_left_out():
+            method = build_method(config, num_ids=card.num_ids)
         load_state(method, tensors, self.model_path)
         return method.eval()
 
