@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ def launch(accelerator: str, devices: int, nodes: int, precision: Precision) -> 
     Raises:
         ConfigError: This machine lacks the device or the arithmetic.
     """
+    # Its log says at every start which arithmetic the recipe asked for.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
             # Where a device lacks an arithmetic, Fabric warns and takes another; here that is an
