@@ -29,9 +29,7 @@ def write_report(
     settings = evaluation.settings
     notes = []
     if (Path(settings.root) / MANIFEST).exists():
-        notes.append(
-            "These people are drawn, not filmed: no figure here is one on a real data set."
-        )
+        notes.append("These people are drawn, not filmed: no figure here is one on a real set.")
     if settings.flip:
         notes.append("Images and their mirror images were embedded and summed.")
     return build_report(
