@@ -16,6 +16,7 @@ import numpy as np
 from crosslight.errors import ConfigError, ProtocolError
 from crosslight.evaluation.chance import ChanceLevel
 from crosslight.evaluation.distances import DISTANCE_TEXT, check_distance
+from crosslight.evaluation.engine import Effort
 from crosslight.evaluation.exclusion import (
     NO_EXCLUSION,
     SAME_PERSON_SAME_CAMERA,
@@ -92,7 +93,7 @@ class Protocol:
         permutations: Path | None = None,
         average_precision: str = "rectangular",
         trials: int = 10,
-        block: int | None = None,
+        effort: Effort | None = None,
     ) -> Result:
         """Scores features.
 
@@ -103,8 +104,7 @@ class Protocol:
             permutations: `rand_perm_cam.mat` or the root of SYSU-MM01, for 'official'.
             average_precision: 'rectangular' or 'trapezoid'.
             trials: How many galleries are drawn.
-            block: Queries compared at once; by default as many as fit into 256 MiB. It bounds the
-                memory and changes no result.
+            effort: Block size and precision of the products; changes no result.
 
         Raises:
             ProtocolError: The features cannot be scored by this protocol.
@@ -122,7 +122,8 @@ class Protocol:
             exclusion=self.exclusion,
             distance=metric,
             top=_TOP,
-            block=block,
+            cmc=self.cmc,
+            effort=effort,
         )
         for trial, ranks in zip(selection.trials, all_ranks, strict=True):
             self._check_scored(int(ranks.valid.sum()), trial, selection, features)
@@ -142,6 +143,7 @@ class Protocol:
             rules=self._rules(selection, area, f"distance: {DISTANCE_TEXT[metric]}", scores),
             trials=scores,
             per_query=self._per_query(selection, features, all_ranks[0], area),
+            path=all_ranks[0].path,
         )
 
     def chance(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from crosslight.evaluation.engine import Effort
 from crosslight.evaluation.features import load_features
 from crosslight.evaluation.protocols import get_protocol
 from crosslight.evaluation.scores import SCORE_KEYS
@@ -21,7 +22,7 @@ def score_file(
     average_precision: str = "rectangular",
     trials: int = 10,
     chance: bool = False,
-    block: int | None = None,
+    effort: Effort | None = None,
 ) -> dict[str, Any]:
     """Scores features that any program wrote.
 
@@ -34,7 +35,7 @@ def score_file(
         average_precision: 'rectangular' or 'trapezoid'.
         trials: How many galleries are drawn.
         chance: Add the scores of a random order under the key 'chance'.
-        block: Queries compared at once.
+        effort: Block size and precision of the products; changes no score.
 
     Returns:
         `rank1, rank5, rank10, rank20, mAP, mINP` as fractions with `<key>_sd`, `trials`, `cmc`,
@@ -54,7 +55,7 @@ def score_file(
         permutations=permutations,
         average_precision=average_precision,
         trials=trials,
-        block=block,
+        effort=effort,
     ).to_json()
     if chance:
         result["chance"] = chosen.chance(
