@@ -93,7 +93,8 @@ def rounded_width(
             without an offset `RESULT_PART` of the value covers it.
     """
     length, kept, lost = (
-        float(np.max(values, initial=0.0)) for values in (gallery.length, gallery.kept, gallery.lost)
+        float(np.max(values, initial=0.0))
+        for values in (gallery.length, gallery.kept, gallery.lost)
     )
     # The float32 rows that are rounded differ from the exact ones by one rounding.
     query_lost = queries.lost + 4 * _UNIT * queries.length

@@ -18,6 +18,7 @@ DOT, COSINE, EUCLIDEAN, GIVEN = 0, 1, 2, 3
 half its square; or a given matrix of distances."""
 
 _CHUNK = 256
+_WAITING = 24
 _LOWEST = np.float32(-3.4028235e38)
 _HIGHEST = 3.4e38
 _HIDDEN = np.float32(-np.inf)
@@ -145,7 +146,9 @@ def _largest(values: Any, count: int) -> Any:
 
 
 @compiled
-def _classify(values: Any, count: int, low: Any, high: Any, start: int, maybe: Any, sure: Any) -> None:
+def _classify(
+    values: Any, count: int, low: Any, high: Any, start: int, maybe: Any, sure: Any
+) -> None:
     # How many right answers stand, perhaps and surely, before each value.
     for j in range(count):
         maybe[j] = start
@@ -256,6 +259,47 @@ def keep_answers(answers: Answers, position: Any, counts: Counts) -> None:
 
 
 @compiled
+def _top_limit(
+    counts: Counts, query: int, scale: float, width: float, relative: float, top: Any
+) -> Any:
+    # A value below this one does not belong to the nearest images.
+    last = counts.top_slot.shape[1] - 1
+    if counts.top_slot[query, last] < 0:
+        return top
+    return max(top, _surely_farther(counts.top_nearness[query, last] * scale, width, relative))
+
+
+@compiled
+def _settle(
+    source: Source,
+    query: int,
+    row: int,
+    first_slot: int,
+    counts: Counts,
+    top_position: Any,
+    scale: float,
+    doubt: Doubt,
+    values: Any,
+    columns: Any,
+    count: int,
+    sums: Any,
+) -> None:
+    # Exact nearness of the candidates, best first, until the rest cannot enter the list.
+    limit = _LOWEST
+    for n in range(count):
+        limit = _top_limit(counts, query, scale, doubt.tile[query], doubt.relative, limit)
+        if values[n] < limit:
+            return
+        keep_nearest(
+            counts.top_nearness[query],
+            counts.top_slot[query],
+            exact_nearness(source, query, row, columns[n], sums),
+            first_slot + columns[n],
+            top_position,
+        )
+
+
+@compiled
 def count_tile(
     values: Any,
     first_query: int,
@@ -280,6 +324,8 @@ def count_tile(
     maybe = np.empty(_CHUNK, np.int32)
     sure = np.empty(_CHUNK, np.int32)
     sums = np.empty(LANES, np.float64)
+    wait_value = np.empty(2 * tops + _WAITING, np.float32)
+    wait_column = np.empty(2 * tops + _WAITING, np.int64)
     relative = doubt.relative
     for row in range(low_row, high_row):
         query = first_query + row
@@ -292,9 +338,9 @@ def count_tile(
             low[k] = _surely_farther(middle, width, relative)
             high[k] = _surely_nearer(middle, width, relative)
         top = _LOWEST
-        if tops > 0 and counts.top_slot[query, tops - 1] >= 0:
-            nearness = counts.top_nearness[query, tops - 1]
-            top = _surely_farther(nearness * scale, width, relative)
+        waiting = 0
+        if tops > 0:
+            top = _top_limit(counts, query, scale, width, relative, top)
         person = labels.query_person[query]
         own = answers.own_slots[answers.own_starts[person] : answers.own_starts[person + 1]]
         next_own = np.searchsorted(own, first_slot)
@@ -313,19 +359,38 @@ def count_tile(
             largest = _largest(x, count)
             if tops > 0 and largest >= top:
                 for j in range(count):
-                    slot = first_slot + left + j
-                    if x[j] >= top and top_position[slot] >= 0:
-                        nearness = exact_nearness(source, query, row, left + j, sums)
-                        keep_nearest(
-                            counts.top_nearness[query],
-                            counts.top_slot[query],
-                            nearness,
-                            slot,
+                    if not (x[j] >= top and top_position[first_slot + left + j] >= 0):
+                        continue
+                    if waiting == len(wait_value):
+                        _settle(
+                            source,
+                            query,
+                            row,
+                            first_slot,
+                            counts,
                             top_position,
+                            scale,
+                            doubt,
+                            wait_value,
+                            wait_column,
+                            waiting,
+                            sums,
                         )
-                        if counts.top_slot[query, tops - 1] >= 0:
-                            nearness = counts.top_nearness[query, tops - 1]
-                            top = _surely_farther(nearness * scale, width, relative)
+                        waiting = 0
+                        top = _top_limit(counts, query, scale, width, relative, top)
+                    at = waiting
+                    while at > 0 and wait_value[at - 1] < x[j]:
+                        wait_value[at] = wait_value[at - 1]
+                        wait_column[at] = wait_column[at - 1]
+                        at -= 1
+                    wait_value[at] = x[j]
+                    wait_column[at] = left + j
+                    waiting += 1
+                    if waiting >= tops:
+                        # That many are nearer than this, whatever the errors are.
+                        least = np.float64(wait_value[tops - 1])
+                        least -= relative * abs(least) + width
+                        top = max(top, _surely_farther(least, width, relative))
             if right == 0 or largest < low[right - 1]:
                 continue
             nearest = 0
@@ -341,8 +406,17 @@ def count_tile(
                 if maybe[j] != place:
                     counts.redone[query] += 1
                     place, ties = _decide(
-                        source, query, row, left + j, answers.nearness[begin:end], place, maybe[j],
-                        scale, doubt.quick[query], width, sums,
+                        source,
+                        query,
+                        row,
+                        left + j,
+                        answers.nearness[begin:end],
+                        place,
+                        maybe[j],
+                        scale,
+                        doubt.quick[query],
+                        width,
+                        sums,
                     )
                 for t in range(galleries):
                     position = labels.position[slot, t]
@@ -365,6 +439,21 @@ def count_tile(
                         ) and not counts.met[query, who, t]:
                             counts.met[query, who, t] = True
                             counts.people[query, t] += 1
+        if waiting > 0:
+            _settle(
+                source,
+                query,
+                row,
+                first_slot,
+                counts,
+                top_position,
+                scale,
+                doubt,
+                wait_value,
+                wait_column,
+                waiting,
+                sums,
+            )
 
 
 @compiled

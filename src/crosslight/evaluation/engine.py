@@ -554,9 +554,7 @@ def count_distances(
                 offset=np.zeros(len(slots), dtype=np.float32),
             )
             zero = np.zeros(len(dist))
-            doubt = counting.Doubt(
-                scale=np.ones(len(dist)), tile=zero, quick=zero, relative=0.0
-            )
+            doubt = counting.Doubt(scale=np.ones(len(dist)), tile=zero, quick=zero, relative=0.0)
             threads.over(
                 len(values),
                 values.size,
