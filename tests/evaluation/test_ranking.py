@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosslight.errors import ConfigError, ProtocolError
-from crosslight.evaluation.engine import Effort
+from crosslight.evaluation.effort import Effort
 from crosslight.evaluation.exclusion import (
     NO_EXCLUSION,
     SAME_PERSON_SAME_CAMERA,

@@ -22,6 +22,9 @@ def test_a_file_is_scored_as_its_arrays_are(path: Path) -> None:
     result = get_protocol("sysu-mm01/all/1").evaluate(
         sysu_test_set(people=12), distance="dot", trials=3
     )
+    assert scores.pop("path") == result.path == "fp32+float64"
+    assert scores.pop("seconds") > 0
+    assert scores.pop("peak_mib") > 1
     assert scores == json.loads(json.dumps(result.to_json()))
     assert (scores["protocol"], scores["distance"], scores["sampler"]) == (
         "sysu-mm01/all/1",

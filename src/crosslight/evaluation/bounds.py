@@ -5,7 +5,8 @@ unit roundoff, the inner product of rounded rows differs from the exact one by a
 
     |q - q'| |g| + |q'| |g - g'|      (Cauchy-Schwarz)
 
-and summing D products in float32, in any order, fused or not, adds at most D u / (1 - D u) |q'| |g'|.
+and summing D products in float32, in any order, fused or not, adds at most
+D u / (1 - D u) |q'| |g'|.
 The 'statistical' bound takes seven standard deviations of the rounding noise instead of the first
 line: errors of independent roundings do not point the same way. It is not a proof.
 """

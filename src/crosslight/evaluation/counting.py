@@ -1,140 +1,29 @@
-"""The inner loop of ranking: how many gallery images come before each right answer, without sorting.
-
-Shapes: R queries of a tile, C gallery slots of a tile, U all slots, T galleries, P right answers of
-all queries together.
-"""
+"""The inner loop of ranking: how many images come before each right answer, without sorting."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from crosslight.evaluation.arithmetic import LANES, exact_dot, quick_dot
+from crosslight.evaluation.arithmetic import LANES, quick_dot
 from crosslight.evaluation.compiled import compiled, compiled_without_nan
-
-DOT, COSINE, EUCLIDEAN, GIVEN = 0, 1, 2, 3
-"""What nearness is made of: an inner product, the same by the gallery row's length, or that minus
-half its square; or a given matrix of distances."""
+from crosslight.evaluation.nearest_images import settle, top_limit
+from crosslight.evaluation.records import (
+    LOWEST,
+    Answers,
+    Counts,
+    Doubt,
+    Labelled,
+    Source,
+    exact_nearness,
+    surely_farther,
+    surely_nearer,
+)
 
 _CHUNK = 256
 _WAITING = 24
-_LOWEST = np.float32(-3.4028235e38)
-_HIGHEST = 3.4e38
 _HIDDEN = np.float32(-np.inf)
-
-
-class Answers(NamedTuple):
-    """The right answers of the queries, nearest first, in the order of (nearness, slot).
-
-    Attributes:
-        starts: `(Q + 1,)`.
-        slots: `(P,)`.
-        nearness: `(P,)` float64, larger is nearer.
-        own_starts, own_slots: All slots of the query's person, ascending; `own_starts[p]` belongs
-            to person p.
-    """
-
-    starts: Any
-    slots: Any
-    nearness: Any
-    own_starts: Any
-    own_slots: Any
-
-
-class Labelled(NamedTuple):
-    """Who is where.
-
-    Attributes:
-        query_person: `(Q,)`.
-        query_hides: `(Q,)` row of `hidden`, -1 where no camera is hidden.
-        person: `(U,)`.
-        hidden: `(H, U)` whether the slot is hidden from the query.
-        position: `(U, T)` place of the slot in each gallery, -1 where it is not in it.
-        last_first: `(Q,)` see `Counts`; -1 to count no people.
-    """
-
-    query_person: Any
-    query_hides: Any
-    person: Any
-    hidden: Any
-    position: Any
-    last_first: Any
-    first: Any
-
-
-class Counts(NamedTuple):
-    """What is counted.
-
-    Attributes:
-        before: `(P, T)` wrong images that stand between right answer p - 1 and p of a query.
-        tied: `(P, T)` wrong images exactly as near as p that stand before it in the gallery.
-        met: `(Q, people, T)` whether the person was met before the first right answer.
-        people: `(Q, T)` how many were met.
-        redone: `(Q,)` entries that the tile did not decide.
-        top_nearness: `(Q, K)` the nearest images of gallery 0.
-        top_slot: `(Q, K)`, -1 where there is none yet.
-        top_gallery: Which gallery these are of.
-    """
-
-    before: Any
-    tied: Any
-    met: Any
-    people: Any
-    redone: Any
-    top_nearness: Any
-    top_slot: Any
-    top_gallery: int
-
-
-class Source(NamedTuple):
-    """What the exact nearness of an entry comes from.
-
-    Attributes:
-        kind: DOT, COSINE, EUCLIDEAN or GIVEN.
-        queries: `(Q, D)` rows as given, or `(R, C)` distances.
-        gallery: `(C, D)` rows as given.
-        terms: `(C,)` float64, COSINE: lengths of the gallery rows, EUCLIDEAN: half their squares.
-        quick_queries: `(Q, D)` float32 scaled rows.
-        quick_gallery: `(C, D)` the same of the gallery.
-        offset: `(C,)` float32 to subtract from an inner product.
-    """
-
-    kind: int
-    queries: Any
-    gallery: Any
-    terms: Any
-    quick_queries: Any
-    quick_gallery: Any
-    offset: Any
-
-
-class Doubt(NamedTuple):
-    """How far a value may be from the scaled nearness, per query.
-
-    Attributes:
-        scale: `(Q,)` scaled nearness = scale * nearness.
-        tile: `(Q,)` of a value of the tile.
-        quick: `(Q,)` of an inner product in float32; as large as `tile` if that is one.
-        relative: Further error of a value of the tile, as a part of the value.
-    """
-
-    scale: Any
-    tile: Any
-    quick: Any
-    relative: float
-
-
-@compiled
-def exact_nearness(source: Source, query: int, row: int, column: int, sums: Any) -> Any:
-    if source.kind == GIVEN:
-        return -np.float64(source.queries[row, column])
-    value = exact_dot(source.queries[query], source.gallery[column], sums)
-    if source.kind == COSINE:
-        return value / source.terms[column]
-    if source.kind == EUCLIDEAN:
-        return value - source.terms[column]
-    return value
 
 
 @compiled_without_nan
@@ -171,47 +60,6 @@ def _classify(
 
 
 @compiled
-def _surely_farther(scaled: float, width: float, relative: float) -> Any:
-    # A float32 value below this one belongs to an entry that is farther than `scaled`.
-    value = scaled - width
-    value -= relative * abs(value)
-    if value < _LOWEST:
-        return _LOWEST
-    return np.nextafter(np.float32(min(value, _HIGHEST)), _HIDDEN)
-
-
-@compiled
-def _surely_nearer(scaled: float, width: float, relative: float) -> Any:
-    value = scaled + width
-    value += relative * abs(value)
-    if value < _LOWEST:
-        return _LOWEST
-    return np.nextafter(np.float32(min(value, _HIGHEST)), np.float32(np.inf))
-
-
-@compiled
-def keep_nearest(nearness: Any, slots: Any, value: float, slot: int, position: Any) -> None:
-    """Puts a slot into a list of the nearest, ordered by (nearness, position in the gallery)."""
-    last = len(slots) - 1
-    if slots[last] >= 0 and (
-        value < nearness[last]
-        or (value == nearness[last] and position[slot] > position[slots[last]])
-    ):
-        return
-    at = last
-    while at > 0 and (
-        slots[at - 1] < 0
-        or nearness[at - 1] < value
-        or (nearness[at - 1] == value and position[slots[at - 1]] > position[slot])
-    ):
-        nearness[at] = nearness[at - 1]
-        slots[at] = slots[at - 1]
-        at -= 1
-    nearness[at] = value
-    slots[at] = slot
-
-
-@compiled
 def nearness_of(dist: Any, out: Any) -> None:
     """float32 nearness of distances, larger is nearer; a row with a nan begins with one."""
     for i in range(dist.shape[0]):
@@ -240,63 +88,6 @@ def first_answers(answers: Answers, position: Any, first: Any) -> None:
                     and place < position[answers.slots[begin + best], t]
                 ):
                     first[query, t] = k
-
-
-@compiled
-def keep_answers(answers: Answers, position: Any, counts: Counts) -> None:
-    """Puts the right answers into the lists of the nearest."""
-    places = position[:, counts.top_gallery]
-    for query in range(len(answers.starts) - 1):
-        for p in range(answers.starts[query], answers.starts[query + 1]):
-            if places[answers.slots[p]] >= 0:
-                keep_nearest(
-                    counts.top_nearness[query],
-                    counts.top_slot[query],
-                    answers.nearness[p],
-                    answers.slots[p],
-                    places,
-                )
-
-
-@compiled
-def _top_limit(
-    counts: Counts, query: int, scale: float, width: float, relative: float, top: Any
-) -> Any:
-    # A value below this one does not belong to the nearest images.
-    last = counts.top_slot.shape[1] - 1
-    if counts.top_slot[query, last] < 0:
-        return top
-    return max(top, _surely_farther(counts.top_nearness[query, last] * scale, width, relative))
-
-
-@compiled
-def _settle(
-    source: Source,
-    query: int,
-    row: int,
-    first_slot: int,
-    counts: Counts,
-    top_position: Any,
-    scale: float,
-    doubt: Doubt,
-    values: Any,
-    columns: Any,
-    count: int,
-    sums: Any,
-) -> None:
-    # Exact nearness of the candidates, best first, until the rest cannot enter the list.
-    limit = _LOWEST
-    for n in range(count):
-        limit = _top_limit(counts, query, scale, doubt.tile[query], doubt.relative, limit)
-        if values[n] < limit:
-            return
-        keep_nearest(
-            counts.top_nearness[query],
-            counts.top_slot[query],
-            exact_nearness(source, query, row, columns[n], sums),
-            first_slot + columns[n],
-            top_position,
-        )
 
 
 @compiled
@@ -335,12 +126,12 @@ def count_tile(
         low, high = np.empty(right, np.float32), np.empty(right, np.float32)
         for k in range(right):
             middle = answers.nearness[begin + k] * scale
-            low[k] = _surely_farther(middle, width, relative)
-            high[k] = _surely_nearer(middle, width, relative)
-        top = _LOWEST
+            low[k] = surely_farther(middle, width, relative)
+            high[k] = surely_nearer(middle, width, relative)
+        top = LOWEST
         waiting = 0
         if tops > 0:
-            top = _top_limit(counts, query, scale, width, relative, top)
+            top = top_limit(counts, query, scale, width, relative, top)
         person = labels.query_person[query]
         own = answers.own_slots[answers.own_starts[person] : answers.own_starts[person + 1]]
         next_own = np.searchsorted(own, first_slot)
@@ -362,7 +153,7 @@ def count_tile(
                     if not (x[j] >= top and top_position[first_slot + left + j] >= 0):
                         continue
                     if waiting == len(wait_value):
-                        _settle(
+                        settle(
                             source,
                             query,
                             row,
@@ -377,7 +168,7 @@ def count_tile(
                             sums,
                         )
                         waiting = 0
-                        top = _top_limit(counts, query, scale, width, relative, top)
+                        top = top_limit(counts, query, scale, width, relative, top)
                     at = waiting
                     while at > 0 and wait_value[at - 1] < x[j]:
                         wait_value[at] = wait_value[at - 1]
@@ -390,7 +181,7 @@ def count_tile(
                         # That many are nearer than this, whatever the errors are.
                         least = np.float64(wait_value[tops - 1])
                         least -= relative * abs(least) + width
-                        top = max(top, _surely_farther(least, width, relative))
+                        top = max(top, surely_farther(least, width, relative))
             if right == 0 or largest < low[right - 1]:
                 continue
             nearest = 0
@@ -440,7 +231,7 @@ def count_tile(
                             counts.met[query, who, t] = True
                             counts.people[query, t] += 1
         if waiting > 0:
-            _settle(
+            settle(
                 source,
                 query,
                 row,

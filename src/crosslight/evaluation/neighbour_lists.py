@@ -157,10 +157,11 @@ def _insert_exact(values: Any, numbers: Any, count: int, value: float, number: i
 def order_neighbours(
     tables: Tables, values: Any, numbers: Any, doubt: Any, low: int, high: int, nearest: Any
 ) -> None:
-    """The nearest rows of rows `low` to `high`, in exact order; `doubt` bounds the error of a value.
+    """The nearest rows of rows `low` to `high`, in exact order.
 
-    Candidates whose values lie so close that their order is open are compared in float64. If such
-    a run reaches the end of a list, others may belong to it: the row is compared with all rows.
+    `doubt` bounds the error of a value. Candidates whose values lie so close that their order is
+    open are compared in float64. If such a run reaches the end of a list, others may belong to it:
+    the row is compared with all rows.
     """
     wanted, room, rows = nearest.shape[1], values.shape[1], values.shape[0]
     sums = np.empty(LANES, np.float64)

@@ -19,16 +19,13 @@ import numpy.typing as npt
 
 from crosslight.errors import ConfigError, ProtocolError
 from crosslight.evaluation.distances import Distance, FloatArray, IntArray
-from crosslight.evaluation.engine import (
-    Counted,
-    Effort,
-    count_distances,
-    count_features,
-    read_columns,
-    read_rows,
-)
+from crosslight.evaluation.effort import Effort
+from crosslight.evaluation.engine import count_features
 from crosslight.evaluation.exclusion import Exclusion
+from crosslight.evaluation.given_distances import count_distances, read_columns
 from crosslight.evaluation.pooling import Labels, Pool, Trial, make_pool
+from crosslight.evaluation.sides import read_rows
+from crosslight.evaluation.tally import Counted
 
 CmcKind = Literal["image", "identity"]
 AveragePrecision = Literal["rectangular", "trapezoid"]
@@ -169,14 +166,7 @@ def rank_features(
         people=cmc == "identity",
         effort=effort or Effort(),
     )
-    nearness, squares = counted.top_nearness, counted.query_squares[:, None]
-    if distance == "cosine":
-        top_distance = 1.0 - nearness / np.sqrt(np.where(squares > 0, squares, 1.0))
-    elif distance == "euclidean":
-        top_distance = np.sqrt(np.maximum(squares - 2.0 * nearness, 0.0))
-    else:
-        top_distance = -nearness
-    return _all_ranks(pool, trials, counted, top_distance, cmc)
+    return ranks_of_counts(pool, trials, counted, top_distances(counted, distance), cmc)
 
 
 def rank_distances(
@@ -262,17 +252,30 @@ def rank_streamed(
     counted = count_distances(
         pool, rows_of, top=top, people=cmc == "identity", effort=effort or Effort(), path=path
     )
-    return _all_ranks(pool, trials, counted, -counted.top_nearness, cmc)
+    return ranks_of_counts(pool, trials, counted, -counted.top_nearness, cmc)
 
 
-def _all_ranks(
+def top_distances(counted: Counted, distance: Distance) -> FloatArray:
+    """Distances of the nearest images, from their nearness."""
+    nearness, squares = counted.top_nearness, counted.query_squares[:, None]
+    if distance == "cosine":
+        cosine: FloatArray = 1.0 - nearness / np.sqrt(np.where(squares > 0, squares, 1.0))
+        return cosine
+    if distance == "euclidean":
+        return np.sqrt(np.maximum(squares - 2.0 * nearness, 0.0))
+    return -nearness
+
+
+def ranks_of_counts(
     pool: Pool,
     trials: Sequence[Trial],
     counted: Counted,
     top_distance: FloatArray,
     cmc: CmcKind,
 ) -> list[Ranks]:
-    from crosslight.evaluation.counting import Answers, collect_ranks
+    """Ranks of each trial from the counts of their pool."""
+    from crosslight.evaluation.counting import collect_ranks
+    from crosslight.evaluation.records import Answers
 
     answers = Answers(
         starts=pool.starts,

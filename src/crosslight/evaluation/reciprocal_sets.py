@@ -191,8 +191,12 @@ def final_distances(
     """(1 - share) Jaccard distance + share * original distance (eq. 12), over `squares` in place.
 
     Args:
-        starts, columns, weights: The rows of V.
-        starts_of, rows_of, values_of: Its gallery rows by column.
+        starts: Where the rows of V begin.
+        columns: Their columns.
+        weights: Their values.
+        starts_of: Where the columns of the gallery rows of V begin.
+        rows_of: Their rows, counted from the first gallery row.
+        values_of: Their values.
         queries: Numbers of the queries of this block.
         largest: `(N,)` largest squared distance of each row.
         share: The weight of the original distance.

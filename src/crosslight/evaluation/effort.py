@@ -1,0 +1,121 @@
+"""How the work of scoring is done: block size, precision, threads. None of it changes a result."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from crosslight.errors import ConfigError
+from crosslight.evaluation.bounds import Bound, check_bound
+from crosslight.evaluation.products import NUMPY, Product, fastest_products
+
+Screening = Literal["auto", "off", "bf16", "int8"]
+
+_WORTH_MEASURING = 2e9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How the work is done; changes no result.
+
+    Attributes:
+        block: Queries multiplied at once, by default 512; bounds the memory of a tile.
+        screening: 'auto' multiplies in few bits first where that is measured to pay, 'off' always
+            in float32, 'bf16' and 'int8' in these.
+        bound: 'sure' holds for every input; 'statistical' takes seven standard deviations of the
+            rounding noise, decides more entries without float64 and is not a proof.
+
+    Raises:
+        ConfigError: A name is unknown or the block is not at least 1.
+    """
+
+    block: int | None = None
+    screening: Screening = "auto"
+    bound: Bound = "sure"
+
+    def __post_init__(self) -> None:
+        if self.block is not None and self.block < 1:
+            raise ConfigError(f"The block is {self.block} queries, expected at least 1.")
+        if self.screening not in get_args(Screening):
+            raise ConfigError(
+                f"Screening '{self.screening}' is unknown; choose one of "
+                f"{', '.join(get_args(Screening))}."
+            )
+        check_bound(self.bound)
+
+
+class Threads:
+    """Splits the rows of a tile between threads; kernels release the interpreter's lock."""
+
+    def __init__(self) -> None:
+        import numba
+
+        self._count = int(numba.config.NUMBA_NUM_THREADS)
+        self._pool = ThreadPoolExecutor(self._count)
+
+    def __enter__(self) -> Threads:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def over(self, rows: int, work: int, task: Callable[[int, int], None]) -> None:
+        """Calls `task(low, high)` for parts of the rows; small work stays in this thread."""
+        if self._count == 1 or work < 2**16 or rows < 2:
+            task(0, rows)
+            return
+        parts = min(4 * self._count, rows)
+        edges = [rows * part // parts for part in range(parts + 1)]
+        for done in [self._pool.submit(task, low, high) for low, high in itertools.pairwise(edges)]:
+            done.result()
+
+
+class Chooser:
+    """Takes the cheapest product, and a dearer one when most entries have to be done again."""
+
+    def __init__(self, effort: Effort, work: float) -> None:
+        self._used: list[str] = []
+        self._suffix = "" if effort.bound == "sure" else " (7 sigma)"
+        known = {} if work < _WORTH_MEASURING else fastest_products()
+        self._plain = known.get("fp32", NUMPY)
+        self._candidates: list[Product] = []
+        if effort.screening in ("bf16", "int8"):
+            product = fastest_products().get(effort.screening)
+            if product is None:
+                raise ConfigError(
+                    f"This machine cannot multiply in {effort.screening}; leave the screening to "
+                    "'auto' or 'off'."
+                )
+            self._forced: Product | None = product
+            return
+        self._forced = None
+        if effort.screening == "auto":
+            self._candidates = sorted(
+                (p for p in known.values() if p.seconds < 0.7 * self._plain.seconds),
+                key=lambda product: product.seconds,
+            )
+
+    @property
+    def path(self) -> str:
+        """The arithmetic used so far, in words."""
+        return ", then ".join(self._used)
+
+    def product(self) -> Product:
+        """How to multiply the next block."""
+        chosen = self._forced or (self._candidates[0] if self._candidates else self._plain)
+        name = chosen.precision + (self._suffix if chosen.precision != "fp32" else "") + "+float64"
+        if name not in self._used[-1:]:
+            self._used.append(name)
+        return chosen
+
+    def learn(self, product: Product, multiplications: float, cpu_seconds: float) -> None:
+        """What a block has cost, all in all; a product that does not pay is not taken again."""
+        # Counting a float32 product costs little beside the product itself.
+        if (
+            product in self._candidates
+            and cpu_seconds > self._plain.seconds * multiplications * 1e-9
+        ):
+            self._candidates.remove(product)
