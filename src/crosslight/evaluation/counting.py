@@ -108,7 +108,7 @@ def count_tile(
     Rows `low_row` to `high_row` are worked on, so that threads share a tile.
     """
     columns = values.shape[1]
-    galleries = labels.position.shape[1]
+    galleries = labels.member.shape[1]
     tops = counts.top_slot.shape[1]
     top_position = labels.position[:, counts.top_gallery]
     x = np.empty(_CHUNK, np.float32)
@@ -209,27 +209,11 @@ def count_tile(
                         width,
                         sums,
                     )
-                for t in range(galleries):
-                    position = labels.position[slot, t]
-                    if position < 0:
-                        continue
-                    for k in range(place, ties):
-                        if position < labels.position[answers.slots[begin + k], t]:
-                            counts.tied[begin + k, t] += 1
-                    if ties < right:
-                        counts.before[begin + ties, t] += 1
-                    if place <= labels.last_first[query]:
-                        first = labels.first[query, t]
-                        who = labels.person[slot]
-                        if (
-                            ties <= first
-                            or (
-                                place <= first
-                                and position < labels.position[answers.slots[begin + first], t]
-                            )
-                        ) and not counts.met[query, who, t]:
-                            counts.met[query, who, t] = True
-                            counts.people[query, t] += 1
+                if ties < right:
+                    for t in range(galleries):
+                        counts.before[begin + ties, t] += labels.member[slot, t]
+                if place != ties or place <= labels.last_first[query]:
+                    _note(answers, labels, counts, query, begin, slot, place, ties)
         if waiting > 0:
             settle(
                 source,
@@ -245,6 +229,37 @@ def count_tile(
                 waiting,
                 sums,
             )
+
+
+@compiled
+def _note(
+    answers: Answers,
+    labels: Labelled,
+    counts: Counts,
+    query: int,
+    begin: int,
+    slot: int,
+    place: int,
+    ties: int,
+) -> None:
+    # Ties with right answers, and people met before the first one.
+    who = labels.person[slot]
+    for t in range(labels.position.shape[1]):
+        position = labels.position[slot, t]
+        if position < 0:
+            continue
+        for k in range(place, ties):
+            if position < labels.position[answers.slots[begin + k], t]:
+                counts.tied[begin + k, t] += 1
+        if place > labels.last_first[query]:
+            continue
+        first = labels.first[query, t]
+        before_first = ties <= first or (
+            place <= first and position < labels.position[answers.slots[begin + first], t]
+        )
+        if before_first and not counts.met[query, who, t]:
+            counts.met[query, who, t] = True
+            counts.people[query, t] += 1
 
 
 @compiled

@@ -61,7 +61,7 @@ def count_features(
     tally = Tally(pool, top, people)
     work = len(pool.query_rows) * len(pool.slot_rows) * query_feats.shape[1]
     with Threads() as threads:
-        chooser = Chooser(effort, work)
+        chooser = Chooser(effort, work, len(pool.positives) / max(len(pool.query_rows), 1))
         for low, high in _parts(pool, query_feats.shape[1], people):
             part = _Part(pool, query_feats, gallery_feats, distance, low, high, threads)
             part.find_answers(tally)

@@ -44,6 +44,7 @@ class Pool:
         slot_rows: `(U,)` rows of the gallery table, ascending.
         gallery_of: For each trial the gallery it uses, a column of `position`.
         position: `(U, T)` place of a slot in a gallery, -1 where it is not in it.
+        member: `(U, T)` 1 where it is in it, else 0.
         query_person, person: `(Q,)`, `(U,)` numbers below `people`.
         query_hides: `(Q,)` row of `hidden`, -1 where nothing is hidden.
         hidden: `(H, U)` slots hidden by their camera.
@@ -56,6 +57,7 @@ class Pool:
     slot_rows: IntArray
     gallery_of: tuple[int, ...]
     position: npt.NDArray[np.int32]
+    member: npt.NDArray[np.int32]
     people: int
     query_person: IntArray
     person: IntArray
@@ -113,6 +115,7 @@ def make_pool(
         slot_rows=slot_rows,
         gallery_of=gallery_of,
         position=position,
+        member=(position >= 0).astype(np.int32),
         people=len(people),
         query_person=query_person,
         person=person,

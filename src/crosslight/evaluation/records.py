@@ -48,6 +48,7 @@ class Labelled(NamedTuple):
         person: `(U,)`.
         hidden: `(H, U)` whether the slot is hidden from the query.
         position: `(U, T)` place of the slot in each gallery, -1 where it is not in it.
+        member: `(U, T)` 1 where it is in it, else 0.
         last_first: `(Q,)` see `Counts`; -1 to count no people.
     """
 
@@ -56,6 +57,7 @@ class Labelled(NamedTuple):
     person: Any
     hidden: Any
     position: Any
+    member: Any
     last_first: Any
     first: Any
 

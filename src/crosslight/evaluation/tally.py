@@ -95,6 +95,7 @@ def labelled(pool: Pool, tally: Tally, answers: Any, part: slice) -> tuple[Any, 
         person=pool.person,
         hidden=pool.hidden,
         position=pool.position,
+        member=pool.member,
         last_first=first.max(axis=1),
         first=first,
     )
