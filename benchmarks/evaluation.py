@@ -264,7 +264,7 @@ def plain(name: str, data: Set, share: int) -> None:
         ("bf16", "statistical"),
         ("int8", "sure"),
         ("int8", "statistical"),
-    ):
+    )[: 6 if share <= 8 else 4]:
         if screening != "auto" and screening not in fastest_products():
             continue
         effort = Effort(screening=screening, bound=bound)  # type: ignore[arg-type]

@@ -263,8 +263,8 @@ def test_a_product_that_does_not_pay_is_left(monkeypatch: pytest.MonkeyPatch) ->
     assert chooser.product().precision == "bf16"
     chooser.learn(known["bf16"], multiplications=1e9, cpu_seconds=0.9)
     assert chooser.product().precision == "bf16"
-    chooser.learn(known["bf16"], multiplications=1e9, cpu_seconds=1.1)
-    chooser.learn(known["int8"], multiplications=1e9, cpu_seconds=1.1)
+    chooser.learn(known["bf16"], multiplications=1e9, cpu_seconds=1.3)
+    chooser.learn(known["int8"], multiplications=1e9, cpu_seconds=1.3)
     assert chooser.product().precision == "fp32"
     chooser.learn(known["fp32"], multiplications=1e9, cpu_seconds=9.0)
     assert chooser.product().precision == "fp32"

@@ -26,12 +26,16 @@ _WAITING = 24
 _HIDDEN = np.float32(-np.inf)
 
 
-@compiled_without_nan
-def _largest(values: Any, count: int) -> Any:
-    largest = _HIDDEN
+@compiled
+def _largest_bits(bits: Any, count: int) -> Any:
+    # The bit pattern of the largest float32: as integers, with negative ones turned round, they
+    # have the same order, and integers are compared many at a time.
+    turn = np.int32(0x7FFFFFFF)
+    largest = np.int32(-(2**31))
     for j in range(count):
-        largest = max(largest, values[j])
-    return largest
+        key = bits[j]
+        largest = max(largest, key if key >= 0 else key ^ turn)
+    return largest if largest >= 0 else largest ^ turn
 
 
 @compiled
@@ -57,6 +61,38 @@ def _classify(
             maybe[j] += np.int32(values[j] <= a)
             sure[j] += np.int32(values[j] < e)
         k += 1
+
+
+@compiled_without_nan
+def _count_nearer(values: Any, count: int, low: Any, high: Any, start: int, nearer: Any) -> Any:
+    # How many values are surely nearer than each right answer; returns how many may be as well.
+    # Counted in float32, which is exact here and done for many values at a time.
+    one, zero = np.float32(1.0), np.float32(0.0)
+    doubts = zero
+    last = len(low) - 1
+    k = start
+    while k <= last:
+        q, r, s = min(k + 1, last), min(k + 2, last), min(k + 3, last)
+        a, b, c, d = high[k], high[q], high[r], high[s]
+        e, f, g, h = low[k], low[q], low[r], low[s]
+        sure_a = sure_b = sure_c = sure_d = zero
+        maybe_a = maybe_b = maybe_c = maybe_d = zero
+        for j in range(count):
+            x = values[j]
+            sure_a += one if x > a else zero
+            sure_b += one if x > b else zero
+            sure_c += one if x > c else zero
+            sure_d += one if x > d else zero
+            maybe_a += one if x >= e else zero
+            maybe_b += one if x >= f else zero
+            maybe_c += one if x >= g else zero
+            maybe_d += one if x >= h else zero
+        doubts += (maybe_a - sure_a) + (maybe_b - sure_b)
+        doubts += (maybe_c - sure_c) + (maybe_d - sure_d)
+        nearer[k], nearer[q] = np.int64(sure_a), np.int64(sure_b)
+        nearer[r], nearer[s] = np.int64(sure_c), np.int64(sure_d)
+        k += 4
+    return doubts
 
 
 @compiled
@@ -112,6 +148,8 @@ def count_tile(
     tops = counts.top_slot.shape[1]
     top_position = labels.position[:, counts.top_gallery]
     x = np.empty(_CHUNK, np.float32)
+    bits, result = x.view(np.int32), np.empty(1, np.int32)
+    result_as_float = result.view(np.float32)
     maybe = np.empty(_CHUNK, np.int32)
     sure = np.empty(_CHUNK, np.int32)
     sums = np.empty(LANES, np.float64)
@@ -129,6 +167,9 @@ def count_tile(
             low[k] = surely_farther(middle, width, relative)
             high[k] = surely_nearer(middle, width, relative)
         top = LOWEST
+        # One gallery, no people, few doubts: a chunk without any needs no look at single entries.
+        plain = galleries == 1 and labels.last_first[query] < 0 and width <= doubt.quick[query]
+        nearer = np.empty(right, np.int64)
         waiting = 0
         if tops > 0:
             top = top_limit(counts, query, scale, width, relative, top)
@@ -147,7 +188,8 @@ def count_tile(
             while next_own < len(own) and own[next_own] < first_slot + left + count:
                 x[own[next_own] - first_slot - left] = _HIDDEN
                 next_own += 1
-            largest = _largest(x, count)
+            result[0] = _largest_bits(bits, count)
+            largest = result_as_float[0]
             if tops > 0 and largest >= top:
                 for j in range(count):
                     if not (x[j] >= top and top_position[first_slot + left + j] >= 0):
@@ -187,6 +229,12 @@ def count_tile(
             nearest = 0
             while low[nearest] > largest:
                 nearest += 1
+            if plain and _count_nearer(x, count, low, high, nearest, nearer) == 0:
+                counted = 0
+                for k in range(nearest, right):
+                    counts.before[begin + k, 0] += nearer[k] - counted
+                    counted = nearer[k]
+                continue
             _classify(x, count, low, high, nearest, maybe, sure)
             for j in range(count):
                 place = sure[j]

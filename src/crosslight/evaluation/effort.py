@@ -25,6 +25,8 @@ _AGAIN_SHARE = {
     ("int8", "statistical"): 0.0006,
 }
 _AGAIN_COST = 25.0
+# All the work on a block in float32, as a multiple of its product.
+_PLAIN_COST = 1.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,9 +130,6 @@ class Chooser:
 
     def learn(self, product: Product, multiplications: float, cpu_seconds: float) -> None:
         """What a block has cost, all in all; a product that does not pay is not taken again."""
-        # Counting a float32 product costs little beside the product itself.
-        if (
-            product in self._candidates
-            and cpu_seconds > self._plain.seconds * multiplications * 1e-9
-        ):
+        plain = _PLAIN_COST * self._plain.seconds * multiplications * 1e-9
+        if product in self._candidates and cpu_seconds > plain:
             self._candidates.remove(product)
