@@ -77,6 +77,18 @@ class Cost:
 
 
 def measure(task: Callable[[], Any]) -> tuple[Cost, Any]:
+    """The cost of a task; the median of three runs if one takes less than three CPU-seconds."""
+    runs = [_measure(task)]
+    while runs[0][0].cpu < 3 and len(runs) < 3:
+        runs.append(_measure(task))
+    runs.sort(key=lambda run: run[0].cpu)
+    middle = runs[len(runs) // 2]
+    # A later run finds memory that an earlier one has left.
+    mib = max(cost.mib for cost, _ in runs)
+    return Cost(wall=middle[0].wall, cpu=middle[0].cpu, mib=mib), middle[1]
+
+
+def _measure(task: Callable[[], Any]) -> tuple[Cost, Any]:
     gc.collect()
     before = _resident("VmRSS", reset=True)
     wall, cpu = time.perf_counter(), time.process_time()
@@ -255,8 +267,12 @@ def plain(name: str, data: Set, share: int) -> None:
     cost, library = fastest_whole_product(data.query_feats, data.gallery_feats)
     table.row("fp32 product alone", cost, library)
     options = {"cmc": "image", "top": 20}
+    cost, _ = measure(lambda: data.rank(effort=Effort(screening="off"), cmc="image"))
+    table.row("ours from features, fp32, ranks only", cost)
     cost, exact = measure(lambda: data.rank(effort=Effort(screening="off"), **options))
-    table.row("ours from features, fp32", cost, f"mAP {mean_precision(exact):.6f}, top 20 kept")
+    table.row("ours from features, fp32", cost, f"mAP {mean_precision(exact):.6f}")
+    cost, _ = measure(lambda: data.rank(cmc="image"))
+    table.row("ours, auto, sure bound, ranks only", cost)
     for screening, bound in (
         ("auto", "sure"),
         ("auto", "statistical"),

@@ -76,22 +76,37 @@ def _offer(values: Any, numbers: Any, value: Any, number: int) -> None:
     numbers[at] = number
 
 
-@compiled_without_nan
-def _extremes(values: Any) -> Any:
-    low, high = values[0], values[0]
-    for j in range(len(values)):
-        low = min(low, values[j])
-        high = max(high, values[j])
-    return low, high
+# Counting in float32 and comparing bit patterns of numbers above zero is done for many at a time.
 
 
 @compiled_without_nan
-def _any_below(values: Any, limits: Any, largest: Any) -> Any:
-    below = np.int32(0)
+def _below(values: Any, limit: Any) -> Any:
+    count, one, zero = np.float32(0.0), np.float32(1.0), np.float32(0.0)
     for j in range(len(values)):
-        below += np.int32(values[j] < limits[j])
-        largest[j] = max(largest[j], values[j])
-    return below
+        count += one if values[j] < limit else zero
+    return count
+
+
+@compiled
+def _largest_bits(bits: Any) -> Any:
+    largest = np.int32(0)
+    for j in range(len(bits)):
+        largest = max(largest, bits[j])
+    return largest
+
+
+@compiled_without_nan
+def _below_each(values: Any, limits: Any) -> Any:
+    count, one, zero = np.float32(0.0), np.float32(1.0), np.float32(0.0)
+    for j in range(len(values)):
+        count += one if values[j] < limits[j] else zero
+    return count
+
+
+@compiled
+def _raise_each(bits: Any, largest: Any) -> None:
+    for j in range(len(bits)):
+        largest[j] = max(largest[j], bits[j])
 
 
 @compiled
@@ -104,19 +119,21 @@ def squares_to_rows(
     numbers: Any,
     largest: Any,
 ) -> None:
-    """Turns inner products into squared distances and offers each row its columns."""
+    """Turns inner products into squared distances and offers each row its columns.
+
+    `largest` holds bit patterns of float32.
+    """
     two = np.float32(2.0)
     columns = tile.shape[1]
     for r in range(tile.shape[0]):
         row = tile[r]
         for c in range(columns):
             row[c] = (row_squares[r] + column_squares[c]) - two * row[c]
+        largest[r] = max(largest[r], _largest_bits(row.view(np.int32)))
         kept = values[r]
         for left in range(0, columns, _CHUNK):
             right = min(left + _CHUNK, columns)
-            low, high = _extremes(row[left:right])
-            largest[r] = max(largest[r], high)
-            if low < kept[-1]:
+            if _below(row[left:right], kept[-1]) > 0:
                 for c in range(left, right):
                     if row[c] < kept[-1]:
                         _offer(kept, numbers[r], row[c], first_column + c)
@@ -126,13 +143,16 @@ def squares_to_rows(
 def offer_columns(
     tile: Any, first_row: int, values: Any, numbers: Any, limits: Any, largest: Any
 ) -> None:
-    """Offers each column its rows; `limits` is the worst value that each column keeps."""
+    """Offers each column its rows; `limits` is the worst value that each column keeps.
+
+    `largest` holds bit patterns of float32.
+    """
     columns = tile.shape[1]
     for r in range(tile.shape[0]):
+        _raise_each(tile[r].view(np.int32), largest)
         for left in range(0, columns, _CHUNK):
             right = min(left + _CHUNK, columns)
-            found = _any_below(tile[r, left:right], limits[left:right], largest[left:right])
-            if found > 0:
+            if _below_each(tile[r, left:right], limits[left:right]) > 0:
                 for c in range(left, right):
                     if tile[r, c] < limits[c]:
                         _offer(values[c], numbers[c], tile[r, c], first_row + r)

@@ -95,7 +95,7 @@ class ReciprocalGraph:
         )
         kept = self._queries * len(gallery_rows) * 4 <= _KEPT_BYTES
         self._kept = np.empty((self._queries, len(gallery_rows)), np.float32) if kept else None
-        self._largest = np.full(self._count, -np.inf, dtype=np.float32)
+        self._largest = np.zeros(self._count, dtype=np.float32)
         self._nearest = self._neighbours()
         self._largest = np.maximum(self._largest, np.float32(1e-30))
         self._starts, self._columns, self._weights = self._codes()
@@ -177,7 +177,7 @@ class ReciprocalGraph:
         values = np.full((count, room), np.inf, dtype=np.float32)
         numbers = np.zeros((count, room), dtype=np.int64)
         limits = np.full(count, np.inf, dtype=np.float32)
-        squares, largest = self._squares.astype(np.float32), self._largest
+        squares, largest = self._squares.astype(np.float32), self._largest.view(np.int32)
         buffer = np.empty(_ROWS * _COLUMNS, dtype=np.float32)
         for left in range(0, count, _COLUMNS):
             right = min(left + _COLUMNS, count)
@@ -329,7 +329,7 @@ def _row_task(
     kernel: Callable[..., None],
     tile: npt.NDArray[np.float32],
     squares: npt.NDArray[np.float32],
-    largest: npt.NDArray[np.float32],
+    largest: npt.NDArray[np.int32],
     values: npt.NDArray[np.float32],
     numbers: IntArray,
     top: int,
@@ -360,7 +360,7 @@ def _column_task(
     values: npt.NDArray[np.float32],
     numbers: IntArray,
     limits: npt.NDArray[np.float32],
-    largest: npt.NDArray[np.float32],
+    largest: npt.NDArray[np.int32],
 ) -> Callable[[int, int], None]:
     def task(low: int, high: int) -> None:
         part = slice(columns.start + low, columns.start + high)
