@@ -14,7 +14,7 @@ import numpy as np
 from crosslight.evaluation.arithmetic import LANES, exact_dot
 from crosslight.evaluation.compiled import compiled, compiled_without_nan
 
-_CHUNK = 64
+_CHUNK = 32
 
 
 class Tables(NamedTuple):
@@ -80,9 +80,9 @@ def _offer(values: Any, numbers: Any, value: Any, number: int) -> None:
 
 
 @compiled_without_nan
-def _below(values: Any, limit: Any) -> Any:
+def _below(values: Any, low: int, high: int, limit: Any) -> Any:
     count, one, zero = np.float32(0.0), np.float32(1.0), np.float32(0.0)
-    for j in range(len(values)):
+    for j in range(low, high):
         count += one if values[j] < limit else zero
     return count
 
@@ -96,9 +96,9 @@ def _largest_bits(bits: Any) -> Any:
 
 
 @compiled_without_nan
-def _below_each(values: Any, limits: Any) -> Any:
+def _below_each(values: Any, limits: Any, low: int, high: int) -> Any:
     count, one, zero = np.float32(0.0), np.float32(1.0), np.float32(0.0)
-    for j in range(len(values)):
+    for j in range(low, high):
         count += one if values[j] < limits[j] else zero
     return count
 
@@ -133,7 +133,7 @@ def squares_to_rows(
         kept = values[r]
         for left in range(0, columns, _CHUNK):
             right = min(left + _CHUNK, columns)
-            if _below(row[left:right], kept[-1]) > 0:
+            if _below(row, left, right, kept[-1]) > 0:
                 for c in range(left, right):
                     if row[c] < kept[-1]:
                         _offer(kept, numbers[r], row[c], first_column + c)
@@ -149,13 +149,14 @@ def offer_columns(
     """
     columns = tile.shape[1]
     for r in range(tile.shape[0]):
-        _raise_each(tile[r].view(np.int32), largest)
+        row = tile[r]
+        _raise_each(row.view(np.int32), largest)
         for left in range(0, columns, _CHUNK):
             right = min(left + _CHUNK, columns)
-            if _below_each(tile[r, left:right], limits[left:right]) > 0:
+            if _below_each(row, limits, left, right) > 0:
                 for c in range(left, right):
-                    if tile[r, c] < limits[c]:
-                        _offer(values[c], numbers[c], tile[r, c], first_row + r)
+                    if row[c] < limits[c]:
+                        _offer(values[c], numbers[c], row[c], first_row + r)
                         limits[c] = values[c, -1]
 
 
