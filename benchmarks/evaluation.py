@@ -32,7 +32,7 @@ from crosslight.evaluation.exclusion import (
     Exclusion,
 )
 from crosslight.evaluation.features import Features, save_features
-from crosslight.evaluation.products import Product, Rows, all_products, fastest_products
+from crosslight.evaluation.products import NUMPY, Product, Rows, all_products, fastest_products
 from crosslight.evaluation.ranking import Labels, Ranks, Trial, rank_distances, rank_features
 from crosslight.evaluation.reciprocal_graph import ReciprocalGraph
 from crosslight.evaluation.refinements import KReciprocal
@@ -216,7 +216,7 @@ def make_sysu(seed: int, shots: int, part: float, trials: int = 10) -> Set:
 def fastest_whole_product(queries: Floats, gallery: Floats) -> tuple[Cost, str]:
     """The limit: the fp32 product alone, by the fastest library here, block by block."""
     best: tuple[Cost, str] | None = None
-    for product in all_products():
+    for product in {NUMPY, *all_products()}:
         if product.precision != "fp32":
             continue
         cost, _ = measure(lambda p=product: _multiply(p, queries, gallery))

@@ -2,6 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -264,7 +265,9 @@ def test_the_bound_of_a_subspace_holds_and_is_tighter(precision: Any) -> None:
     assert make_subspace(Side(quick=side.quick[:100], length=np.ones(100))) is None
 
 
-@pytest.mark.parametrize("product", all_products(), ids=lambda p: f"{p.name} {p.precision}")
+@pytest.mark.parametrize(
+    "product", [NUMPY, *all_products()], ids=lambda p: f"{p.name} {p.precision}"
+)
 def test_every_product_multiplies(product: Product) -> None:
     generator = np.random.default_rng(1)
     codes = generator.integers(-8, 9, (40, 64))
@@ -281,6 +284,16 @@ def test_every_product_multiplies(product: Product) -> None:
         pytest.skip(f"{product.name} does not offer this product; install another build of torch")
     expected = codes[:8] @ codes[8:].T * (0.25 if product.precision == "int8" else 1.0)
     np.testing.assert_allclose(values, expected, rtol=2**-8)
+
+
+def test_torch_is_not_used_for_float32_where_it_may_use_fewer_bits() -> None:
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        assert [p.name for p in all_products() if p.precision == "fp32"] == ["numpy"]
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert "numpy" not in [product.name for product in all_products()]
 
 
 def test_a_product_that_does_not_pay_is_left(monkeypatch: pytest.MonkeyPatch) -> None:

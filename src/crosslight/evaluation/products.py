@@ -102,17 +102,28 @@ def fastest_products() -> Mapping[Precision, Product]:
 
 def all_products() -> tuple[Product, ...]:
     """Every way to multiply that may work, without measuring."""
-    products = [NUMPY]
-    if _torch_keeps_float32():
-        products += [
-            Product(name="torch", precision="fp32", pack=_transposed, multiply=_torch_float32),
-            Product(name="oneDNN", precision="fp32", pack=_onednn_pack, multiply=_onednn_multiply),
-        ]
     return (
-        *products,
+        *_float32_products(),
         Product(name="torch", precision="bf16", pack=_transposed, multiply=_torch_bfloat16),
         Product(name="oneDNN", precision="bf16", pack=_onednn_pack, multiply=_onednn_multiply),
         Product(name="torch", precision="int8", pack=_transposed_codes, multiply=_torch_int8),
+    )
+
+
+def plain_product() -> Product:
+    """A float32 product for large matrices that needs no measuring."""
+    return _float32_products()[0]
+
+
+def _float32_products() -> tuple[Product, ...]:
+    # The threads of numpy's library go on spinning after a product, at the cost of the counting
+    # that follows. A user may have allowed torch to multiply float32 in fewer bits, though, and
+    # then the bounds would not hold.
+    if not _torch_keeps_float32():
+        return (NUMPY,)
+    return (
+        Product(name="torch", precision="fp32", pack=_transposed, multiply=_torch_float32),
+        Product(name="oneDNN", precision="fp32", pack=_onednn_pack, multiply=_onednn_multiply),
     )
 
 
@@ -123,7 +134,6 @@ def _time(product: Product, left: Rows, packed: Any, out: Tile) -> float:
 
 
 def _torch_keeps_float32() -> bool:
-    # A user may have allowed torch to multiply float32 in fewer bits; the bounds would not hold.
     import torch
 
     if torch.get_float32_matmul_precision() != "highest":

@@ -12,7 +12,7 @@ from crosslight.evaluation.bounds import Roundings, float32_width
 from crosslight.evaluation.distances import FloatArray, IntArray
 from crosslight.evaluation.effort import Threads
 from crosslight.evaluation.pooling import in_float
-from crosslight.evaluation.products import Precision, Rows
+from crosslight.evaluation.products import Precision, Rows, plain_product
 
 _DIRECTIONS = 128
 _ROWS_AT_ONCE = 2048
@@ -27,6 +27,8 @@ class Subspace:
 
     def __init__(self, sample: npt.NDArray[np.float32]) -> None:
         self._basis = np.linalg.qr(sample.T.astype(np.float64))[0].astype(np.float32)
+        self._product = plain_product()
+        self._packed = self._product.pack(Rows(numbers=np.ascontiguousarray(self._basis.T)))
         basis = self._basis.astype(np.float64)
         # How far the basis is from having length 1 in every direction, after rounding.
         self._uneven = float(np.linalg.norm(basis.T @ basis - np.eye(basis.shape[1])))
@@ -41,7 +43,9 @@ class Subspace:
             length: `(n,)` their lengths, or more.
         """
         dimensions, directions = self._basis.shape
-        found = np.linalg.norm((rows @ self._basis).astype(np.float64), axis=1)
+        inside = np.empty((len(rows), directions), dtype=np.float32)
+        inside = self._product.multiply(Rows(numbers=rows), self._packed, inside)
+        found = np.linalg.norm(inside.astype(np.float64), axis=1)
         error = float32_width(dimensions, length, (1 + self._uneven) * directions**0.5, 0.0)
         below = np.maximum(found - error, 0.0) / (1 + self._uneven) ** 0.5
         return below, (found + error) / (1 - self._uneven) ** 0.5
