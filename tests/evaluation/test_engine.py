@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from crosslight.errors import ConfigError, ProtocolError
 from crosslight.evaluation import effort as effort_module
-from crosslight.evaluation import engine, sides
+from crosslight.evaluation import engine
 from crosslight.evaluation.arithmetic import exact_dot, round_to_bfloat16, round_to_int8
 from crosslight.evaluation.bounds import Roundings, check_bound, float32_width, rounded_width
-from crosslight.evaluation.effort import Chooser, Effort, Threads
+from crosslight.evaluation.effort import Chooser, Effort
 from crosslight.evaluation.exclusion import (
     NO_EXCLUSION,
     SAME_PERSON_SAME_CAMERA,
@@ -19,7 +19,6 @@ from crosslight.evaluation.exclusion import (
 )
 from crosslight.evaluation.products import NUMPY, Product, Rows, all_products, fastest_products
 from crosslight.evaluation.ranking import Labels, Ranks, Trial, rank_features
-from crosslight.evaluation.sides import Side, make_subspace
 from tests.oracles import exact, ranking
 
 RULES = {
@@ -160,8 +159,6 @@ def test_many_blocks_and_parts_are_one(effort: Effort, monkeypatch: pytest.Monke
     whole = run(case, effort=Effort(screening="off"), **options)
     monkeypatch.setattr(engine, "_BLOCK_BYTES", 1)
     monkeypatch.setattr(engine, "_QUERY_BYTES", 33 * 10 * 7)
-    monkeypatch.setattr(engine, "_WORTH_PROJECTING", 1)
-    monkeypatch.setattr(sides, "_DIRECTIONS", 4)
     same(run(case, effort=effort, **options), whole)
     order = generator.permutation(700)
     back = np.argsort(order)
@@ -229,40 +226,11 @@ def test_the_sure_bounds_hold(dimensions: int, spread: float) -> None:
             codes = np.empty(quick.shape, np.int8)
             round_to_int8(quick, codes, steps, lost, kept)
             decoded = codes * steps[:, None].astype(float)
-        form = Roundings(length=lengths, kept=kept, lost=lost, outside=lengths, lost_inside=lost)
-        width = rounded_width(dimensions, form, form, 0.0, "sure", bfloat16_result=False)
+        sides = Roundings(length=lengths, kept=kept, lost=lost)
+        width = rounded_width(dimensions, sides, sides, 0.0, "sure", bfloat16_result=False)
         error = np.abs(decoded @ decoded.T - truth)
         assert np.all(error <= width[:, None])
         assert width.max() < 0.1
-
-
-@pytest.mark.parametrize("precision", ["bf16", "int8"])
-def test_the_bound_of_a_subspace_holds_and_is_tighter(precision: Any) -> None:
-    generator = np.random.default_rng(7)
-    rows = generator.normal(size=(900, 40)) @ generator.normal(size=(40, 600))
-    rows += 0.1 * generator.normal(size=rows.shape)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    side = Side(quick=rows.astype(np.float32), length=np.ones(900))
-    subspace = make_subspace(side)
-    assert subspace is not None
-    with Threads() as threads:
-        numbers, tight = side.rounded(precision, threads, subspace)
-        _, loose = side.rounded(precision, threads, None)
-    if numbers.steps is None:
-        decoded = (numbers.numbers.astype(np.uint32) << 16).view(np.float32).astype(float)
-    else:
-        decoded = numbers.numbers * numbers.steps[:, None].astype(float)
-    inside = np.linalg.svd(rows[:: 900 // 128][:128].T, full_matrices=False)[0]
-    assert np.all(np.linalg.norm(rows - rows @ inside @ inside.T, axis=1) <= tight.outside)
-    assert np.all(np.linalg.norm((rows - decoded) @ inside, axis=1) <= tight.lost_inside + 1e-6)
-    widths = [
-        rounded_width(600, form, form, 0.0, "sure", bfloat16_result=False)
-        for form in (tight, loose)
-    ]
-    error = np.abs(decoded @ decoded.T - rows @ rows.T)
-    assert np.all(error <= widths[0][:, None])
-    assert np.all(widths[0] < 0.75 * widths[1])
-    assert make_subspace(Side(quick=side.quick[:100], length=np.ones(100))) is None
 
 
 @pytest.mark.parametrize(

@@ -145,26 +145,6 @@ def round_to_int8(rows: Any, out: Any, step: Any, rest: Any, size: Any) -> None:
 
 
 @compiled
-def rest_of_bfloat16(rows: Any, patterns: Any, out: Any) -> None:
-    """What `round_to_bfloat16` took from each number."""
-    rounded = np.empty(rows.shape[1], np.uint32)
-    as_float = rounded.view(np.float32)
-    for i in range(len(rows)):
-        for j in range(rows.shape[1]):
-            rounded[j] = np.uint32(patterns[i, j]) << np.uint32(16)
-        for j in range(rows.shape[1]):
-            out[i, j] = rows[i, j] - as_float[j]
-
-
-@compiled
-def rest_of_int8(rows: Any, codes: Any, steps: Any, out: Any) -> None:
-    """What `round_to_int8` took from each number."""
-    for i in range(len(rows)):
-        for j in range(rows.shape[1]):
-            out[i, j] = rows[i, j] - np.float32(codes[i, j]) * steps[i]
-
-
-@compiled
 def rescale(codes: Any, query_steps: Any, gallery_steps: Any, out: Any) -> None:
     """Inner products of rows from those of their int8 codes."""
     for i in range(codes.shape[0]):

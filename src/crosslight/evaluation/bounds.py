@@ -7,14 +7,8 @@ unit roundoff, the inner product of rounded rows differs from the exact one by a
 
 and summing D products in float32, in any order, fused or not, adds at most
 D u / (1 - D u) |q'| |g'|.
-The first line is loose: rounding noise points anywhere, rows of one data set do not. With P the
-projection onto a few directions that hold most of the rows,
-
-    |(q - q') g| <= |P(q - q')| |g| + |q - q'| |g - Pg|
-
-holds just as well, and is a few times smaller. The 'statistical' bound takes seven standard
-deviations of the rounding noise instead: errors of independent roundings do not point the same
-way. It is not a proof.
+The 'statistical' bound takes seven standard deviations of the rounding noise instead of the first
+line: errors of independent roundings do not point the same way. It is not a proof.
 """
 
 from __future__ import annotations
@@ -56,15 +50,11 @@ class Roundings:
         length: `(n,)` lengths of the exact rows.
         kept: `(n,)` lengths of the rounded rows.
         lost: `(n,)` lengths of the differences.
-        outside: `(n,)` lengths of the exact rows beside their projection, at most `length`.
-        lost_inside: `(n,)` lengths of the projections of the differences, at most `lost`.
     """
 
     length: FloatArray
     kept: FloatArray
     lost: FloatArray
-    outside: FloatArray
-    lost_inside: FloatArray
 
 
 def float32_width(
@@ -103,31 +93,18 @@ def rounded_width(
         bfloat16_result: Whether the product itself is rounded to bfloat16 and an offset follows;
             without an offset `RESULT_PART` of the value covers it.
     """
-    length, kept, lost, outside, lost_inside = (
+    length, kept, lost = (
         float(np.max(values, initial=0.0))
-        for values in (
-            gallery.length,
-            gallery.kept,
-            gallery.lost,
-            gallery.outside,
-            gallery.lost_inside,
-        )
+        for values in (gallery.length, gallery.kept, gallery.lost)
     )
     # The float32 rows that are rounded differ from the exact ones by one rounding.
     query_lost = queries.lost + 4 * _UNIT * queries.length
     gallery_lost = lost + 4 * _UNIT * length
-    query_inside = queries.lost_inside + 4 * _UNIT * queries.length
-    gallery_inside = lost_inside + 4 * _UNIT * length
-    query_outside = np.minimum(queries.outside + query_lost, queries.kept)
-    left = np.minimum(query_lost * length, query_inside * length + query_lost * outside)
-    right = np.minimum(
-        queries.kept * gallery_lost, queries.kept * gallery_inside + query_outside * gallery_lost
-    )
+    left, right = query_lost * length, queries.kept * gallery_lost
     if bound == "sure":
         rounding = left + right
     else:
-        noise = (query_lost * length) ** 2 + (queries.kept * gallery_lost) ** 2
-        rounding = _DEVIATIONS / np.sqrt(dimensions) * np.sqrt(noise)
+        rounding = _DEVIATIONS / np.sqrt(dimensions) * np.sqrt(left**2 + right**2)
     product = queries.kept * kept
     # The units that multiply bfloat16 may round once more per product.
     width = rounding + product * (2 * _summing(dimensions) + 4 * _UNIT)

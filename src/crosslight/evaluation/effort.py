@@ -19,8 +19,8 @@ _WORTH_MEASURING = 2e9
 # per right answer of a query, and how much dearer it is to multiply one of them than in a matrix.
 # Measured on clustered features of 2048 numbers; `Chooser.learn` corrects it.
 _AGAIN_SHARE = {
-    ("bf16", "sure"): 0.0005,
-    ("int8", "sure"): 0.0019,
+    ("bf16", "sure"): 0.0009,
+    ("int8", "sure"): 0.0038,
     ("bf16", "statistical"): 0.0002,
     ("int8", "statistical"): 0.0006,
 }

@@ -27,7 +27,7 @@ from crosslight.evaluation.distances import Distance, FloatArray, IntArray
 from crosslight.evaluation.effort import Chooser, Effort, Threads
 from crosslight.evaluation.pooling import Pool, in_float
 from crosslight.evaluation.products import Precision, Rows
-from crosslight.evaluation.sides import Side, Subspace, make_subspace, read_rows
+from crosslight.evaluation.sides import Side, read_rows
 from crosslight.evaluation.stored import release_pages
 from crosslight.evaluation.tally import MET_BYTES, Counted, Tally, labelled
 
@@ -35,8 +35,6 @@ _QUERY_BYTES = 192 * 2**20
 _BLOCK_BYTES = 32 * 2**20
 _TILE_ROWS, _TILE_COLUMNS = 512, 4096
 _LARGEST_SQUARE = 1e280
-# Projecting a gallery row costs as much as multiplying it with some 256 queries.
-_WORTH_PROJECTING = 1024
 
 
 def count_features(
@@ -110,7 +108,6 @@ class _Part:
         self._starts = pool.starts[low : high + 1] - pool.starts[low]
         self._answers = slice(int(pool.starts[low]), int(pool.starts[high]))
         self._slot_squares = np.empty(len(pool.slot_rows))
-        self._subspace: Subspace | None = None
 
     def find_answers(self, tally: Tally) -> None:
         """The exact nearness of every right answer, and their order."""
@@ -215,11 +212,9 @@ class _Part:
             doubt = records.Doubt(scale=scale, tile=quick, quick=quick, relative=0.0)
             return doubt, Rows(numbers=queries.quick), Rows(numbers=gallery.quick)
         if precision not in forms:
-            if bound == "sure" and len(self._rows) >= _WORTH_PROJECTING:
-                self._subspace = make_subspace(gallery)
-            forms[precision] = queries.rounded(precision, self._threads, self._subspace)
+            forms[precision] = queries.rounded(precision, self._threads)
         query_rows, query_roundings = forms[precision]
-        gallery_rows, gallery_roundings = gallery.rounded(precision, self._threads, self._subspace)
+        gallery_rows, gallery_roundings = gallery.rounded(precision, self._threads)
         halved = precision == "bf16"
         tile = rounded_width(
             dimensions, query_roundings, gallery_roundings, above, bound, bfloat16_result=halved

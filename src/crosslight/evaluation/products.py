@@ -110,11 +110,6 @@ def all_products() -> tuple[Product, ...]:
     )
 
 
-def plain_product() -> Product:
-    """A float32 product for large matrices that needs no measuring."""
-    return _float32_products()[0]
-
-
 def _float32_products() -> tuple[Product, ...]:
     # The threads of numpy's library go on spinning after a product, at the cost of the counting
     # that follows. A user may have allowed torch to multiply float32 in fewer bits, though, and
