@@ -276,11 +276,12 @@ def plain(name: str, data: Set, share: int) -> None:
     for screening, bound in (
         ("auto", "sure"),
         ("auto", "statistical"),
+        ("int8x2", "sure"),
         ("bf16", "sure"),
         ("bf16", "statistical"),
         ("int8", "sure"),
         ("int8", "statistical"),
-    )[: 6 if share <= 8 else 4]:
+    )[: 7 if share <= 8 else 4]:
         if screening != "auto" and screening not in fastest_products():
             continue
         effort = Effort(screening=screening, bound=bound)  # type: ignore[arg-type]
@@ -479,7 +480,7 @@ def _warm() -> None:
     data = make_set(
         0, people=5, queries=30, labelled=90, distractors=3, cams=3, noise=1.0, dimensions=64
     )
-    for precision in ("off", "bf16", "int8"):
+    for precision in ("off", "bf16", "int8", "int8x2"):
         if precision == "off" or precision in fastest_products():
             data.rank(effort=Effort(screening=precision), top=3)  # type: ignore[arg-type]
     rank_distances(

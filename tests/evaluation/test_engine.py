@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from crosslight.errors import ConfigError, ProtocolError
 from crosslight.evaluation import effort as effort_module
 from crosslight.evaluation import engine
-from crosslight.evaluation.arithmetic import exact_dot, round_to_bfloat16, round_to_int8
-from crosslight.evaluation.bounds import Roundings, check_bound, float32_width, rounded_width
-from crosslight.evaluation.effort import Chooser, Effort
+from crosslight.evaluation.arithmetic import exact_dot
+from crosslight.evaluation.bounds import check_bound, float32_width, rounded_width
+from crosslight.evaluation.effort import Chooser, Effort, Threads
 from crosslight.evaluation.exclusion import (
     NO_EXCLUSION,
     SAME_PERSON_SAME_CAMERA,
@@ -19,6 +19,7 @@ from crosslight.evaluation.exclusion import (
 )
 from crosslight.evaluation.products import NUMPY, Product, Rows, all_products, fastest_products
 from crosslight.evaluation.ranking import Labels, Ranks, Trial, rank_features
+from crosslight.evaluation.sides import Side
 from tests.oracles import exact, ranking
 
 RULES = {
@@ -31,7 +32,7 @@ EFFORTS = [
     Effort(screening="off"),
     *(
         Effort(screening=precision, bound=bound)  # type: ignore[arg-type]
-        for precision in ("bf16", "int8")
+        for precision in ("bf16", "int8", "int8x2")
         for bound in ("sure", "statistical")
     ),
 ]
@@ -216,21 +217,23 @@ def test_the_sure_bounds_hold(dimensions: int, spread: float) -> None:
     lengths = np.ones(60)
     width = float32_width(dimensions, lengths, 1.0, 0.0)
     assert np.all(np.abs(quick @ quick.T - truth) <= width[:, None])
-    for rounding in (round_to_bfloat16, round_to_int8):
-        lost, kept, steps = np.empty(60), np.empty(60), np.ones(60, np.float32)
-        if rounding is round_to_bfloat16:
-            patterns = np.empty(quick.shape, np.uint16)
-            round_to_bfloat16(quick, patterns, lost, kept)
-            decoded = (patterns.astype(np.uint32) << 16).view(np.float32).astype(float)
+    side = Side(quick=quick, length=lengths)
+    loosest = {"bf16": 0.02, "int8": 0.1, "int8x2": 0.003}
+    for precision, most in loosest.items():
+        with Threads() as threads:
+            rows_of, form = side.rounded(precision, threads)  # type: ignore[arg-type]
+        numbers, missing = rows_of.numbers, 0.0
+        if rows_of.steps is None:
+            decoded = (numbers.astype(np.uint32) << 16).view(np.float32).astype(float)
         else:
-            codes = np.empty(quick.shape, np.int8)
-            round_to_int8(quick, codes, steps, lost, kept)
-            decoded = codes * steps[:, None].astype(float)
-        sides = Roundings(length=lengths, kept=kept, lost=lost)
-        width = rounded_width(dimensions, sides, sides, 0.0, "sure", bfloat16_result=False)
-        error = np.abs(decoded @ decoded.T - truth)
-        assert np.all(error <= width[:, None])
-        assert width.max() < 0.1
+            digits = numbers * rows_of.steps[:, None].astype(float)
+            decoded = digits[:, :dimensions]
+            if precision == "int8x2":
+                low = digits[:, dimensions:] / 254
+                decoded, missing = decoded + low, low @ low.T
+        width = rounded_width(dimensions, form, form, 0.0, "sure", bfloat16_result=False)
+        assert np.all(np.abs(decoded @ decoded.T - missing - truth) <= width[:, None])
+        assert width.max() < most
 
 
 @pytest.mark.parametrize(
@@ -244,14 +247,22 @@ def test_every_product_multiplies(product: Product) -> None:
         numbers = (numbers.view(np.uint32) >> 16).astype(np.uint16)
     elif product.precision == "int8":
         numbers = codes.astype(np.int8)
-    rows = Rows(numbers=numbers, steps=np.full(40, 0.5, np.float32))
+    elif product.precision == "int8x2":
+        # The same numbers with a low digit of 127, which is half a step.
+        numbers = np.concatenate([codes, np.full_like(codes, 127)], axis=1).astype(np.int8)
+    in_steps = product.precision.startswith("int8")
+    rows = Rows(numbers=numbers, steps=np.full(40, 0.5, np.float32) if in_steps else None)
     try:
         packed = product.pack(rows.part(8, 40))
         values = product.multiply(rows.part(0, 8), packed, np.empty((8, 32), np.float32))
     except (RuntimeError, AttributeError, NotImplementedError):
         pytest.skip(f"{product.name} does not offer this product; install another build of torch")
-    expected = codes[:8] @ codes[8:].T * (0.25 if product.precision == "int8" else 1.0)
-    np.testing.assert_allclose(values, expected, rtol=2**-8)
+    if product.precision == "int8x2":
+        codes = codes + 0.5  # type: ignore[assignment]
+    expected = codes[:8] @ codes[8:].T * (0.25 if rows.steps is not None else 1.0)
+    if product.precision == "int8x2":
+        expected -= 0.25 * 64 * 0.25  # the product of the low digits is left out
+    np.testing.assert_allclose(values, expected, rtol=2**-8, atol=1e-3)
 
 
 def test_torch_is_not_used_for_float32_where_it_may_use_fewer_bits() -> None:

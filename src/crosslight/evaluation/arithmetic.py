@@ -14,6 +14,7 @@ import numpy as np
 from crosslight.evaluation.compiled import compiled, compiled_reordered
 
 LANES = 32
+LOW_DIGIT = 254.0
 
 
 @compiled
@@ -144,9 +145,61 @@ def round_to_int8(rows: Any, out: Any, step: Any, rest: Any, size: Any) -> None:
         size[i] = np.sqrt(np.float64(kept_size))
 
 
+@compiled_reordered
+def round_to_two_int8(rows: Any, out: Any, step: Any, rest: Any, size: Any, low_size: Any) -> None:
+    """Two int8 digits of float32 rows: row ~ step * (high + low / 254).
+
+    Args:
+        rows: `(n, D)` float32.
+        out: `(n, 2 D)` int8, the high digits before the low ones.
+        step: `(n,)` float32.
+        rest: `(n,)` length of what is lost.
+        size: `(n,)` length of what stays.
+        low_size: `(n,)` length of the low digits.
+    """
+    columns = rows.shape[1]
+    most, digit = np.float32(127.0), np.float32(LOW_DIGIT)
+    for i in range(len(rows)):
+        row = rows[i]
+        largest = np.float32(0.0)
+        for j in range(columns):
+            largest = max(largest, abs(row[j]))
+        width = largest / most if largest > np.float32(1e-30) else np.float32(1.0)
+        inverse = np.float32(1.0) / width
+        fine = width / digit
+        inverse_fine = np.float32(1.0) / fine
+        lost, kept, low_part = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+        for j in range(columns):
+            high = min(max(np.rint(row[j] * inverse), -most), most)
+            left = row[j] - high * width
+            low = min(max(np.rint(left * inverse_fine), -most), most)
+            out[i, j] = np.int8(high)
+            out[i, columns + j] = np.int8(low)
+            small = low * fine
+            difference = left - small
+            decoded = row[j] - difference
+            lost += difference * difference
+            kept += decoded * decoded
+            low_part += small * small
+        step[i] = width
+        rest[i] = np.sqrt(np.float64(lost))
+        size[i] = np.sqrt(np.float64(kept))
+        low_size[i] = np.sqrt(np.float64(low_part))
+
+
 @compiled
 def rescale(codes: Any, query_steps: Any, gallery_steps: Any, out: Any) -> None:
     """Inner products of rows from those of their int8 codes."""
     for i in range(codes.shape[0]):
         for j in range(codes.shape[1]):
             out[i, j] = np.float32(codes[i, j]) * (query_steps[i] * gallery_steps[j])
+
+
+@compiled
+def rescale_two(high: Any, mixed: Any, query_steps: Any, gallery_steps: Any, out: Any) -> None:
+    """The same from two digits: products of the high ones, and of high ones with low ones."""
+    part = np.float32(1.0 / LOW_DIGIT)
+    for i in range(high.shape[0]):
+        for j in range(high.shape[1]):
+            value = np.float32(high[i, j]) + np.float32(mixed[i, j]) * part
+            out[i, j] = value * (query_steps[i] * gallery_steps[j])

@@ -7,6 +7,9 @@ unit roundoff, the inner product of rounded rows differs from the exact one by a
 
 and summing D products in float32, in any order, fused or not, adds at most
 D u / (1 - D u) |q'| |g'|.
+Rows in two int8 digits, x' = high + low, leave out the product of the low digits, which is at most
+|low of q| |low of g|.
+
 The 'statistical' bound takes seven standard deviations of the rounding noise instead of the first
 line: errors of independent roundings do not point the same way. It is not a proof.
 """
@@ -50,11 +53,13 @@ class Roundings:
         length: `(n,)` lengths of the exact rows.
         kept: `(n,)` lengths of the rounded rows.
         lost: `(n,)` lengths of the differences.
+        low: `(n,)` lengths of the low digits, 0 where a number has one digit.
     """
 
     length: FloatArray
     kept: FloatArray
     lost: FloatArray
+    low: FloatArray
 
 
 def float32_width(
@@ -93,21 +98,26 @@ def rounded_width(
         bfloat16_result: Whether the product itself is rounded to bfloat16 and an offset follows;
             without an offset `RESULT_PART` of the value covers it.
     """
-    length, kept, lost = (
+    length, kept, lost, low = (
         float(np.max(values, initial=0.0))
-        for values in (gallery.length, gallery.kept, gallery.lost)
+        for values in (gallery.length, gallery.kept, gallery.lost, gallery.low)
     )
     # The float32 rows that are rounded differ from the exact ones by one rounding.
     query_lost = queries.lost + 4 * _UNIT * queries.length
     gallery_lost = lost + 4 * _UNIT * length
     left, right = query_lost * length, queries.kept * gallery_lost
     if bound == "sure":
-        rounding = left + right
+        rounding = left + right + queries.low * low
     else:
-        rounding = _DEVIATIONS / np.sqrt(dimensions) * np.sqrt(left**2 + right**2)
+        rounding = (
+            _DEVIATIONS
+            / np.sqrt(dimensions)
+            * np.sqrt(left**2 + right**2 + (queries.low * low) ** 2)
+        )
     product = queries.kept * kept
-    # The units that multiply bfloat16 may round once more per product.
-    width = rounding + product * (2 * _summing(dimensions) + 4 * _UNIT)
+    # int8 is summed in whole numbers; the units that sum bfloat16 may round twice per product.
+    summing = 2 * _summing(dimensions) if bfloat16_result else 0.0
+    width = rounding + product * (summing + 8 * _UNIT)
     width += 4 * _UNIT * (product + offset)
     if bfloat16_result and offset > 0:
         width += RESULT_PART * (product + width)

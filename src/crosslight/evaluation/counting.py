@@ -168,7 +168,9 @@ def count_tile(
             high[k] = surely_nearer(middle, width, relative)
         top = LOWEST
         # One gallery, no people, few doubts: a chunk without any needs no look at single entries.
-        plain = galleries == 1 and labels.last_first[query] < 0 and width <= doubt.quick[query]
+        plain = (
+            galleries == 1 and labels.last_first[query] < 0 and width <= 4.0 * doubt.quick[query]
+        )
         nearer = np.empty(right, np.int64)
         waiting = 0
         if tops > 0:

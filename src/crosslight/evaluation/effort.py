@@ -12,7 +12,7 @@ from crosslight.errors import ConfigError
 from crosslight.evaluation.bounds import Bound, check_bound
 from crosslight.evaluation.products import NUMPY, Product, fastest_products
 
-Screening = Literal["auto", "off", "bf16", "int8"]
+Screening = Literal["auto", "off", "bf16", "int8", "int8x2"]
 
 _WORTH_MEASURING = 2e9
 # What to expect before a block has been counted: the share of entries that a product leaves open
@@ -21,6 +21,7 @@ _WORTH_MEASURING = 2e9
 _AGAIN_SHARE = {
     ("bf16", "sure"): 0.0009,
     ("int8", "sure"): 0.0038,
+    ("int8x2", "sure"): 0.00005,
     ("bf16", "statistical"): 0.0002,
     ("int8", "statistical"): 0.0006,
 }
@@ -36,7 +37,7 @@ class Effort:
     Attributes:
         block: Queries multiplied at once, by default 512; bounds the memory of a tile.
         screening: 'auto' multiplies in few bits first where that is measured to pay, 'off' always
-            in float32, 'bf16' and 'int8' in these.
+            in float32, 'bf16' and 'int8' in these, 'int8x2' in two int8 digits per number.
         bound: 'sure' holds for every input; 'statistical' takes seven standard deviations of the
             rounding noise, decides more entries without float64 and is not a proof.
 
@@ -94,7 +95,7 @@ class Chooser:
         known = {} if work < _WORTH_MEASURING else fastest_products()
         self._plain = known.get("fp32", NUMPY)
         self._candidates: list[Product] = []
-        if effort.screening in ("bf16", "int8"):
+        if effort.screening != "auto" and effort.screening != "off":
             product = fastest_products().get(effort.screening)
             if product is None:
                 raise ConfigError(

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-Precision = Literal["fp32", "bf16", "int8"]
+Precision = Literal["fp32", "bf16", "int8", "int8x2"]
 
 Tile = npt.NDArray[np.float32]
 
@@ -27,7 +27,8 @@ class Rows:
     """Rows to multiply, in the form that a precision needs.
 
     Attributes:
-        numbers: `(n, D)` float32, or uint16 patterns of bfloat16, or int8 codes.
+        numbers: `(n, D)` float32, or uint16 patterns of bfloat16, or int8 codes; for 'int8x2' two
+            digits, `(n, 2 D)` int8, high ones first.
         steps: `(n,)` float32 worth of one int8 code.
     """
 
@@ -74,11 +75,13 @@ def fastest_products() -> Mapping[Precision, Product]:
         "bf16": (numbers.view(np.uint32) >> 16).astype(np.uint16),
         "int8": np.clip(numbers * 30, -127, 127).astype(np.int8),
     }
+    forms["int8x2"] = np.concatenate([forms["int8"], forms["int8"]], axis=1)
     steps = np.ones(len(numbers), dtype=np.float32)
     out = np.empty((queries, columns), dtype=np.float32)
     for product in all_products():
         rows = Rows(
-            numbers=forms[product.precision], steps=steps if product.precision == "int8" else None
+            numbers=forms[product.precision],
+            steps=steps if product.precision.startswith("int8") else None,
         )
         left = rows.part(0, queries)
         try:
@@ -107,6 +110,7 @@ def all_products() -> tuple[Product, ...]:
         Product(name="torch", precision="bf16", pack=_transposed, multiply=_torch_bfloat16),
         Product(name="oneDNN", precision="bf16", pack=_onednn_pack, multiply=_onednn_multiply),
         Product(name="torch", precision="int8", pack=_transposed_codes, multiply=_torch_int8),
+        Product(name="torch", precision="int8x2", pack=_two_digits, multiply=_torch_two_int8),
     )
 
 
@@ -193,13 +197,14 @@ def _onednn_multiply(rows: Rows, packed: Any, out: Tile) -> Tile:
     return out
 
 
-def _codes(rows: Rows) -> npt.NDArray[Any]:
+def _codes(numbers: npt.NDArray[Any]) -> Any:
     # torch takes a transposed table of one column for one that is not transposed.
-    return np.pad(rows.numbers, ((0, 0), (0, 1))) if rows.numbers.shape[1] == 1 else rows.numbers
+    numbers = np.pad(numbers, ((0, 0), (0, 1))) if numbers.shape[1] == 1 else numbers
+    return _tensor(np.ascontiguousarray(numbers))
 
 
 def _transposed_codes(rows: Rows) -> Any:
-    return _tensor(_codes(rows)).t(), rows.steps
+    return _codes(rows.numbers).t(), rows.steps
 
 
 def _torch_int8(rows: Rows, packed: Any, out: Tile) -> Tile:
@@ -208,5 +213,23 @@ def _torch_int8(rows: Rows, packed: Any, out: Tile) -> Tile:
     from crosslight.evaluation.arithmetic import rescale
 
     codes, steps = packed
-    rescale(torch._int_mm(_tensor(_codes(rows)), codes).numpy(), rows.steps, steps, out)
+    rescale(torch._int_mm(_codes(rows.numbers), codes).numpy(), rows.steps, steps, out)
+    return out
+
+
+def _two_digits(rows: Rows) -> Any:
+    high, low = np.split(rows.numbers, 2, axis=1)
+    return _codes(high).t(), _codes(np.concatenate([low, high], axis=1)).t(), rows.steps
+
+
+def _torch_two_int8(rows: Rows, packed: Any, out: Tile) -> Tile:
+    import torch
+
+    from crosslight.evaluation.arithmetic import rescale_two
+
+    high, swapped, steps = packed
+    dimensions = rows.numbers.shape[1] // 2
+    highs = torch._int_mm(_codes(rows.numbers[:, :dimensions]), high).numpy()
+    mixed = torch._int_mm(_codes(rows.numbers), swapped).numpy()
+    rescale_two(highs, mixed, rows.steps, steps, out)
     return out

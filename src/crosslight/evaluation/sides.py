@@ -28,32 +28,41 @@ class Side:
     length: FloatArray
 
     def rounded(self, precision: Precision, threads: Threads) -> tuple[Rows, Roundings]:
-        """The rows in 'bf16' or 'int8', and what rounding took from them."""
-        from crosslight.evaluation.arithmetic import round_to_bfloat16, round_to_int8
+        """The rows in 'bf16', 'int8' or 'int8x2', and what rounding took from them."""
+        from crosslight.evaluation.arithmetic import (
+            round_to_bfloat16,
+            round_to_int8,
+            round_to_two_int8,
+        )
 
-        n = len(self.quick)
-        kept, lost = np.empty(n), np.empty(n)
         quick = self.quick
+        n, dimensions = quick.shape
+        kept, lost, low = np.empty(n), np.empty(n), np.zeros(n)
+        steps = np.empty(n, dtype=np.float32)
         if precision == "bf16":
-            patterns = np.empty(quick.shape, dtype=np.uint16)
-            threads.over(
-                n,
-                quick.size,
-                lambda a, b: round_to_bfloat16(quick[a:b], patterns[a:b], lost[a:b], kept[a:b]),
-            )
-            rows = Rows(numbers=patterns)
+            numbers: npt.NDArray[Any] = np.empty((n, dimensions), dtype=np.uint16)
+
+            def task(a: int, b: int) -> None:
+                round_to_bfloat16(quick[a:b], numbers[a:b], lost[a:b], kept[a:b])
+
+        elif precision == "int8":
+            numbers = np.empty((n, dimensions), dtype=np.int8)
+
+            def task(a: int, b: int) -> None:
+                round_to_int8(quick[a:b], numbers[a:b], steps[a:b], lost[a:b], kept[a:b])
+
         else:
-            codes = np.empty(quick.shape, dtype=np.int8)
-            steps = np.empty(n, dtype=np.float32)
-            threads.over(
-                n,
-                quick.size,
-                lambda a, b: round_to_int8(
-                    quick[a:b], codes[a:b], steps[a:b], lost[a:b], kept[a:b]
-                ),
-            )
-            rows = Rows(numbers=codes, steps=steps)
-        return rows, Roundings(length=self.length, kept=kept, lost=lost)
+            numbers = np.empty((n, 2 * dimensions), dtype=np.int8)
+
+            def task(a: int, b: int) -> None:
+                part = slice(a, b)
+                round_to_two_int8(
+                    quick[part], numbers[part], steps[part], lost[part], kept[part], low[part]
+                )
+
+        threads.over(n, quick.size, task)
+        rows = Rows(numbers=numbers, steps=None if precision == "bf16" else steps)
+        return rows, Roundings(length=self.length, kept=kept, lost=lost, low=low)
 
 
 def read_rows(feats: npt.NDArray[Any], rows: IntArray) -> npt.NDArray[Any]:
