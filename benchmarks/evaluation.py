@@ -499,7 +499,7 @@ def main() -> None:
     )
     chosen = parser.parse_args()
     full = chosen.scale == "full"
-    part = 1.0 if full else 0.3
+    part = 1.0 if full else 0.2
     wanted = lambda name: chosen.only in (None, name)  # noqa: E731
     _warm()
     for precision, product in fastest_products().items():
@@ -517,7 +517,7 @@ def main() -> None:
         if wanted("market1501"):
             plain("Market-1501", data, 8 if full else 2)
         if wanted("rerank"):
-            reranking("Market-1501", data, 4000 if full else 1500)
+            reranking("Market-1501", data, 4000 if full else 800)
         del data
     if wanted("msmt17") or (full and wanted("rerank-msmt17")):
         data = make_set(
