@@ -40,7 +40,7 @@ def test_plain_values_and_back_are_the_same_configuration():
     ("mapping", "sentence"),
     [
         (minimal(dta={}), "unknown key dta; did you mean 'data'?"),
-        (minimal(data={"hieght": 3}), "unknown key data.hieght; did you mean 'height'?"),
+        (minimal(data={"heightt": 3}), "unknown key data.heightt; did you mean 'height'?"),
         (minimal(data={"augmentation": {"flop": 1}}), "unknown key data.augmentation.flop"),
         (minimal(data={"height": "tall"}), "sets data.height to 'tall'"),
         (minimal(data={"sampling": "sideways"}), "sets data.sampling to 'sideways'"),

@@ -94,6 +94,9 @@ class TrainingConfig:
     Attributes:
         seed: Initial weights, batch order and every random draw follow from it.
         precision: Arithmetic of the forward pass; `bf16-mixed` is the fast one on CPU and GPU.
+        threads: CPU threads of the training process; None leaves it to torch. Resuming is exact
+            only with the same number. One beside loading processes is the fastest for small
+            networks and the only steady choice where others use the cores too.
         channels_last: Memory format of images and convolutions; faster on CPU and GPU.
         compile: Compiles the method's networks with torch.compile.
         validate_every: Epochs between two validations.
@@ -104,6 +107,7 @@ class TrainingConfig:
 
     seed: int = 0
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    threads: int | None = None
     channels_last: bool = True
     compile: bool = False
     validate_every: int = 5

@@ -7,7 +7,8 @@ from PIL import Image
 from torch import Tensor
 
 from crosslight.config import AugmentationConfig, DataConfig
-from crosslight.data.transforms import IMAGENET_MEAN, InferenceTransform, TrainingTransform
+from crosslight.data.imagenet import IMAGENET_MEAN
+from crosslight.data.transforms import InferenceTransform, TrainingTransform
 from crosslight.types import Modality
 
 STD = (0.229, 0.224, 0.225)

@@ -115,8 +115,11 @@ def test_files_of_other_kinds_are_refused(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="is not a readable"):
             load_features(tmp_path / name)
     np.save(tmp_path / "bare.npy", np.zeros((2, 2)))
-    with pytest.raises(DataError, match="one bare array"):
+    with pytest.raises(DataError, match=r"embeddings only; put their labels into bare\.csv"):
         load_features(tmp_path / "bare.npy")
+    (tmp_path / "bare.npy").rename(tmp_path / "bare.npz")
+    with pytest.raises(DataError, match="one bare array"):
+        load_features(tmp_path / "bare.npz")
 
 
 def test_code_in_an_array_is_not_run(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosslight.errors import ConfigError, ProtocolError
+from crosslight.evaluation.effort import Effort
 from crosslight.evaluation.features import Features
 from crosslight.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
 from crosslight.evaluation.scores import SCORE_KEYS, Result
@@ -120,7 +121,7 @@ def test_scores_are_those_of_the_slow_oracle(
         distance=kind,
         average_precision=area,
         trials=3,
-        block=block,
+        effort=Effort(block=block),
     )
 
 
@@ -176,7 +177,9 @@ def test_real_numbers_agree_with_the_oracle_and_row_order_is_free(name: str, kin
     options = {"distance": kind, "trials": 2}
     compare(get_protocol(name).evaluate(features_of(rows), **options), expected)
     mixed = [rows[i] for i in generator.permutation(len(rows))]
-    compare(get_protocol(name).evaluate(features_of(mixed), block=7, **options), expected)
+    compare(
+        get_protocol(name).evaluate(features_of(mixed), effort=Effort(block=7), **options), expected
+    )
 
 
 @pytest.mark.parametrize(

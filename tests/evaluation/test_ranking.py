@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosslight.errors import ConfigError, ProtocolError
+from crosslight.evaluation.effort import Effort
 from crosslight.evaluation.exclusion import (
     NO_EXCLUSION,
     SAME_PERSON_SAME_CAMERA,
@@ -142,7 +143,7 @@ def test_ranks_are_those_of_a_stable_sort(
         exclusion=exclusion,
         distance=kind,
         top=5,
-        block=block,
+        effort=Effort(block=block),
     )
     for i, query in enumerate(queries):
         seen = [j for j, row in enumerate(gallery) if not hidden(query, row)]
@@ -260,7 +261,7 @@ def test_mistakes_are_explained() -> None:
             exclusion=NO_EXCLUSION,
         )
     with pytest.raises(ConfigError, match="The block is 0"):
-        rank_distances(np.zeros((1, 1)), labels([1]), labels([1]), exclusion=NO_EXCLUSION, block=0)
+        Effort(block=0)
 
 
 def test_an_exclusion_is_a_table_over_cameras() -> None:

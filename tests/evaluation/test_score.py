@@ -6,6 +6,7 @@ import pytest
 from crosslight.errors import ConfigError, DataError
 from crosslight.evaluation.features import save_features
 from crosslight.evaluation.protocols import get_protocol
+from crosslight.evaluation.refinements import KReciprocal, QueryExpansion
 from crosslight.evaluation.score import format_table, score_file
 from crosslight.evaluation.scores import SCORE_KEYS
 from tests.evaluation.sysu_counts import sysu_test_set
@@ -22,6 +23,9 @@ def test_a_file_is_scored_as_its_arrays_are(path: Path) -> None:
     result = get_protocol("sysu-mm01/all/1").evaluate(
         sysu_test_set(people=12), distance="dot", trials=3
     )
+    assert scores.pop("path") == result.path == "fp32+float64"
+    assert scores.pop("seconds") > 0
+    assert scores.pop("peak_mib") > 1
     assert scores == json.loads(json.dumps(result.to_json()))
     assert (scores["protocol"], scores["distance"], scores["sampler"]) == (
         "sysu-mm01/all/1",
@@ -58,3 +62,15 @@ def test_a_wrong_name_is_found_before_the_file_is_read(tmp_path: Path) -> None:
         score_file(tmp_path / "absent.npz", "regdb/thermal-to-visble")
     with pytest.raises(DataError, match="is not a file"):
         score_file(tmp_path / "absent.npz", "msmt17")
+
+
+def test_refined_scores_stand_beside_the_plain_ones(path: Path) -> None:
+    how = [KReciprocal(k1=5, k2=2), QueryExpansion(k=2)]
+    scores = score_file(path, "sysu-mm01/all/1", trials=2, refinements=how)
+    assert scores["protocol"] == "sysu-mm01/all/1"
+    names = [refined["protocol"].partition(" + ")[2] for refined in scores["refined"]]
+    assert names == [one.text for one in how]
+    lines = format_table({"sysu-mm01/all/1": scores}).splitlines()
+    assert lines[2].startswith("  + k-reciprocal re-ranking, k1=5, k2=2, lambda=0.3  ")
+    assert f"{100 * scores['refined'][1]['mAP']:.2f} ± " in lines[3]
+    assert len({len(line) for line in lines}) == 1

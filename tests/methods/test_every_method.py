@@ -16,51 +16,9 @@ from torch import Tensor
 from crosslight.config import build, to_plain
 from crosslight.data.batch import Batch
 from crosslight.methods.contract import Method, Progress
-from crosslight.registry import METHODS, method_class, method_names
+from crosslight.registry import method_class, method_names
 
 HEIGHT, WIDTH, NUM_IDS = 64, 32, 6
-
-SMALL: dict[str, dict[str, Any]] = {
-    "agw": {"backbone": "resnet10-quarter", "weights": "none", "warmup_epochs": 0},
-    "baseline": {"backbone": "resnet10-quarter", "weights": "none", "warmup_iterations": 0},
-    "dgnet": {
-        "backbone": "resnet10-quarter",
-        "weights": "none",
-        "dim": 32,
-        "structure_width": 4,
-        "adain_width": 16,
-        "critic_width": 4,
-        "dilations": (1, 2, 3),
-        "teacher_warmup": 0,
-        "ramp_start": 100,
-        "ramp_step": 0.1,
-    },
-    "zero-padding": {"backbone": "resnet10-quarter", "weights": "none", "warmup_epochs": 0},
-}
-"""What makes each method small enough for a test; everything else is its default."""
-
-LOSSES = {
-    "agw": {"loss_id", "loss_triplet"},
-    "baseline": {"loss_id", "loss_triplet"},
-    "dgnet": {
-        "loss_teacher",
-        "loss_critic",
-        "loss_penalty",
-        "loss_recon_same_image",
-        "loss_recon_same_id",
-        "loss_adversarial",
-        "loss_id_generated",
-        "loss_recon_structure",
-        "loss_cycle",
-        "loss_id",
-        "loss_id_partner",
-        "loss_id_fine",
-        "loss_primary",
-        "loss_fine",
-    },
-    "zero-padding": {"loss_id"},
-}
-"""The names that logs and error messages show; a change breaks people's plots."""
 
 
 class Updates:
@@ -98,14 +56,14 @@ class Updates:
 
 def _small(name: str, **overrides: Any) -> Method:
     cls = method_class(name)
-    config = build(cls.Config, {**SMALL[name], **overrides}, where="test")
+    config = build(cls.Config, {**cls.small, **overrides}, where="test")
     with torch.random.fork_rng():
         torch.manual_seed(0)
         method: Method = cls(config, num_ids=NUM_IDS, height=HEIGHT, width=WIDTH)
     return method
 
 
-@pytest.fixture(params=sorted(SMALL))
+@pytest.fixture(params=method_names())
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -129,12 +87,6 @@ def _train(method: Method, batch: Batch, steps: int) -> list[float]:
             if stage == method.stages()[0]:
                 sums.append(sum(update.losses.values()))
     return sums
-
-
-def test_every_registered_method_is_here() -> None:
-    assert set(SMALL) >= set(METHODS), "add a small configuration of the new method to SMALL"
-    assert set(LOSSES) >= set(METHODS), "add the loss names of the new method to LOSSES"
-    assert set(method_names()) >= set(METHODS)
 
 
 def test_embedding_has_one_finite_row_per_image(method: Method, make_batch: MakeBatch) -> None:
@@ -237,16 +189,17 @@ def test_bfloat16_stays_finite_and_its_losses_are_float32(
     assert torch.isfinite(embeddings).all()
 
 
-def test_loss_names_are_stable(name: str, method: Method, make_batch: MakeBatch) -> None:
-    updated: set[str] = set()
+def test_losses_are_scalars_that_are_logged_under_the_names_of_the_updates(
+    method: Method, make_batch: MakeBatch
+) -> None:
     for stage in method.stages():
         update = Updates(method, stage=stage.name)
         update.iteration = update.iterations // 2
         figures = method.training_step(make_batch(), update)
+        assert update.losses
         assert set(update.losses) <= set(figures)
+        assert all(name.startswith("loss_") for name in update.losses)
         assert all(value.ndim == 0 for value in figures.values())
-        updated |= set(update.losses)
-    assert updated == LOSSES[name]
 
 
 def test_stages_and_optimizers_are_consistent(method: Method) -> None:
@@ -264,7 +217,7 @@ def test_stages_and_optimizers_are_consistent(method: Method) -> None:
 
 def test_config_survives_the_round_trip_through_yaml(name: str) -> None:
     cls = method_class(name).Config
-    for config in (cls(), build(cls, SMALL[name], where="test")):
+    for config in (cls(), build(cls, method_class(name).small, where="test")):
         assert build(cls, to_plain(config), where="test") == config
     assert all(f.kw_only for f in dataclasses.fields(cls))
     with pytest.raises(dataclasses.FrozenInstanceError):

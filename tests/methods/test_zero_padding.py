@@ -4,8 +4,8 @@ import torch
 from tests.methods.conftest import MakeBatch
 from torch import nn
 
+from crosslight.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from crosslight.methods.zero_padding import ZeroPadding, ZeroPaddingConfig
-from crosslight.nn.normalize import IMAGENET_MEAN, IMAGENET_STD
 
 
 def _method() -> ZeroPadding:

@@ -74,7 +74,7 @@ def test_the_log_is_read_over_stages_damage_and_lost_figures(tmp_path: Path) -> 
     assert list(log.validation) == ["mAP"]
     assert log.stage_starts == {"a": 0, "b": 20}
     assert [caption for caption, _ in training_figures(log)] == [
-        "Losses",
+        "Losses and figures",
         "Learning rate",
         "Validation",
     ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from crosslight.commands.contact_sheet import draw_contact_sheet
 from crosslight.commands.evaluate import Evaluation, load_evaluation
 from crosslight.config import to_plain
+from crosslight.data.promenade.recipe import MANIFEST
 from crosslight.report.html import ReportInputs, build_report
 from crosslight.training.run import RunFolder
 
@@ -26,7 +27,11 @@ def write_report(
     folder = RunFolder.open(run)
     config = folder.load_config()
     settings = evaluation.settings
-    notes = ["Images and their mirror images were embedded and summed."] if settings.flip else []
+    notes = []
+    if (Path(settings.root) / MANIFEST).exists():
+        notes.append("These people are drawn, not filmed: no figure here is one on a real set.")
+    if settings.flip:
+        notes.append("Images and their mirror images were embedded and summed.")
     return build_report(
         ReportInputs(
             title=f"{config.method} on {settings.title}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def run_training(
     validate = None
     if held_out is not None:
         validate = make_validation(held_out, config.data, precision=config.training.precision)
-        print(
+        _say(
             f"Weights are chosen by {validation_protocol(held_out)} on "
             f"{len(set(held_out.pids.tolist()))} people who are neither trained on nor tested."
         )
@@ -60,6 +61,12 @@ def run_training(
         devices=devices,
         nodes=nodes,
     )
-    print(f"{run.path}: {summary.iterations} iterations in {summary.seconds:.0f} s.")
-    print(f"Next: crosslight evaluate {out} --data {data}")
+    _say(f"{run.path}: {summary.iterations} iterations in {summary.seconds:.0f} s.")
+    _say(f"Next: crosslight evaluate {out} --data {data}")
     return summary
+
+
+def _say(sentence: str) -> None:
+    # On several devices the whole command runs once for each.
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        print(sentence, flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import warnings
@@ -125,11 +126,26 @@ def worker_deaths_told() -> Iterator[None]:
     except (RuntimeError, ConnectionError, EOFError) as error:
         if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
-        reason = (str(error) or "it fell silent").splitlines()[0]
-        raise DataError(
-            f"A process that loads images died ({reason}), usually for want of memory or of "
-            "shared memory (/dev/shm); free some, or set data.workers to a smaller number."
-        ) from error
+        raise _death(error) from error
+
+
+@contextmanager
+def _broken_pipes_told() -> Iterator[None]:
+    """Around the loader alone, where whatever a half-sent batch provokes means such a death."""
+    try:
+        yield
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+        if "Caught" in str(error):  # a defect inside the loading process, with its traceback
+            raise
+        raise _death(error) from error
+
+
+def _death(error: Exception) -> DataError:
+    reason = (str(error) or "it fell silent").splitlines()[0]
+    return DataError(
+        f"A process that loads images died ({reason}), usually for want of memory or of "
+        "shared memory (/dev/shm); free some, or set data.workers to a smaller number."
+    )
 
 
 class _Orders:
@@ -250,11 +266,16 @@ def _loaded(dataset: Dataset[Any], orders: Any, workers: int) -> Generator[Batch
             # move the global one.
             generator=torch.Generator(),
         )
-        batches = iter(loader)
-    with worker_deaths_told():
-        for loaded in batches:
-            if isinstance(loaded, _Failure):
-                raise loaded.kind(loaded.message)
+        with _termination_held_back():
+            batches = iter(loader)
+    while True:
+        with _broken_pipes_told():
+            loaded = next(batches, None)
+        if loaded is None:
+            return
+        if isinstance(loaded, _Failure):
+            raise loaded.kind(loaded.message)
+        with worker_deaths_told():
             yield cast(Batch, loaded)
 
 
@@ -262,14 +283,34 @@ def _as_it_is(loaded: Any) -> Any:
     return loaded
 
 
+@contextmanager
+def _termination_held_back() -> Iterator[None]:
+    """Inside, SIGTERM waits; processes started meanwhile begin, and stay, with it held back.
+
+    It has to be so from their first moment: libraries start threads in a forked process before
+    any of our code runs there, and a signal to a process reaches any thread that lets it through.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _leave_signals_to_parent(_: int) -> None:
     # Ctrl-C and a scheduler's SIGTERM reach the whole process group; the parent still needs
     # batches until its iteration is done. Its own SIGTERM, when it clears away, must be obeyed.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
-    if parent is not None and hasattr(signal, "sigwaitinfo"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    if parent is None or not hasattr(signal, "pthread_sigmask"):
+        return
+    if hasattr(signal, "sigwaitinfo"):
         threading.Thread(target=_obey, args=(parent.pid,), daemon=True).start()
+    else:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def _obey(parent: int | None) -> None:

@@ -19,10 +19,9 @@ import crosslight.data.torchvision_build  # noqa: F401
 from torchvision.transforms.v2 import functional as F
 
 from crosslight.config import AugmentationConfig, DataConfig
+from crosslight.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from crosslight.types import Modality
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 _LUMA = (0.2989, 0.587, 0.114)
 _ERASING_ASPECT = (0.3, 1 / 0.3)
 _ERASING_ATTEMPTS = 100

@@ -1,109 +1,384 @@
-"""The inner loop of ranking: where the right answers stand, without sorting the gallery."""
+"""The inner loop of ranking: how many images come before each right answer, without sorting."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from crosslight.evaluation.exclusion import DROP_ALL, DROP_SAME_PERSON
+from crosslight.evaluation.arithmetic import LANES, quick_dot
+from crosslight.evaluation.compiled import compiled, compiled_without_nan
+from crosslight.evaluation.nearest_images import settle, top_limit
+from crosslight.evaluation.records import (
+    LOWEST,
+    Answers,
+    Counts,
+    Doubt,
+    Labelled,
+    Source,
+    exact_nearness,
+    surely_farther,
+    surely_nearer,
+)
+
+_CHUNK = 256
+_WAITING = 24
+_HIDDEN = np.float32(-np.inf)
 
 
-def _count_rows(
-    dist: Any,
-    dist_rows: Any,
-    queries: Any,
-    query_id: Any,
-    query_cam: Any,
-    columns: Any,
-    gallery_id: Any,
-    gallery_cam: Any,
-    dropped: Any,
-    identities: int,
-    starts: Any,
-    ranks: Any,
-    positives: Any,
-    seen: Any,
-    identity_rank: Any,
-    top_index: Any,
-    top_dist: Any,
+@compiled
+def _largest_bits(bits: Any, count: int) -> Any:
+    # The bit pattern of the largest float32: as integers, with negative ones turned round, they
+    # have the same order, and integers are compared many at a time.
+    turn = np.int32(0x7FFFFFFF)
+    largest = np.int32(-(2**31))
+    for j in range(count):
+        key = bits[j]
+        largest = max(largest, key if key >= 0 else key ^ turn)
+    return largest if largest >= 0 else largest ^ turn
+
+
+@compiled
+def _classify(
+    values: Any, count: int, low: Any, high: Any, start: int, maybe: Any, sure: Any
 ) -> None:
-    # One pass gathers the allowed entries and the right answers, a second one counts, per wrong
-    # answer, how many right answers come after it. Order: (distance, position in the gallery).
-    entries = len(columns)
-    tops = top_index.shape[1]
-    near = np.empty(entries, np.float64)
-    kept = np.empty(entries, np.int64)
-    right = np.empty(entries, np.int64)
-    marked = np.full(identities, -1, np.int64)
-    for n in range(len(queries)):
-        q = queries[n]
-        row = dist[dist_rows[n]]
-        own, cam = query_id[q], query_cam[q]
-        n_kept, n_right, n_top = 0, 0, 0
-        for j in range(entries):
-            rule = dropped[cam, gallery_cam[j]]
-            if rule == DROP_ALL or (rule == DROP_SAME_PERSON and gallery_id[j] == own):
+    # How many right answers stand, perhaps and surely, before each value.
+    for j in range(count):
+        maybe[j] = start
+        sure[j] = start
+    k = start
+    while k + 4 <= len(low):
+        a, b, c, d = high[k], high[k + 1], high[k + 2], high[k + 3]
+        e, f, g, h = low[k], low[k + 1], low[k + 2], low[k + 3]
+        for j in range(count):
+            x = values[j]
+            maybe[j] += np.int32(x <= a) + np.int32(x <= b) + np.int32(x <= c) + np.int32(x <= d)
+            sure[j] += np.int32(x < e) + np.int32(x < f) + np.int32(x < g) + np.int32(x < h)
+        k += 4
+    while k < len(low):
+        a, e = high[k], low[k]
+        for j in range(count):
+            maybe[j] += np.int32(values[j] <= a)
+            sure[j] += np.int32(values[j] < e)
+        k += 1
+
+
+@compiled_without_nan
+def _count_nearer(values: Any, count: int, low: Any, high: Any, start: int, nearer: Any) -> Any:
+    # How many values are surely nearer than each right answer; returns how many may be as well.
+    # Counted in float32, which is exact here and done for many values at a time.
+    one, zero = np.float32(1.0), np.float32(0.0)
+    doubts = zero
+    last = len(low) - 1
+    k = start
+    while k <= last:
+        q, r, s = min(k + 1, last), min(k + 2, last), min(k + 3, last)
+        a, b, c, d = high[k], high[q], high[r], high[s]
+        e, f, g, h = low[k], low[q], low[r], low[s]
+        sure_a = sure_b = sure_c = sure_d = zero
+        maybe_a = maybe_b = maybe_c = maybe_d = zero
+        for j in range(count):
+            x = values[j]
+            sure_a += one if x > a else zero
+            sure_b += one if x > b else zero
+            sure_c += one if x > c else zero
+            sure_d += one if x > d else zero
+            maybe_a += one if x >= e else zero
+            maybe_b += one if x >= f else zero
+            maybe_c += one if x >= g else zero
+            maybe_d += one if x >= h else zero
+        doubts += (maybe_a - sure_a) + (maybe_b - sure_b)
+        doubts += (maybe_c - sure_c) + (maybe_d - sure_d)
+        nearer[k], nearer[q] = np.int64(sure_a), np.int64(sure_b)
+        nearer[r], nearer[s] = np.int64(sure_c), np.int64(sure_d)
+        k += 4
+    return doubts
+
+
+@compiled
+def nearness_of(dist: Any, out: Any) -> None:
+    """float32 nearness of distances, larger is nearer; a row with a nan begins with one."""
+    for i in range(dist.shape[0]):
+        bad = 0
+        for j in range(dist.shape[1]):
+            value = -dist[i, j]
+            bad += value != value
+            out[i, j] = np.float32(min(max(value, -3.4028234e38), 3.4e38))
+        if bad > 0:
+            out[i, 0] = np.nan
+
+
+@compiled
+def first_answers(answers: Answers, position: Any, first: Any) -> None:
+    """The nearest right answer of each query in each gallery, -1 without any."""
+    for query in range(len(answers.starts) - 1):
+        begin = answers.starts[query]
+        for k in range(answers.starts[query + 1] - begin):
+            for t in range(position.shape[1]):
+                place = position[answers.slots[begin + k], t]
+                if place < 0:
+                    continue
+                best = first[query, t]
+                if best < 0 or (
+                    answers.nearness[begin + k] == answers.nearness[begin + best]
+                    and place < position[answers.slots[begin + best], t]
+                ):
+                    first[query, t] = k
+
+
+@compiled
+def count_tile(
+    values: Any,
+    first_query: int,
+    first_slot: int,
+    low_row: int,
+    high_row: int,
+    answers: Answers,
+    labels: Labelled,
+    counts: Counts,
+    source: Source,
+    doubt: Doubt,
+) -> None:
+    """Counts a tile of approximate nearness: queries from `first_query`, slots from `first_slot`.
+
+    Rows `low_row` to `high_row` are worked on, so that threads share a tile.
+    """
+    columns = values.shape[1]
+    galleries = labels.member.shape[1]
+    tops = counts.top_slot.shape[1]
+    top_position = labels.position[:, counts.top_gallery]
+    x = np.empty(_CHUNK, np.float32)
+    bits, result = x.view(np.int32), np.empty(1, np.int32)
+    result_as_float = result.view(np.float32)
+    maybe = np.empty(_CHUNK, np.int32)
+    sure = np.empty(_CHUNK, np.int32)
+    sums = np.empty(LANES, np.float64)
+    wait_value = np.empty(2 * tops + _WAITING, np.float32)
+    wait_column = np.empty(2 * tops + _WAITING, np.int64)
+    relative = doubt.relative
+    for row in range(low_row, high_row):
+        query = first_query + row
+        begin, end = answers.starts[query], answers.starts[query + 1]
+        right = end - begin
+        scale, width = doubt.scale[query], doubt.tile[query]
+        low, high = np.empty(right, np.float32), np.empty(right, np.float32)
+        for k in range(right):
+            middle = answers.nearness[begin + k] * scale
+            low[k] = surely_farther(middle, width, relative)
+            high[k] = surely_nearer(middle, width, relative)
+        top = LOWEST
+        # One gallery, no people, few doubts: a chunk without any needs no look at single entries.
+        plain = (
+            galleries == 1 and labels.last_first[query] < 0 and width <= 4.0 * doubt.quick[query]
+        )
+        nearer = np.empty(right, np.int64)
+        waiting = 0
+        if tops > 0:
+            top = top_limit(counts, query, scale, width, relative, top)
+        person = labels.query_person[query]
+        own = answers.own_slots[answers.own_starts[person] : answers.own_starts[person + 1]]
+        next_own = np.searchsorted(own, first_slot)
+        hides = labels.query_hides[query]
+        for left in range(0, columns, _CHUNK):
+            count = min(_CHUNK, columns - left)
+            for j in range(count):
+                x[j] = values[row, left + j] - source.offset[left + j]
+            if hides >= 0:
+                for j in range(count):
+                    if labels.hidden[hides, first_slot + left + j]:
+                        x[j] = _HIDDEN
+            while next_own < len(own) and own[next_own] < first_slot + left + count:
+                x[own[next_own] - first_slot - left] = _HIDDEN
+                next_own += 1
+            result[0] = _largest_bits(bits, count)
+            largest = result_as_float[0]
+            if tops > 0 and largest >= top:
+                for j in range(count):
+                    if not (x[j] >= top and top_position[first_slot + left + j] >= 0):
+                        continue
+                    if waiting == len(wait_value):
+                        settle(
+                            source,
+                            query,
+                            row,
+                            first_slot,
+                            counts,
+                            top_position,
+                            scale,
+                            doubt,
+                            wait_value,
+                            wait_column,
+                            waiting,
+                            sums,
+                        )
+                        waiting = 0
+                        top = top_limit(counts, query, scale, width, relative, top)
+                    at = waiting
+                    while at > 0 and wait_value[at - 1] < x[j]:
+                        wait_value[at] = wait_value[at - 1]
+                        wait_column[at] = wait_column[at - 1]
+                        at -= 1
+                    wait_value[at] = x[j]
+                    wait_column[at] = left + j
+                    waiting += 1
+                    if waiting >= tops:
+                        # That many are nearer than this, whatever the errors are.
+                        least = np.float64(wait_value[tops - 1])
+                        least -= relative * abs(least) + width
+                        top = max(top, surely_farther(least, width, relative))
+            if right == 0 or largest < low[right - 1]:
                 continue
-            d = row[columns[j]]
-            if n_top < tops or (tops > 0 and d < top_dist[q, tops - 1]):
-                at = n_top if n_top < tops else tops - 1
-                while at > 0 and top_dist[q, at - 1] > d:
-                    top_dist[q, at] = top_dist[q, at - 1]
-                    top_index[q, at] = top_index[q, at - 1]
-                    at -= 1
-                top_dist[q, at] = d
-                top_index[q, at] = j
-                n_top = min(n_top + 1, tops)
-            if gallery_id[j] == own:
-                right[n_right] = n_kept
-                n_right += 1
-            near[n_kept] = d
-            kept[n_kept] = j
-            n_kept += 1
-        seen[q] = n_kept
-        positives[q] = n_right
-        if n_right == 0:
+            nearest = 0
+            while low[nearest] > largest:
+                nearest += 1
+            if plain and _count_nearer(x, count, low, high, nearest, nearer) == 0:
+                counted = 0
+                for k in range(nearest, right):
+                    counts.before[begin + k, 0] += nearer[k] - counted
+                    counted = nearer[k]
+                continue
+            _classify(x, count, low, high, nearest, maybe, sure)
+            for j in range(count):
+                place = sure[j]
+                if place == right:
+                    continue
+                slot = first_slot + left + j
+                ties = place
+                if maybe[j] != place:
+                    counts.redone[query] += 1
+                    place, ties = _decide(
+                        source,
+                        query,
+                        row,
+                        left + j,
+                        answers.nearness[begin:end],
+                        place,
+                        maybe[j],
+                        scale,
+                        doubt.quick[query],
+                        width,
+                        sums,
+                    )
+                if ties < right:
+                    for t in range(galleries):
+                        counts.before[begin + ties, t] += labels.member[slot, t]
+                if place != ties or place <= labels.last_first[query]:
+                    _note(answers, labels, counts, query, begin, slot, place, ties)
+        if waiting > 0:
+            settle(
+                source,
+                query,
+                row,
+                first_slot,
+                counts,
+                top_position,
+                scale,
+                doubt,
+                wait_value,
+                wait_column,
+                waiting,
+                sums,
+            )
+
+
+@compiled
+def _note(
+    answers: Answers,
+    labels: Labelled,
+    counts: Counts,
+    query: int,
+    begin: int,
+    slot: int,
+    place: int,
+    ties: int,
+) -> None:
+    # Ties with right answers, and people met before the first one.
+    who = labels.person[slot]
+    for t in range(labels.position.shape[1]):
+        position = labels.position[slot, t]
+        if position < 0:
             continue
-        by_distance = np.argsort(near[right[:n_right]], kind="mergesort")
-        places = right[:n_right][by_distance]
-        limits = near[places]
-        before = np.zeros(n_right + 1, np.int64)
-        other_people = 0
-        worst = limits[n_right - 1]
-        for k in range(n_kept):
-            d = near[k]
-            who = gallery_id[kept[k]]
-            if d > worst or who == own:
+        for k in range(place, ties):
+            if position < labels.position[answers.slots[begin + k], t]:
+                counts.tied[begin + k, t] += 1
+        if place > labels.last_first[query]:
+            continue
+        first = labels.first[query, t]
+        before_first = ties <= first or (
+            place <= first and position < labels.position[answers.slots[begin + first], t]
+        )
+        if before_first and not counts.met[query, who, t]:
+            counts.met[query, who, t] = True
+            counts.people[query, t] += 1
+
+
+@compiled
+def _decide(
+    source: Source,
+    query: int,
+    row: int,
+    column: int,
+    nearness: Any,
+    place: int,
+    end: int,
+    scale: float,
+    quick_width: float,
+    width: float,
+    sums: Any,
+) -> Any:
+    # Right answers `place` to `end` are too near to the value of the tile: first a product in
+    # float32, then the exact one. Returns the range of right answers that are exactly as near.
+    if quick_width < width:
+        value = np.float64(
+            quick_dot(source.quick_queries[query], source.quick_gallery[column])
+            - source.offset[column]
+        )
+        while place < end and value < nearness[place] * scale - quick_width:
+            place += 1
+        sure_end = place
+        while sure_end < end and value <= nearness[sure_end] * scale + quick_width:
+            sure_end += 1
+        end = sure_end
+        if place == end:
+            return place, place
+    exact = exact_nearness(source, query, row, column, sums)
+    while place < end and exact < nearness[place]:
+        place += 1
+    ties = place
+    while ties < end and exact == nearness[ties]:
+        ties += 1
+    return place, ties
+
+
+@compiled
+def collect_ranks(
+    answers: Answers, position: Any, before: Any, tied: Any, t: int, starts: Any, ranks: Any
+) -> None:
+    """Ranks of the right answers of gallery `t`, ascending per query; `starts` is filled too."""
+    written = 0
+    starts[0] = 0
+    for query in range(len(answers.starts) - 1):
+        begin, end = answers.starts[query], answers.starts[query + 1]
+        total, found = 0, 0
+        for p in range(begin, end):
+            total += before[p, t]
+            place = position[answers.slots[p], t]
+            if place < 0:
                 continue
-            low, high = 0, n_right
-            while low < high:
-                mid = (low + high) // 2
-                if d < limits[mid] or (d == limits[mid] and k < places[mid]):
-                    high = mid
-                else:
-                    low = mid + 1
-            before[low] += 1
-            if low == 0 and marked[who] != n:
-                marked[who] = n
-                other_people += 1
-        total = 0
-        for k in range(n_right):
-            total += before[k]
-            ranks[starts[q] + k] = total + k + 1
-        identity_rank[q] = other_people + 1
-
-
-@functools.cache
-def compiled_count() -> Callable[..., None]:
-    """The counting loop as machine code, compiled on first use and kept on disk where possible."""
-    import numba
-
-    try:
-        compiled = numba.njit(cache=True, nogil=True)(_count_rows)
-    except RuntimeError:  # no folder to keep the code in: a read-only installation
-        compiled = numba.njit(nogil=True)(_count_rows)
-    result: Callable[..., None] = compiled
-    return result
+            # Right answers that are equally near stand in the order of this gallery.
+            earlier = 0
+            other = p - 1
+            while other >= begin and answers.nearness[other] == answers.nearness[p]:
+                if position[answers.slots[other], t] > place:
+                    earlier -= 1
+                other -= 1
+            other = p + 1
+            while other < end and answers.nearness[other] == answers.nearness[p]:
+                place_of_other = position[answers.slots[other], t]
+                if 0 <= place_of_other < place:
+                    earlier += 1
+                other += 1
+            ranks[written + found + earlier] = total + tied[p, t] + found + earlier + 1
+            found += 1
+        written += found
+        starts[query + 1] = written

@@ -13,6 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from crosslight.errors import DataError
+from crosslight.evaluation.stored import (
+    mapped_member,
+    mapped_npy,
+    read_labels_csv,
+    read_parquet,
+    release_pages,
+)
 from crosslight.files import written_whole
 from crosslight.types import UNKNOWN_CAM
 
@@ -21,6 +28,7 @@ UNKNOWN_MODALITY = 255
 
 _CAM_ID_FILE = re.compile(r"(?:^|[/\\])cam(\d+)[/\\](\d+)[/\\][^/\\]+$", re.IGNORECASE)
 _ROWS_AT_ONCE = 4096
+_MAP_FROM_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,17 +96,29 @@ def cams_and_pids_of_paths(
     return cams, pids
 
 
-def load_features(path: Path | str) -> Features:
-    """Features from an `.npz` file written by any program.
+def load_features(path: Path | str, *, map_from: int = _MAP_FROM_BYTES) -> Features:
+    """Features from a file written by any program.
 
-    Needed: `feats`, `pids`. Needed by most protocols: `cams`, `modality`, `split`. Optional:
-    `paths`; paths of the form `cam1/0006/0025.jpg` stand in for absent `cams` and `pids`.
+    An `.npz` file; a `.npy` file of embeddings with its labels beside it, in a `.csv` or a
+    `.labels.npz` file of the same name; or a Parquet file with one row per image. Needed: `feats`,
+    `pids`. Needed by most protocols: `cams`, `modality`, `split`. Optional: `paths`; paths of the
+    form `cam1/0006/0025.jpg` stand in for absent `cams` and `pids`.
+
+    Args:
+        path: The file.
+        map_from: Embeddings of at least so many bytes stay on disk and are read when used.
 
     Raises:
         DataError: The file is absent, damaged, holds Python objects, or lacks an array.
     """
     path = Path(path)
-    arrays = _read_npz(path)
+    if path.suffix == ".npy":
+        arrays = _read_npy(path, map_from)
+    elif path.suffix in (".parquet", ".pq"):
+        _check_file(path, "the Parquet file that holds the features")
+        arrays = read_parquet(path)
+    else:
+        arrays = _read_npz(path, map_from)
     paths = _words("paths", arrays["paths"], None) if "paths" in arrays else None
     from_paths = cams_and_pids_of_paths(paths) if paths is not None else None
     if from_paths is not None:
@@ -151,9 +171,36 @@ def save_features(path: Path | str, features: Features) -> None:
         ) from error
 
 
-def _read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
+def _check_file(path: Path, what: str) -> None:
     if not path.is_file():
-        raise DataError(f"{path} is not a file; give the .npz file that holds the features.")
+        raise DataError(f"{path} is not a file; give {what}.")
+
+
+def _read_npy(path: Path, map_from: int) -> dict[str, npt.NDArray[Any]]:
+    _check_file(path, "the .npy file that holds the embeddings")
+    table, archive = path.with_suffix(".csv"), path.with_suffix(".labels.npz")
+    if table.is_file():
+        arrays = read_labels_csv(table)
+    elif archive.is_file():
+        arrays = _read_npz(archive, map_from)
+    else:
+        raise DataError(
+            f"{path} holds embeddings only; put their labels into {table.name} (columns pid, cam, "
+            f"modality, split, path) or {archive.name} (arrays pids, cams, modality, split, paths) "
+            "beside it."
+        )
+    try:
+        feats = mapped_npy(path)
+        arrays["feats"] = feats if feats.nbytes >= map_from else np.array(feats)
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(
+            f"{path} is not a readable .npy file of numbers; write it again with numpy.save."
+        ) from error
+    return arrays
+
+
+def _read_npz(path: Path, map_from: int) -> dict[str, npt.NDArray[Any]]:
+    _check_file(path, "the .npz file that holds the features")
     try:
         loaded = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
@@ -173,7 +220,9 @@ def _read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
             if name not in loaded.files:
                 continue
             try:
-                arrays[name] = loaded[name]
+                large = name == "feats" and _member_bytes(path, name) >= map_from
+                mapped = mapped_member(path, name) if large else None
+                arrays[name] = loaded[name] if mapped is None else mapped
             except ValueError as error:
                 if "pickle" not in str(error).lower():
                     raise DataError(_damaged(path, name)) from error
@@ -186,6 +235,11 @@ def _read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
             except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
                 raise DataError(_damaged(path, name)) from error
     return arrays
+
+
+def _member_bytes(path: Path, name: str) -> int:
+    with zipfile.ZipFile(path) as archive:
+        return archive.getinfo(f"{name}.npy").file_size
 
 
 def _damaged(path: Path, name: str) -> str:
@@ -215,6 +269,7 @@ def _checked_feats(feats: npt.NDArray[Any]) -> npt.NDArray[Any]:
                 f"feats[{row}, {column}] is {feats[row, column]}, expected finite numbers; look at "
                 f"the image of row {row} and extract the features again."
             )
+        release_pages(feats)
     return feats
 
 

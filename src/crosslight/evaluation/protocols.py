@@ -16,6 +16,7 @@ import numpy as np
 from crosslight.errors import ConfigError, ProtocolError
 from crosslight.evaluation.chance import ChanceLevel
 from crosslight.evaluation.distances import DISTANCE_TEXT, check_distance
+from crosslight.evaluation.effort import Effort
 from crosslight.evaluation.exclusion import (
     NO_EXCLUSION,
     SAME_PERSON_SAME_CAMERA,
@@ -30,8 +31,9 @@ from crosslight.evaluation.ranking import (
     Ranks,
     Trial,
     check_average_precision,
-    rank_features,
 )
+from crosslight.evaluation.refinements import Refinement, refinement_rule
+from crosslight.evaluation.reranking import rank_refined
 from crosslight.evaluation.samplers import check_sampler
 from crosslight.evaluation.scores import (
     CMC_LENGTH,
@@ -92,7 +94,8 @@ class Protocol:
         permutations: Path | None = None,
         average_precision: str = "rectangular",
         trials: int = 10,
-        block: int | None = None,
+        effort: Effort | None = None,
+        refinement: Refinement | None = None,
     ) -> Result:
         """Scores features.
 
@@ -103,8 +106,9 @@ class Protocol:
             permutations: `rand_perm_cam.mat` or the root of SYSU-MM01, for 'official'.
             average_precision: 'rectangular' or 'trapezoid'.
             trials: How many galleries are drawn.
-            block: Queries compared at once; by default as many as fit into 256 MiB. It bounds the
-                memory and changes no result.
+            effort: Block size and precision of the products; changes no result.
+            refinement: Re-ranking or query expansion. The result bears another name, because it
+                answers another question: queries and gallery are then seen together.
 
         Raises:
             ProtocolError: The features cannot be scored by this protocol.
@@ -113,7 +117,11 @@ class Protocol:
         metric = check_distance(distance)
         area = check_average_precision(average_precision)
         selection = self._select(features, sampler, permutations, trials)
-        all_ranks = rank_features(
+        name, text = self.name, f"distance: {DISTANCE_TEXT[metric]}"
+        if refinement is not None:
+            name = f"{self.name} + {refinement.text}"
+            text += f"; {refinement_rule(refinement)}"
+        all_ranks = rank_refined(
             selection.queries.feats,
             _labels(selection.queries),
             features.feats,
@@ -121,8 +129,10 @@ class Protocol:
             selection.trials,
             exclusion=self.exclusion,
             distance=metric,
+            how=refinement,
             top=_TOP,
-            block=block,
+            cmc=self.cmc,
+            effort=effort,
         )
         for trial, ranks in zip(selection.trials, all_ranks, strict=True):
             self._check_scored(int(ranks.valid.sum()), trial, selection, features)
@@ -136,12 +146,13 @@ class Protocol:
             for trial, ranks in zip(selection.trials, all_ranks, strict=True)
         )
         return Result(
-            protocol=self.name,
+            protocol=name,
             distance=metric,
             sampler=selection.sampler,
-            rules=self._rules(selection, area, f"distance: {DISTANCE_TEXT[metric]}", scores),
+            rules=self._rules(selection, area, text, scores),
             trials=scores,
             per_query=self._per_query(selection, features, all_ranks[0], area),
+            path=all_ranks[0].path,
         )
 
     def chance(

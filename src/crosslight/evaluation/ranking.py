@@ -5,13 +5,12 @@ CMC, average precision and inverse negative penalty need only the ranks of the p
     rank(p) = 1 + #{allowed g: d(g) < d(p), or d(g) = d(p) and g stands before p in the gallery}
 
 which is the order of a stable sort. The gallery is never sorted and the whole distance matrix
-never kept: memory is one block of queries times the distinct gallery rows. Trials that draw their
-galleries from the same images share one product.
+never kept. Trials that draw their galleries from the same images share one product.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -19,31 +18,29 @@ import numpy as np
 import numpy.typing as npt
 
 from crosslight.errors import ConfigError, ProtocolError
-from crosslight.evaluation.counting import compiled_count
-from crosslight.evaluation.distances import Distance, FloatArray, Gallery, IntArray, rows_per_block
+from crosslight.evaluation.distances import Distance, FloatArray, IntArray
+from crosslight.evaluation.effort import Effort
+from crosslight.evaluation.engine import count_features
 from crosslight.evaluation.exclusion import Exclusion
+from crosslight.evaluation.given_distances import count_distances, read_columns
+from crosslight.evaluation.pooling import Labels, Pool, Trial, make_pool
+from crosslight.evaluation.sides import read_rows
+from crosslight.evaluation.tally import Counted
 
 CmcKind = Literal["image", "identity"]
 AveragePrecision = Literal["rectangular", "trapezoid"]
 
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Labels:
-    """Who and which camera, for each row of a table of features."""
-
-    pids: IntArray
-    cams: IntArray
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Trial:
-    """One drawing of queries and gallery, as rows of their tables.
-
-    The order of `gallery` decides between equal distances: earlier is nearer.
-    """
-
-    queries: IntArray
-    gallery: IntArray
+__all__ = [
+    "AveragePrecision",
+    "CmcKind",
+    "Labels",
+    "Ranks",
+    "Trial",
+    "check_average_precision",
+    "rank_distances",
+    "rank_features",
+    "rank_streamed",
+]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,6 +56,8 @@ class Ranks:
         top: `(Q, K)` positions in `trial.gallery` of the nearest allowed images, -1 beyond the end.
         top_distance: `(Q, K)` their distances (negated inner product for 'dot'), nan beyond the
             end.
+        path: Which arithmetic decided: the precision of the first product, and what decided the
+            entries that it left open.
     """
 
     starts: IntArray
@@ -67,6 +66,7 @@ class Ranks:
     seen: IntArray
     top: IntArray
     top_distance: FloatArray
+    path: str
 
     @property
     def positives(self) -> IntArray:
@@ -135,35 +135,38 @@ def rank_features(
     *,
     exclusion: Exclusion,
     distance: Distance = "cosine",
+    cmc: CmcKind = "identity",
     top: int = 0,
-    block: int | None = None,
+    effort: Effort | None = None,
 ) -> list[Ranks]:
     """Ranks from features; all trials share one product over the union of their rows.
 
     Args:
         query_feats: `(Nq, D)`; only the rows that a trial names are used.
         query: Labels of these rows.
-        gallery_feats: `(Ng, D)`; may be the same table.
+        gallery_feats: `(Ng, D)`; may be the same table, and may lie on disk.
         gallery: Labels of these rows.
         trials: The drawings.
         exclusion: The camera rule.
         distance: What "near" means.
+        cmc: 'image' saves the counting of people; `identity_rank` is then 0.
         top: How many nearest images to keep per query of the first trial.
-        block: Queries compared at once; by default as many as fit into 256 MiB.
+        effort: Block size and precision; changes no rank.
 
     Returns:
         One `Ranks` per trial, in their order.
     """
-    query_rows = np.unique(np.concatenate([trial.queries for trial in trials]))
-    gallery_rows = np.unique(np.concatenate([trial.gallery for trial in trials]))
-    pool = Gallery(gallery_feats, gallery_rows, distance)
-    counters = _counters(trials, query, gallery, exclusion, top)
-    for counter in counters:
-        counter.columns = pool.column_of[np.searchsorted(gallery_rows, counter.trial.gallery)]
-    _count(pool.blocks(query_feats, query_rows, block), query_rows, counters)
-    for counter in counters[:1]:
-        counter.top_value = pool.as_distance(counter.top_value, query_feats, counter.trial.queries)
-    return [counter.result() for counter in counters]
+    pool = make_pool(trials, query, gallery, exclusion)
+    counted = count_features(
+        pool,
+        query_feats,
+        gallery_feats,
+        distance=distance,
+        top=top,
+        people=cmc == "identity",
+        effort=effort or Effort(),
+    )
+    return ranks_of_counts(pool, trials, counted, top_distances(counted, distance), cmc)
 
 
 def rank_distances(
@@ -173,8 +176,9 @@ def rank_distances(
     trials: Sequence[Trial] | None = None,
     *,
     exclusion: Exclusion,
+    cmc: CmcKind = "identity",
     top: int = 0,
-    block: int | None = None,
+    effort: Effort | None = None,
 ) -> list[Ranks]:
     """Ranks from a matrix of distances, such as re-ranked ones.
 
@@ -184,8 +188,9 @@ def rank_distances(
         gallery: Labels of its columns.
         trials: The drawings; by default one, with everything in order.
         exclusion: The camera rule.
+        cmc: 'image' saves the counting of people; `identity_rank` is then 0.
         top: How many nearest images to keep per query of the first trial.
-        block: Queries looked at in one go.
+        effort: Its block is the number of queries looked at in one go.
 
     Raises:
         ProtocolError: The shape does not fit the labels, or a distance is not a number.
@@ -198,106 +203,109 @@ def rank_distances(
         )
     if trials is None:
         trials = [Trial(queries=np.arange(shape[0]), gallery=np.arange(shape[1]))]
-    counters = _counters(trials, query, gallery, exclusion, top)
-    for counter in counters:
-        counter.columns = counter.trial.gallery
-    rows = np.arange(shape[0])
-    step = rows_per_block(shape[1], block)
 
-    def blocks() -> Iterable[tuple[int, FloatArray]]:
-        for start in range(0, shape[0], step):
-            values = np.asarray(dist[start : start + step], dtype=np.float64)
-            if np.isnan(values).any():
-                row, column = np.argwhere(np.isnan(values))[0]
-                raise ProtocolError(
-                    f"dist[{start + row}, {column}] is not a number; compute the distances again."
-                )
-            yield start, values
+    def rows_of(rows: IntArray, columns: IntArray) -> npt.NDArray[Any]:
+        return read_columns(read_rows(dist, rows), columns)
 
-    _count(blocks(), rows, counters)
-    return [counter.result() for counter in counters]
+    return rank_streamed(
+        rows_of,
+        query,
+        gallery,
+        trials,
+        exclusion=exclusion,
+        cmc=cmc,
+        top=top,
+        effort=effort,
+        path="given",
+    )
 
 
-def _count(
-    blocks: Iterable[tuple[int, FloatArray]], query_rows: IntArray, counters: Sequence[_Counter]
-) -> None:
-    for start, values in blocks:
-        rows = query_rows[start : start + len(values)]
-        for counter in counters:
-            counter.add(rows, values)
+def rank_streamed(
+    rows_of: Callable[[IntArray, IntArray], npt.NDArray[Any]],
+    query: Labels,
+    gallery: Labels,
+    trials: Sequence[Trial],
+    *,
+    exclusion: Exclusion,
+    cmc: CmcKind = "identity",
+    top: int = 0,
+    effort: Effort | None = None,
+    path: str,
+) -> list[Ranks]:
+    """Ranks from distances that are made row by row and never kept.
+
+    Args:
+        rows_of: (query rows, gallery rows) → their distances, float32 or float64.
+        query: Labels of the query table.
+        gallery: Labels of the gallery table.
+        trials: The drawings.
+        exclusion: The camera rule.
+        cmc: 'image' saves the counting of people; `identity_rank` is then 0.
+        top: How many nearest images to keep per query of the first trial.
+        effort: Its block is the number of queries looked at in one go.
+        path: What `Ranks.path` says.
+
+    Raises:
+        ProtocolError: A distance is not a number.
+    """
+    pool = make_pool(trials, query, gallery, exclusion)
+    counted = count_distances(
+        pool, rows_of, top=top, people=cmc == "identity", effort=effort or Effort(), path=path
+    )
+    return ranks_of_counts(pool, trials, counted, -counted.top_nearness, cmc)
 
 
-def _counters(
-    trials: Sequence[Trial], query: Labels, gallery: Labels, exclusion: Exclusion, top: int
-) -> list[_Counter]:
-    return [
-        _Counter(trial, query, gallery, exclusion, top if number == 0 else 0)
-        for number, trial in enumerate(trials)
-    ]
+def top_distances(counted: Counted, distance: Distance) -> FloatArray:
+    """Distances of the nearest images, from their nearness."""
+    nearness, squares = counted.top_nearness, counted.query_squares[:, None]
+    if distance == "cosine":
+        cosine: FloatArray = 1.0 - nearness / np.sqrt(np.where(squares > 0, squares, 1.0))
+        return cosine
+    if distance == "euclidean":
+        return np.sqrt(np.maximum(squares - 2.0 * nearness, 0.0))
+    return -nearness
 
 
-class _Counter:
-    """Collects the counts of one trial while blocks of distances pass by."""
+def ranks_of_counts(
+    pool: Pool,
+    trials: Sequence[Trial],
+    counted: Counted,
+    top_distance: FloatArray,
+    cmc: CmcKind,
+) -> list[Ranks]:
+    """Ranks of each trial from the counts of their pool."""
+    from crosslight.evaluation.counting import collect_ranks
+    from crosslight.evaluation.records import Answers
 
-    def __init__(
-        self, trial: Trial, query: Labels, gallery: Labels, exclusion: Exclusion, top: int
-    ) -> None:
-        self.trial = trial
-        self.columns: IntArray = np.empty(0, dtype=np.int64)
-        queries, entries = len(trial.queries), len(trial.gallery)
-        pids = np.concatenate([query.pids[trial.queries], gallery.pids[trial.gallery]])
-        people, person = np.unique(pids, return_inverse=True)
-        self._identities = len(people)
-        self._query_id, self._gallery_id = person[:queries], person[queries:]
-        query_cams, self._query_cam = np.unique(query.cams[trial.queries], return_inverse=True)
-        gallery_cams, self._gallery_cam = np.unique(
-            gallery.cams[trial.gallery], return_inverse=True
+    answers = Answers(
+        starts=pool.starts,
+        slots=counted.slots,
+        nearness=counted.nearness,
+        own_starts=pool.own_starts,
+        own_slots=pool.own_slots,
+    )
+    results = []
+    for number, (trial, gallery) in enumerate(zip(trials, pool.gallery_of, strict=True)):
+        starts = np.zeros(len(pool.query_rows) + 1, dtype=np.int64)
+        ranks = np.empty(len(counted.slots), dtype=np.int64)
+        collect_ranks(answers, pool.position, counted.before, counted.tied, gallery, starts, ranks)
+        queries = np.searchsorted(pool.query_rows, trial.queries)
+        count = np.diff(starts)[queries]
+        owner = np.repeat(np.arange(len(queries)), count)
+        own_starts = np.concatenate([[0], np.cumsum(count)])
+        nth = np.arange(len(owner)) - own_starts[owner]
+        slots = counted.top_slot[queries] if number == 0 else counted.top_slot[queries, :0]
+        position = pool.position[:, gallery]
+        people = counted.people[queries, gallery].astype(np.int64) + 1
+        results.append(
+            Ranks(
+                starts=own_starts,
+                ranks=ranks[starts[queries][owner] + nth],
+                identity_rank=np.where((count > 0) & (cmc == "identity"), people, 0),
+                seen=pool.seen[queries, gallery],
+                top=np.where(slots >= 0, position[slots], -1).astype(np.int64),
+                top_distance=top_distance[queries] if number == 0 else np.empty(slots.shape),
+                path=counted.path,
+            )
         )
-        self._dropped = exclusion.table(query_cams, gallery_cams)
-        same_person = np.bincount(self._gallery_id, minlength=len(people))
-        self._starts = np.concatenate([[0], np.cumsum(same_person[self._query_id])])
-        self._by_row = np.argsort(trial.queries, kind="stable")
-        self._sorted_rows = trial.queries[self._by_row]
-        self._ranks = np.zeros(int(self._starts[-1]), dtype=np.int64)
-        self._positives, self._seen, self._identity_rank = (
-            np.zeros(queries, dtype=np.int64) for _ in range(3)
-        )
-        self._top = np.full((queries, min(top, entries)), -1, dtype=np.int64)
-        self.top_value: FloatArray = np.full(self._top.shape, np.nan)
-
-    def add(self, rows: IntArray, values: FloatArray) -> None:
-        low, high = np.searchsorted(self._sorted_rows, (rows[0], rows[-1] + 1))
-        if low == high:
-            return
-        compiled_count()(
-            values,
-            np.searchsorted(rows, self._sorted_rows[low:high]),
-            self._by_row[low:high],
-            self._query_id,
-            self._query_cam,
-            self.columns,
-            self._gallery_id,
-            self._gallery_cam,
-            self._dropped,
-            self._identities,
-            self._starts,
-            self._ranks,
-            self._positives,
-            self._seen,
-            self._identity_rank,
-            self._top,
-            self.top_value,
-        )
-
-    def result(self) -> Ranks:
-        room = np.diff(self._starts)
-        owner = np.repeat(np.arange(len(room)), room)
-        used = np.arange(len(self._ranks)) - self._starts[owner] < self._positives[owner]
-        return Ranks(
-            starts=np.concatenate([[0], np.cumsum(self._positives)]),
-            ranks=self._ranks[used],
-            identity_rank=self._identity_rank,
-            seen=self._seen,
-            top=self._top,
-            top_distance=self.top_value,
-        )
+    return results

@@ -67,6 +67,7 @@ class Result:
         rules: Every rule that was applied, one sentence each.
         trials: The trials in order.
         per_query: The queries of the first trial; None for a chance level.
+        path: Which arithmetic decided the ranks, as `Ranks.path`; empty for a chance level.
     """
 
     protocol: str
@@ -75,6 +76,7 @@ class Result:
     rules: tuple[str, ...]
     trials: tuple[TrialScores, ...]
     per_query: PerQuery | None = None
+    path: str = ""
 
     @property
     def mean(self) -> dict[str, float]:

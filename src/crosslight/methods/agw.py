@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -85,6 +85,7 @@ class AGW(Method):
     """Two-stream AGW; see `AGWConfig`."""
 
     Config = AGWConfig
+    small: ClassVar = {"backbone": "resnet10-quarter", "weights": "none", "warmup_epochs": 0}
 
     def __init__(self, config: AGWConfig, *, num_ids: int, height: int, width: int) -> None:
         super().__init__()

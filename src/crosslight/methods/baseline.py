@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -69,6 +69,11 @@ class Baseline(Method):
     """Bag of tricks with BNNeck; see `BaselineConfig`."""
 
     Config = BaselineConfig
+    small: ClassVar = {
+        "backbone": "resnet10-quarter",
+        "weights": "none",
+        "warmup_iterations": 0,
+    }
 
     def __init__(self, config: BaselineConfig, *, num_ids: int, height: int, width: int) -> None:
         super().__init__()

@@ -110,10 +110,14 @@ class Method(nn.Module, ABC):
     images they will see, in pixels.
 
     Attributes:
+        Config: Its configuration, a frozen keyword-only dataclass with the paper's values.
+        small: Values of `Config` that make it small enough to train for seconds on a CPU, from
+            scratch; what the tests of every method use.
         distance: How its embeddings are compared unless the user says otherwise.
     """
 
     Config: ClassVar[type[Any]]
+    small: ClassVar[Mapping[str, Any]]
     distance: ClassVar[Literal["cosine", "euclidean", "dot"]] = "cosine"
 
     @abstractmethod

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -80,7 +80,19 @@ class DGNet(Method):
     """DG-Net; see `DGNetConfig`."""
 
     Config = DGNetConfig
-    distance: ClassVar[Literal["cosine", "euclidean", "dot"]] = "dot"
+    small: ClassVar = {
+        "backbone": "resnet10-quarter",
+        "weights": "none",
+        "dim": 32,
+        "structure_width": 4,
+        "adain_width": 16,
+        "critic_width": 4,
+        "dilations": (1, 2, 3),
+        "teacher_warmup": 0,
+        "ramp_start": 100,
+        "ramp_step": 0.1,
+    }
+    distance = "dot"
     teacher_counts: Tensor
 
     def __init__(self, config: DGNetConfig, *, num_ids: int, height: int, width: int) -> None:

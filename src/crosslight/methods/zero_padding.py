@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -60,6 +60,7 @@ class ZeroPadding(Method):
     """Deep zero-padding; see `ZeroPaddingConfig`."""
 
     Config = ZeroPaddingConfig
+    small: ClassVar = {"backbone": "resnet10-quarter", "weights": "none", "warmup_epochs": 0}
     distance = "euclidean"
 
     def __init__(self, config: ZeroPaddingConfig, *, num_ids: int, height: int, width: int) -> None:

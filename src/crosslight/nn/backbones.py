@@ -20,8 +20,8 @@ from timm.models.resnet import BasicBlock, ResNet
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from crosslight.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from crosslight.errors import CheckpointError, ConfigError
-from crosslight.nn.normalize import IMAGENET_MEAN, IMAGENET_STD
 from crosslight.nn.weights import initial_weights_wanted, load_weights, read_weights
 from crosslight.registry import did_you_mean
 

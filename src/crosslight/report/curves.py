@@ -66,7 +66,7 @@ def training_figures(log: TrainingLog) -> list[tuple[str, Figure]]:
     """What the log holds: (caption, figure) of losses, learning rates, validation; maybe none."""
     made = []
     for caption, group in (
-        ("Losses", log.losses),
+        ("Losses and figures", log.losses),
         ("Learning rate", log.learning_rates),
         ("Validation", log.validation),
     ):

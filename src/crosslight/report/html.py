@@ -134,7 +134,7 @@ def _training_pictures(log: TrainingLog) -> list[Captioned]:
     made = []
     for caption, figure in training_figures(log):
         group = {
-            "Losses": log.losses,
+            "Losses and figures": log.losses,
             "Learning rate": log.learning_rates,
             "Validation": log.validation,
         }[caption]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ def launch(accelerator: str, devices: int, nodes: int, precision: Precision) -> 
     Raises:
         ConfigError: This machine lacks the device or the arithmetic.
     """
+    # Its log says at every start which arithmetic the recipe asked for.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
             # Where a device lacks an arithmetic, Fabric warns and takes another; here that is an
@@ -79,18 +82,26 @@ def on_first_rank(fabric: Fabric, action: Callable[[], T]) -> T:
 
 
 @contextmanager
-def exactly_repeatable(device: torch.device) -> Iterator[None]:
-    """Inside, cuDNN keeps to deterministic algorithms; the global random state is put back after.
+def exactly_repeatable(device: torch.device, *, threads: int | None) -> Iterator[None]:
+    """Inside, cuDNN keeps to deterministic algorithms and the CPU to its number of threads.
+
+    The global random state and the number of threads are put back after.
 
     Args:
         device: Whose random state is kept, besides the CPU's.
+        threads: Of the CPU, because the order of sums follows from it; None: as they are.
     """
     devices = [device] if device.type == "cuda" else []
-    with (
-        torch.random.fork_rng(devices=devices),
-        torch.backends.cudnn.flags(enabled=True, deterministic=True),
-    ):
-        yield
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        with (
+            torch.random.fork_rng(devices=devices),
+            torch.backends.cudnn.flags(enabled=True, deterministic=True),
+        ):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def seed_draws(device: torch.device, *entropy: int) -> None:

@@ -87,7 +87,11 @@ def fit(
     fabric = launch(accelerator, devices, nodes, config.training.precision)
     if method is None:
         method = build_method(config, num_ids=len(np.unique(train.pids)))
-    with worker_deaths_told(), exactly_repeatable(fabric.device), Interruption() as interruption:
+    with (
+        worker_deaths_told(),
+        exactly_repeatable(fabric.device, threads=config.training.threads),
+        Interruption() as interruption,
+    ):
         training = Training(
             fabric,
             method,

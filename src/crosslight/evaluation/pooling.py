@@ -1,0 +1,179 @@
+"""What the trials of a protocol share: one list of queries, one list of gallery slots.
+
+A slot is a gallery row that at least one trial shows. Trials with the same gallery are one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crosslight.evaluation.distances import IntArray
+from crosslight.evaluation.exclusion import DROP_ALL, DROP_SAME_PERSON, KEEP, Exclusion
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Labels:
+    """Who and which camera, for each row of a table of features."""
+
+    pids: IntArray
+    cams: IntArray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trial:
+    """One drawing of queries and gallery, as rows of their tables.
+
+    The order of `gallery` decides between equal distances: earlier is nearer.
+    """
+
+    queries: IntArray
+    gallery: IntArray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pool:
+    """Queries and slots of all trials, with their labels.
+
+    Attributes:
+        query_rows: `(Q,)` rows of the query table, ascending.
+        slot_rows: `(U,)` rows of the gallery table, ascending.
+        gallery_of: For each trial the gallery it uses, a column of `position`.
+        position: `(U, T)` place of a slot in a gallery, -1 where it is not in it.
+        member: `(U, T)` 1 where it is in it, else 0.
+        query_person, person: `(Q,)`, `(U,)` numbers below `people`.
+        query_hides: `(Q,)` row of `hidden`, -1 where nothing is hidden.
+        hidden: `(H, U)` slots hidden by their camera.
+        own_starts, own_slots: The slots of each person, ascending.
+        starts, positives: The allowed slots of the query's person, ascending per query.
+        seen: `(Q, T)` number of allowed gallery images.
+    """
+
+    query_rows: IntArray
+    slot_rows: IntArray
+    gallery_of: tuple[int, ...]
+    position: npt.NDArray[np.int32]
+    member: npt.NDArray[np.int32]
+    people: int
+    query_person: IntArray
+    person: IntArray
+    query_hides: IntArray
+    hidden: npt.NDArray[np.bool_]
+    own_starts: IntArray
+    own_slots: IntArray
+    starts: IntArray
+    positives: IntArray
+    seen: IntArray
+
+
+def make_pool(
+    trials: Sequence[Trial], query: Labels, gallery: Labels, exclusion: Exclusion
+) -> Pool:
+    """The pool of trials.
+
+    Args:
+        trials: The drawings.
+        query: Labels of the query table.
+        gallery: Labels of the gallery table.
+        exclusion: The camera rule.
+    """
+    query_rows = np.unique(np.concatenate([trial.queries for trial in trials]))
+    galleries, gallery_of = _distinct([trial.gallery for trial in trials])
+    slot_rows, position = _slots(galleries)
+    pids = np.concatenate([query.pids[query_rows], gallery.pids[slot_rows]])
+    people, number = np.unique(pids, return_inverse=True)
+    query_person, person = np.split(number, [len(query_rows)])
+    query_cams, query_cam = np.unique(query.cams[query_rows], return_inverse=True)
+    gallery_cams, cam = np.unique(gallery.cams[slot_rows], return_inverse=True)
+    rules = exclusion.table(query_cams, gallery_cams)
+
+    own_slots = np.argsort(person, kind="stable")
+    own_starts = np.searchsorted(person[own_slots], np.arange(len(people) + 1))
+    owner, own = _pairs(own_starts, own_slots, query_person)
+    rule = rules[query_cam[owner], cam[own]]
+    kept = rule == KEEP
+    positives = np.bincount(owner[kept], minlength=len(query_rows))
+
+    hides = (rules == DROP_ALL).any(axis=1)
+    hidden_row = np.where(hides, np.cumsum(hides) - 1, -1)
+    images = np.stack(
+        [
+            np.bincount(cam[position[:, t] >= 0], minlength=len(gallery_cams))
+            for t in range(len(galleries))
+        ],
+        axis=1,
+    )
+    seen = ((rules != DROP_ALL).astype(np.int64) @ images)[query_cam]
+    dropped = rule == DROP_SAME_PERSON
+    np.subtract.at(seen, owner[dropped], position[own[dropped]] >= 0)
+    return Pool(
+        query_rows=query_rows,
+        slot_rows=slot_rows,
+        gallery_of=gallery_of,
+        position=position,
+        member=(position >= 0).astype(np.int32),
+        people=len(people),
+        query_person=query_person,
+        person=person,
+        query_hides=hidden_row[query_cam],
+        hidden=(rules == DROP_ALL)[hides][:, cam],
+        own_starts=own_starts,
+        own_slots=own_slots,
+        starts=np.concatenate([[0], np.cumsum(positives)]),
+        positives=own[kept],
+        seen=seen,
+    )
+
+
+def _distinct(galleries: Sequence[IntArray]) -> tuple[list[IntArray], tuple[int, ...]]:
+    known: dict[bytes, int] = {}
+    distinct: list[IntArray] = []
+    numbers = []
+    for gallery in galleries:
+        number = known.setdefault(gallery.tobytes(), len(distinct))
+        if number == len(distinct):
+            distinct.append(gallery)
+        numbers.append(number)
+    return distinct, tuple(numbers)
+
+
+def _slots(galleries: Sequence[IntArray]) -> tuple[IntArray, npt.NDArray[np.int32]]:
+    # A row that stands several times in one gallery has as many slots.
+    counts = [np.unique(gallery, return_counts=True)[1] for gallery in galleries]
+    copies = max(int(count.max(initial=1)) for count in counts)
+    keys = [gallery * copies + _occurrence(gallery, copies) for gallery in galleries]
+    all_keys = np.unique(np.concatenate(keys))
+    position = np.full((len(all_keys), len(galleries)), -1, dtype=np.int32)
+    for t, key in enumerate(keys):
+        position[np.searchsorted(all_keys, key), t] = np.arange(len(key))
+    return all_keys // copies, position
+
+
+def _occurrence(rows: IntArray, copies: int) -> IntArray:
+    nth = np.zeros(len(rows), dtype=np.int64)
+    if copies > 1:
+        order = np.argsort(rows, kind="stable")
+        new = np.concatenate([[True], np.diff(rows[order]) != 0])
+        first = np.maximum.accumulate(np.where(new, np.arange(len(rows)), 0))
+        nth[order] = np.arange(len(rows)) - first
+    return nth
+
+
+def _pairs(
+    own_starts: IntArray, own_slots: IntArray, query_person: IntArray
+) -> tuple[IntArray, IntArray]:
+    low, high = own_starts[query_person], own_starts[query_person + 1]
+    count = high - low
+    owner = np.repeat(np.arange(len(query_person)), count)
+    nth = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+    return owner, own_slots[np.repeat(low, count) + nth]
+
+
+def in_float(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Rows as float32 or float64, contiguous; smaller types become float32, others float64."""
+    kind: Any = np.float32 if rows.dtype in (np.float16, np.float32) else np.float64
+    return np.require(rows, dtype=kind, requirements=["C", "A"])

@@ -1,0 +1,79 @@
+"""Every registered method, cut at an iteration and resumed: the same weights bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from tests.training.people import draw_people
+from tests.training.states import assert_same_state, state
+from torch import Tensor
+
+from crosslight.config import RunConfig, parse_run_config
+from crosslight.data.batch import Batch
+from crosslight.data.table import SampleTable
+from crosslight.methods.contract import Method, Update
+from crosslight.registry import method_class, method_names
+from crosslight.training.loop import fit
+from crosslight.training.run import RunFolder, build_method
+
+EPOCHS, PER_EPOCH = 2, 2
+
+
+class PowerCutError(Exception):
+    """Stands for a power cut: nothing may run after it."""
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> SampleTable:
+    return draw_people(tmp_path_factory.mktemp("people"), size=(64, 32))
+
+
+def _config(name: str, workers: int) -> RunConfig:
+    cls = method_class(name)
+    length = {"epochs": EPOCHS} if hasattr(cls.Config(), "epochs") else {}
+    batches = {"ids_per_batch": 2, "visible_per_id": 2, "infrared_per_id": 2}
+    data = {"height": 64, "width": 32, "iterations_per_epoch": PER_EPOCH, "workers": workers}
+    return parse_run_config(
+        {
+            "method": name,
+            "config": {**cls.small, **length},
+            "data": {**data, **batches},
+            "training": {"checkpoint_every": 1},
+        },
+        where="test",
+    )
+
+
+def _train(table: SampleTable, path: Path, config: RunConfig, method: Method) -> None:
+    run = RunFolder.create(path, config, data={"fingerprint": table.fingerprint()})
+    fit(table, config, run, method=method, progress=False)
+
+
+def _cut(method: Method, after: int) -> Method:
+    step: Callable[[Batch, Update], Mapping[str, Tensor]] = method.training_step
+    left: Iterator[int] = iter(range(after))
+
+    def training_step(batch: Batch, update: Update) -> Mapping[str, Tensor]:
+        if next(left, None) is None:
+            raise PowerCutError
+        return step(batch, update)
+
+    method.training_step = training_step  # type: ignore[method-assign]
+    return method
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_a_cut_training_continues_bit_for_bit(
+    name: str, table: SampleTable, tmp_path: Path
+) -> None:
+    config = _config(name, workers=0)
+    num_ids = len(set(table.pids.tolist()))
+    whole, pieces = tmp_path / "whole", tmp_path / "pieces"
+    _train(table, whole, config, build_method(config, num_ids=num_ids))
+    with pytest.raises(PowerCutError):
+        _train(table, pieces, config, _cut(build_method(config, num_ids=num_ids), after=3))
+    resumed = _config(name, workers=1)
+    _train(table, pieces, resumed, build_method(resumed, num_ids=num_ids))
+    assert_same_state(state(whole), state(pieces))
