@@ -89,8 +89,10 @@ class DGNet(Method):
         "critic_width": 4,
         "dilations": (1, 2, 3),
         "teacher_warmup": 0,
-        "ramp_start": 100,
-        "ramp_step": 0.1,
+        "teacher_iterations": 2,
+        "iterations": 4,
+        "ramp_start": 1,
+        "ramp_step": 0.5,
     }
     distance = "dot"
     teacher_counts: Tensor
