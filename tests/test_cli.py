@@ -53,6 +53,18 @@ def test_help_imports_nothing_heavy():
     assert out.stdout.strip().endswith("[]")
 
 
+def test_the_package_runs_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "crosslight", "report", "no-such-run"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "no-such-run" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_mistake_is_one_sentence_on_stderr(capsys):
     code, out, err = run(capsys, "train", "demos", "--data", "sysu-mm01:nowhere", "--out", "x")
     assert code == 1
