@@ -18,6 +18,7 @@ COMMANDS = {
     ("train",),
     ("evaluate",),
     ("score",),
+    ("swap",),
     ("report",),
 }
 TRAIN_FLAGS = {"--data", "--out", "--trial", "--set", "--accelerator", "--devices", "--nodes"}
@@ -50,6 +51,18 @@ def test_help_imports_nothing_heavy():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip().endswith("[]")
+
+
+def test_the_package_runs_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "crosslight", "report", "no-such-run"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "no-such-run" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_mistake_is_one_sentence_on_stderr(capsys):

@@ -192,6 +192,7 @@ def evaluate(
     sampler: Literal["seeded", "official"] = "seeded",
     permutations: Path | None = None,
     flip: bool = False,
+    code: str | None = None,
     workers: int = 2,
 ) -> None:
     """Embed the test images of a data set with a trained run and score them.
@@ -205,6 +206,7 @@ def evaluate(
         sampler: Gallery sampler of sysu-mm01.
         permutations: rand_perm_cam.mat for the official sampler; None: looked for in the data set.
         flip: Sum the embeddings of each image and its mirror image; recorded in the result.
+        code: Score one of the method's codes instead, e.g. dgnet's teacher, into files of its own.
         workers: Processes that load images.
     """
     from crosslight.commands.evaluate import run_evaluation
@@ -218,6 +220,7 @@ def evaluate(
         sampler=sampler,
         permutations=permutations,
         flip=flip,
+        code=code,
         workers=workers,
     )
 
@@ -254,6 +257,41 @@ def score(
         permutations=permutations,
         average_precision=average_precision,
         json_path=json,
+    )
+
+
+@app.command(name="swap")
+def swap(
+    run: Positional[Path],
+    *,
+    appearance: tuple[Path, ...],
+    structure: tuple[Path, ...],
+    out: Path = Path("swap.png"),
+    each: Path | None = None,
+    interpolate: int = 0,
+    limit: int = 8,
+) -> None:
+    """Draw people in other people's clothes: a grid of clothes (columns) on bodies (rows).
+
+    Args:
+        run: Run folder of a method that can, such as dgnet.
+        appearance: Images whose clothes are put on, or folders of them.
+        structure: Images whose body, pose and background stay, or folders of them.
+        out: Picture to write; its first row and column are the inputs.
+        each: Folder for every drawn image as a file of its own.
+        interpolate: Steps to draw between the clothes of each two neighbouring columns.
+        limit: Images taken from a folder at most, spread evenly over its names.
+    """
+    from crosslight.commands.swap import run_swap
+
+    run_swap(
+        run,
+        appearance=appearance,
+        structure=structure,
+        out=out,
+        each=each,
+        interpolate=interpolate,
+        limit=limit,
     )
 
 

@@ -26,7 +26,8 @@ class AugmentationConfig:
 
     Attributes:
         flip: Probability of a horizontal flip.
-        pad_px: Zero padding on every side before the random crop back to size; 0 turns it off.
+        pad_px: Padding on every side before the random crop back to size; 0 turns it off.
+        pad_mode: What the padding holds: zeros, or the nearest pixel of the image.
         erasing: Probability that a rectangle is filled with the mean colour (Zhong et al. 2020).
         erasing_area: Smallest and largest erased part of the image area.
         color_jitter: Strength of brightness, contrast and saturation jitter; 0 turns it off.
@@ -38,6 +39,7 @@ class AugmentationConfig:
 
     flip: float = 0.5
     pad_px: int = 10
+    pad_mode: Literal["zeros", "edge"] = "zeros"
     erasing: float = 0.0
     erasing_area: tuple[float, float] = (0.02, 0.4)
     color_jitter: float = 0.0
@@ -58,7 +60,9 @@ class DataConfig:
             the training people held out, or nowhere (the last weights are kept).
         holdout_fraction: Part of the training people that `holdout` takes.
         sampling: `cross-modal`: P people x (visible + infrared) images; `identity`: P x K
-            whatever the light.
+            whatever the light; `pairs`: P images, each followed by another one of the same
+            person, whatever the light, the halves of P from two shuffles that know nothing of
+            each other (DG-Net).
         ids_per_batch: P.
         visible_per_id: Visible images per person in a cross-modal batch.
         infrared_per_id: Infrared images per person in a cross-modal batch.
@@ -73,7 +77,7 @@ class DataConfig:
     train_splits: tuple[str, ...] = ("train",)
     validation: Literal["val", "holdout", "none"] = "val"
     holdout_fraction: float = 0.1
-    sampling: Literal["cross-modal", "identity"] = "cross-modal"
+    sampling: Literal["cross-modal", "identity", "pairs"] = "cross-modal"
     ids_per_batch: int = 8
     visible_per_id: int = 4
     infrared_per_id: int = 4

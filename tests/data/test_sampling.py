@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosslight.config import DataConfig
-from crosslight.data.sampling import Batches, CrossModalBatches, IdentityBatches, build_batches
+from crosslight.data.sampling import (
+    Batches,
+    CrossModalBatches,
+    IdentityBatches,
+    PairBatches,
+    build_batches,
+)
 from crosslight.data.table import SampleTable, build_table
 from crosslight.errors import ConfigError, DataError
 from crosslight.types import Modality
@@ -165,3 +171,43 @@ def test_a_recipe_chooses_the_sampler() -> None:
         build_batches(table, DataConfig(visible_per_id=0), seed=0)
     with pytest.raises(ConfigError, match="seed is -1"):
         build_batches(table, DataConfig(), seed=-1)
+
+
+@given(people, seeds, st.integers(0, 3))
+def test_pair_batches_hold_two_shuffles_with_partners(
+    images: list[tuple[int, int]], seed: int, epoch: int
+) -> None:
+    table = table_of([(own[0] + 1, own[1]) for own in images])
+    batches = PairBatches(table, pairs_per_batch=4, seed=seed)
+    assert batches.iterations_per_epoch == max(1, round(len(table) / 2))
+    drawn = np.stack(batches.batches(epoch)).reshape(-1, 2, 2, 2)  # half, place, image or partner
+    assert np.array_equal(drawn.reshape(-1), np.concatenate(batches.batches(epoch)))
+    first, partner = drawn[..., 0], drawn[..., 1]
+    assert np.array_equal(table.pids[first], table.pids[partner])
+    alone = np.array([(table.pids == pid).sum() == 1 for pid in table.pids])
+    assert np.array_equal(first == partner, alone[first])
+    for half in (0, 1):
+        counts = np.bincount(first[:, half].reshape(-1), minlength=len(table))
+        assert counts.max() - counts.min() <= 1
+
+
+def test_partners_are_drawn_alike() -> None:
+    table = table_of([(5, 0), (1, 0)])
+    batches = PairBatches(table, pairs_per_batch=2, seed=0, iterations_per_epoch=3000)
+    drawn = np.stack(batches.batches(0)).reshape(-1, 2)
+    image = np.flatnonzero(table.pids == 0)[2]
+    partners = Counter(drawn[drawn[:, 0] == image, 1].tolist())
+    assert set(partners) == set(np.flatnonzero(table.pids == 0).tolist()) - {int(image)}
+    assert max(partners.values()) < 1.35 * min(partners.values())
+
+
+def test_processes_share_both_halves_of_the_pairs() -> None:
+    table = table_of([(4, 0)] * 6)
+    batches = PairBatches(table, pairs_per_batch=8, seed=0)
+    parts = [batches.positions(rank, 2).reshape(2, 2, 2) for rank in range(2)]
+    together = np.concatenate(parts, axis=1).reshape(-1)
+    assert np.array_equal(together, np.arange(16))
+    with pytest.raises(DataError, match="multiple of 6"):
+        batches.positions(0, 3)
+    with pytest.raises(ConfigError, match="even number"):
+        PairBatches(table, pairs_per_batch=3, seed=0)

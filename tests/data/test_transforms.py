@@ -143,3 +143,21 @@ def test_draws_come_from_the_generator_alone() -> None:
     augment(picture(), config, seed=6)
     assert torch.equal(torch.get_rng_state(), state)
     assert np.array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+
+
+def test_padding_repeats_the_edge_where_that_is_asked_for() -> None:
+    """Every view is a window of the image padded by its nearest pixels."""
+    padded = np.pad(exact(picture()).numpy(), ((0, 0), (6, 6), (6, 6)), mode="edge")
+    config = AugmentationConfig(flip=0.0, pad_px=6, pad_mode="edge")
+    offsets = set()
+    for seed in range(12):
+        (view,) = augment(picture(), config, seed=seed)
+        found = [
+            (top, left)
+            for top in range(13)
+            for left in range(13)
+            if np.array_equal(padded[:, top : top + 40, left : left + 20], view.numpy())
+        ]
+        assert len(found) == 1
+        offsets.add(found[0])
+    assert len(offsets) > 6

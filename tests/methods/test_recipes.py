@@ -69,3 +69,9 @@ def test_published_settings_are_kept() -> None:
         120,
     )
     assert (market.config.margin, market.config.label_smoothing) == (0.3, 0.1)
+    for name, iterations in (("market1501", 100_000), ("dukemtmc", 100_000), ("msmt17", 150_000)):
+        run = load_recipe(f"dgnet-{name}")
+        assert (run.data.height, run.data.width, run.data.sampling) == (256, 128, "pairs")
+        assert (run.data.ids_per_batch, run.config.iterations) == (16, iterations)
+        assert (run.config.ramp_start, run.config.ramp_step) == (30_000, 0.0005)
+        assert run.data.augmentation.erasing == 0, "DG-Net erases only for the identity losses"

@@ -88,9 +88,13 @@ def run_evaluation(
     sampler: str = "seeded",
     permutations: Path | None = None,
     flip: bool = False,
+    code: str | None = None,
     workers: int = 2,
 ) -> Evaluation:
     """Scores a run; writes `evaluation/` and `metrics.json` into its folder and prints the table.
+
+    With `code` one of the method's codes is scored in place of its embedding, by the cosine unless
+    another distance is asked for; the names become `evaluation-CODE/` and `metrics-CODE.json`.
 
     Raises:
         ConfigError: The run was trained on another split of this data set.
@@ -114,6 +118,7 @@ def run_evaluation(
         workers=workers,
         flip=flip,
         precision=config.training.precision,
+        code=code,
     )
     features = Features(
         feats=feats,
@@ -129,20 +134,21 @@ def run_evaluation(
         root=str(root.resolve()),
         trial=trial,
         protocols=tuple(protocols) or layout.protocols,
-        distance=distance or method.distance,
+        distance=distance or ("cosine" if code else method.distance),
         sampler=sampler,
         permutations=str(permutations.resolve()) if permutations else None,
         flip=flip,
     )
-    place = _place(run)
+    suffix = f"-{code}" if code else ""
+    place = _place(run).with_name(f"evaluation{suffix}")
     place.mkdir(parents=True, exist_ok=True)
     save_features(place / "features.npz", features)
     table.write(place / "table.parquet")
     write_text(place / "settings.json", json.dumps(asdict(settings), indent=2) + "\n")
     evaluation = _score(settings, table, features)
     metrics = evaluation.to_json()
-    write_text(run / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    print(f"{settings.title}, {settings.distance} distance")
+    write_text(run / f"metrics{suffix}.json", json.dumps(metrics, indent=2) + "\n")
+    print(f"{settings.title}, {settings.distance} distance{f', code {code}' if code else ''}")
     print(format_table(metrics))
     return evaluation
 

@@ -146,6 +146,84 @@ class IdentityBatches(Batches):
         return places[self._people_of(rank, world)].reshape(-1)
 
 
+class PairBatches(Batches):
+    """P images, each followed by another one of the same person: DG-Net's batches.
+
+    The halves of P come from two shuffles of all images that know nothing of each other. The
+    partner is any other image of the person, or the image itself where there is no other. An epoch
+    shows every image once in each shuffle.
+
+    Args:
+        table: The training rows.
+        pairs_per_batch: P.
+        seed: Decides every epoch.
+        iterations_per_epoch: None: as many as a shuffle lasts.
+
+    Raises:
+        ConfigError: P is odd.
+    """
+
+    def __init__(
+        self,
+        table: SampleTable,
+        *,
+        pairs_per_batch: int,
+        seed: int,
+        iterations_per_epoch: int | None = None,
+    ) -> None:
+        if pairs_per_batch % 2:
+            raise ConfigError(
+                f"data.ids_per_batch is {pairs_per_batch}, but data.sampling pairs needs two "
+                "halves; set it to an even number."
+            )
+        self._pids = table.pids
+        self._images = _rows_by_person(table.pids)
+        super().__init__(
+            people=np.array(sorted(self._images), dtype=np.int64),
+            left_out=np.array([], dtype=np.int64),
+            ids_per_batch=pairs_per_batch,
+            images_per_id=2,
+            images=4 * len(table),
+            seed=seed,
+            iterations_per_epoch=iterations_per_epoch,
+        )
+
+    def batches(self, epoch: int) -> list[Rows]:
+        """The global batches of one epoch: rows of the table, (2 * P,) each."""
+        generator = self._generator(epoch)
+        shuffles = [_Deck(np.arange(len(self._pids)), generator) for _ in range(2)]
+        half = self.ids_per_batch // 2
+        return [
+            np.array(
+                [
+                    row
+                    for shuffle in shuffles
+                    for image in shuffle.deal(half).tolist()
+                    for row in (image, self._partner(image, generator))
+                ],
+                dtype=np.int64,
+            )
+            for _ in range(self.iterations_per_epoch)
+        ]
+
+    def positions(self, rank: int, world: int) -> Rows:
+        """Places in a global batch that one of several processes loads: its share of each half.
+
+        Raises:
+            DataError: P / 2 is no multiple of `world`.
+        """
+        places = np.arange(self.batch_size).reshape(2, -1, 2)
+        return places[:, self._people_of(rank, 2 * world)].reshape(-1)
+
+    def _partner(self, image: int, generator: np.random.Generator) -> int:
+        own = self._images[self._pids[image]]
+        if len(own) == 1:
+            return image
+        # One of the others: the drawn one, or the last where the image itself was drawn.
+        drawn = int(own[generator.integers(len(own) - 1)])
+        return int(own[-1]) if drawn == image else drawn
+
+
 class CrossModalBatches(Batches):
     """P people x (visible + infrared images of the same people).
 
@@ -251,6 +329,13 @@ def build_batches(table: SampleTable, config: DataConfig, *, seed: int) -> Batch
             table,
             ids_per_batch=config.ids_per_batch,
             images_per_id=config.images_per_id,
+            seed=seed,
+            iterations_per_epoch=config.iterations_per_epoch,
+        )
+    if config.sampling == "pairs":
+        return PairBatches(
+            table,
+            pairs_per_batch=config.ids_per_batch,
             seed=seed,
             iterations_per_epoch=config.iterations_per_epoch,
         )

@@ -123,15 +123,28 @@ def _moved(image: Tensor, config: AugmentationConfig, generator: np.random.Gener
     pad = config.pad_px
     moved = image
     if pad > 0:
-        _, height, width = image.shape
         down, right = generator.integers(-pad, pad + 1, 2).tolist()
-        moved = torch.zeros_like(image)
-        inside = image[:, max(0, -down) : height - down, max(0, -right) : width - right]
-        top, left = max(0, down), max(0, right)
-        moved[:, top : top + inside.shape[1], left : left + inside.shape[2]] = inside
+        move = _moved_edges if config.pad_mode == "edge" else _moved_zeros
+        moved = move(image, down, right)
     if generator.random() < config.flip:
         moved = F.horizontal_flip(moved)
     return moved
+
+
+def _moved_zeros(image: Tensor, down: int, right: int) -> Tensor:
+    _, height, width = image.shape
+    moved = torch.zeros_like(image)
+    inside = image[:, max(0, -down) : height - down, max(0, -right) : width - right]
+    top, left = max(0, down), max(0, right)
+    moved[:, top : top + inside.shape[1], left : left + inside.shape[2]] = inside
+    return moved
+
+
+def _moved_edges(image: Tensor, down: int, right: int) -> Tensor:
+    _, height, width = image.shape
+    rows = (torch.arange(height) - down).clamp(0, height - 1)
+    columns = (torch.arange(width) - right).clamp(0, width - 1)
+    return image[:, rows][:, :, columns]
 
 
 def _jittered(image: Tensor, strength: float, generator: np.random.Generator) -> Tensor:

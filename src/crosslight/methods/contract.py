@@ -97,6 +97,10 @@ class Update(Protocol):
         """
         ...
 
+    def note(self, sentence: str) -> None:
+        """Shows a person a line that stays, once for all processes."""
+        ...
+
 
 class Method(nn.Module, ABC):
     """A system that is trained on people and embeds images of them.
@@ -151,6 +155,17 @@ class Swaps(Protocol):
 
     def swap(self, appearance: Tensor, structure: Tensor) -> Tensor:
         """(B,3,H,W) in [0,1] twice → (B,3,H,W) in [0,1]."""
+        ...
+
+
+@runtime_checkable
+class Interpolates(Protocol):
+    """Can draw clothes between two people's on a third one's body and pose."""
+
+    def interpolate(
+        self, first: Tensor, second: Tensor, structure: Tensor, fraction: float
+    ) -> Tensor:
+        """(B,3,H,W) in [0,1] thrice → the same; at 0 in `first`'s clothes, at 1 in `second`'s."""
         ...
 
 

@@ -7,11 +7,12 @@ from contextlib import nullcontext
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from crosslight.data.loading import inference_batches
 from crosslight.data.table import SampleTable
-from crosslight.errors import DataError
-from crosslight.methods.contract import Method
+from crosslight.errors import ConfigError, DataError
+from crosslight.methods.contract import Disentangles, Method
 
 _AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -27,6 +28,7 @@ def embed_table(
     device: torch.device | str | None = None,
     flip: bool = False,
     precision: str = "32-true",
+    code: str | None = None,
 ) -> NDArray[np.float32]:
     """The embedding of each row, in table order.
 
@@ -44,12 +46,14 @@ def embed_table(
         flip: Sum the embeddings of each image and its mirror image. Whoever reports figures made
             so must say it.
         precision: As in `TrainingConfig`.
+        code: Name of one of the method's codes to take in place of its embedding.
 
     Returns:
         (N, D)
 
     Raises:
         DataError: No row, or an image that cannot be read.
+        ConfigError: The method has no such code.
     """
     if not len(table):
         raise DataError(f"There is no image of {table.layout} at {table.root} to embed.")
@@ -65,13 +69,23 @@ def embed_table(
                 table, height, width, batch_size=batch_size, workers=workers
             ):
                 moved = batch.to(place)
-                feats = method.embed(moved.images, moved.modality).float()
+                feats = _embedded(method, moved.images, moved.modality, code)
                 if flip:
-                    feats = feats + method.embed(moved.images.flip(-1), moved.modality).float()
+                    feats += _embedded(method, moved.images.flip(-1), moved.modality, code)
                 parts.append(feats.cpu().numpy())
     finally:
         method.train(was_training)
     return np.concatenate(parts)
+
+
+def _embedded(method: Method, images: Tensor, modality: Tensor, code: str | None) -> Tensor:
+    if code is None:
+        return method.embed(images, modality).float()
+    codes = method.codes(images, modality) if isinstance(method, Disentangles) else {}
+    if code not in codes:
+        known = f"its codes are {', '.join(codes)}" if codes else "it has none"
+        raise ConfigError(f"This method has no code {code!r}; {known}.")
+    return codes[code].flatten(1).float()
 
 
 def _arithmetic(precision: str, device: torch.device) -> torch.autocast | nullcontext[None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 import torch.distributed as dist
@@ -40,6 +40,7 @@ class LoopUpdate:
 
     Attributes:
         progress: Where training stands; set by the loop before each iteration.
+        note: Shows a person a line that stays; set by the loop.
         last_loss: Sum of the losses of the last update.
     """
 
@@ -51,6 +52,7 @@ class LoopUpdate:
         clip_norm: float | None,
         scaler: torch.amp.GradScaler | None,
     ) -> None:
+        self.note: Callable[[str], None] = print
         self.progress = Progress(stage="", iteration=0, iterations=1, iterations_per_epoch=1)
         self.last_loss = 0.0
         self._fabric = fabric

@@ -1,0 +1,175 @@
+"""Draws each person's clothes on each other's body: a grid, single images, and steps between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from crosslight.data.images import read_image
+from crosslight.data.transforms import InferenceTransform
+from crosslight.errors import ConfigError, DataError
+from crosslight.files import written_whole
+from crosslight.methods.contract import Interpolates, Method, Swaps
+from crosslight.report.grid import Cell, Verdict, image_grid
+from crosslight.training.run import RunFolder
+
+ENDINGS = (".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """A column of the grid: clothes of one image, or between those of two.
+
+    Attributes:
+        name: For files and titles.
+        first: The image, or where the way begins.
+        second: Where the way ends.
+        fraction: How far along it; 0 is `first` alone.
+    """
+
+    name: str
+    first: Path
+    second: Path
+    fraction: float = 0.0
+
+
+def run_swap(
+    run: Path,
+    *,
+    appearance: Sequence[Path],
+    structure: Sequence[Path],
+    out: Path,
+    each: Path | None = None,
+    interpolate: int = 0,
+    limit: int = 8,
+) -> None:
+    """Writes the grid, and with `each` every drawn image.
+
+    Raises:
+        ConfigError: The run's method cannot swap, or a number makes no sense.
+        DataError: There is no image, or one cannot be read.
+    """
+    if interpolate < 0 or limit < 1:
+        raise ConfigError(
+            f"--interpolate {interpolate} and --limit {limit} make no grid; give 0 or more steps "
+            "and 1 image or more."
+        )
+    folder = RunFolder.open(run)
+    config = folder.load_config()
+    method = folder.load_method().eval()
+    if not isinstance(method, Swaps) or (interpolate and not isinstance(method, Interpolates)):
+        raise ConfigError(
+            f"The method {config.method} of {run} does not draw people in other people's clothes; "
+            "give a run of one that does, such as dgnet."
+        )
+    looks = _looks(_images(appearance, limit, "--appearance"), interpolate)
+    bodies = _images(structure, limit, "--structure")
+    height, width = config.data.height, config.data.width
+    transform = InferenceTransform(height, width)
+    sources = {path for look in looks for path in (look.first, look.second)} | set(bodies)
+    pixels = {path: transform(read_image(path)) for path in sorted(sources)}
+
+    rows = [[_corner(height, width), *(_title(look, pixels, height, width) for look in looks)]]
+    for body, name in zip(bodies, _names(bodies), strict=True):
+        drawn = _drawn(method, looks, pixels, body)
+        cells = [Cell(image=_picture(image)) for image in drawn]
+        start = Cell(image=_picture(pixels[body]), verdict=Verdict.QUERY, lines=(name,))
+        rows.append([start, *cells])
+        if each is not None:
+            for look, image in zip(looks, drawn, strict=True):
+                _write(_picture(image), each / f"{look.name}__{name}.png")
+    _write(image_grid(rows, cell_height=height, cell_width=width), out)
+    print(f"{out}: {len(bodies)} bodies in {len(looks)} looks; clothes follow the column.")
+    if each is not None:
+        print(f"{each}: {len(bodies) * len(looks)} images, named CLOTHES__BODY.png.")
+
+
+def _looks(images: Sequence[Path], steps: int) -> list[Look]:
+    if steps and len(images) < 2:
+        raise ConfigError(
+            f"--interpolate {steps} draws clothes between two images, but --appearance gives "
+            f"{len(images)}; give two or more."
+        )
+    looks = []
+    names = _names(images)
+    for number, (image, name) in enumerate(zip(images, names, strict=True)):
+        looks.append(Look(name=name, first=image, second=image))
+        if steps and number + 1 < len(images):
+            following = images[number + 1]
+            looks += [
+                Look(
+                    name=f"{name}-{names[number + 1]}-{step / (steps + 1):.2f}",
+                    first=image,
+                    second=following,
+                    fraction=step / (steps + 1),
+                )
+                for step in range(1, steps + 1)
+            ]
+    return looks
+
+
+def _names(images: Sequence[Path]) -> list[str]:
+    """The files' names, told apart by a number where several folders hold the same."""
+    stems = [image.stem for image in images]
+    return [
+        stem if stems.count(stem) == 1 else f"{stem}-{number}"
+        for number, stem in enumerate(stems, start=1)
+    ]
+
+
+def _images(given: Sequence[Path], limit: int, flag: str) -> list[Path]:
+    found: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS)
+            if not inside:
+                raise DataError(f"The folder {path} of {flag} holds no image; give another one.")
+            count = min(limit, len(inside))
+            found += [inside[number * len(inside) // count] for number in range(count)]
+        else:
+            found.append(path)
+    if not found:
+        raise DataError(f"{flag} names no image; give files or a folder.")
+    return found
+
+
+@torch.inference_mode()
+def _drawn(
+    method: Method, looks: Sequence[Look], pixels: dict[Path, Tensor], body: Path
+) -> list[Tensor]:
+    """One image per look; a body at a time, so that memory does not grow with the grid."""
+    images = []
+    for look in looks:
+        first, second, structure = (pixels[p][None] for p in (look.first, look.second, body))
+        if look.fraction and isinstance(method, Interpolates):
+            images.append(method.interpolate(first, second, structure, look.fraction)[0])
+        elif isinstance(method, Swaps):
+            images.append(method.swap(first, structure)[0])
+    return images
+
+
+def _picture(pixels: Tensor) -> Image.Image:
+    values = (pixels * 255).round().clamp(0, 255).byte().permute(1, 2, 0)
+    return Image.fromarray(np.ascontiguousarray(values.numpy()))
+
+
+def _title(look: Look, pixels: dict[Path, Tensor], height: int, width: int) -> Cell:
+    blank = Image.new("RGB", (width, height), "white")
+    picture = blank if look.fraction else _picture(pixels[look.first])
+    return Cell(image=picture, verdict=Verdict.QUERY, lines=(look.name,))
+
+
+def _corner(height: int, width: int) -> Cell:
+    return Cell(image=Image.new("RGB", (width, height), "white"), lines=("body / clothes",))
+
+
+def _write(picture: Image.Image, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as file:
+        picture.save(file, format="PNG")

@@ -1,0 +1,104 @@
+"""The networks of DG-Net (Zheng et al., CVPR 2019, section 4.1 and appendix, and its release).
+
+All of them see ImageNet-normalised images. Letters: B batch, H and W image size, A channels of
+the appearance encoder's map, S channels of the structure code, K the blocks of the decoder and
+the stripes of the appearance code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from crosslight.nn.adain import AdaINResidualBlock
+from crosslight.nn.aspp import ASPP
+from crosslight.nn.backbones import Backbone
+from crosslight.nn.conv_block import SLOPE, ConvBlock, ResidualBlock
+from crosslight.nn.feature_norm import SampleNorm
+from crosslight.nn.upsample import UpsampleConv
+
+STRIPES = 4
+"""K."""
+
+
+class AppearanceEncoder(nn.Module):
+    """E_a: the re-identification backbone, max pooled twice.
+
+    Attributes:
+        channels: A.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.channels = backbone.channels
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, H, W) → appearance code (B, A, K), a value per stripe, and vector (B, A)."""
+        code = F.adaptive_max_pool2d(self.backbone(images), (STRIPES, 1))[..., 0]
+        code = code.to(torch.promote_types(code.dtype, torch.float32))
+        return code, code.amax(dim=2)
+
+
+class StructureEncoder(nn.Module):
+    """E_s: a gray image to a map at a quarter of its size; every channel is instance-normalised.
+
+    Args:
+        width: Channels of the first convolution; 8 times as many go out.
+        dilations: Of the pyramid's three 3x3 convolutions.
+
+    Attributes:
+        channels: S.
+    """
+
+    def __init__(self, width: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        self.channels = 8 * width
+        self.layers = nn.Sequential(
+            ConvBlock(1, width, 3, stride=2),
+            ConvBlock(width, 2 * width, 3),
+            ConvBlock(2 * width, 2 * width, 3),
+            ConvBlock(2 * width, 4 * width, 3, stride=2),
+            *(ResidualBlock(4 * width) for _ in range(4)),
+            ASPP(4 * width, 2 * width, dilations),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) → (B, S, H / 4, W / 4); gray is the mean of the normalised channels."""
+        code: Tensor = self.layers(images.mean(dim=1, keepdim=True))
+        return code
+
+
+class Decoder(nn.Module):
+    """G: a structure code to an image, its residual blocks coloured by the appearance code.
+
+    Args:
+        channels: S.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(AdaINResidualBlock(channels) for _ in range(STRIPES))
+        half, quarter = channels // 2, channels // 4
+        self.up = nn.Sequential(
+            UpsampleConv(channels, half),
+            SampleNorm(half, slope=SLOPE),
+            UpsampleConv(half, quarter),
+            SampleNorm(quarter, slope=SLOPE),
+        )
+        self.out = nn.Sequential(
+            ConvBlock(quarter, quarter, 3, norm=False),
+            ConvBlock(quarter, quarter, 3, norm=False),
+            nn.Conv2d(quarter, 3, 1),
+        )
+
+    def forward(self, structure: Tensor, adain: Tensor) -> Tensor:
+        """(B, S, H/4, W/4) and (B, K, 2, 2, S) → (B, 3, H, W), normalised, not bounded, float32."""
+        maps = structure
+        for block, parameters in zip(self.blocks, adain.unbind(1), strict=True):
+            maps = block(maps, parameters)
+        images: Tensor = self.out(self.up(maps))
+        return images.to(torch.promote_types(images.dtype, torch.float32))

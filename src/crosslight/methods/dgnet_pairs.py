@@ -1,0 +1,73 @@
+"""DG-Net's batch: pairs of one person's images, in two halves that exchange their codes.
+
+Letters: P pairs of a half.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from crosslight.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """A batch as the losses speak of it.
+
+    Attributes:
+        images: (2P, 3, H, W) x: those of i, then those of j.
+        partners: (2P, 3, H, W) t, another image of each one's person.
+        labels: (2P,).
+    """
+
+    images: Tensor
+    partners: Tensor
+    labels: Tensor
+
+    @property
+    def all_images(self) -> Tensor:
+        """(4P, 3, H, W) images, then partners."""
+        return torch.cat([self.images, self.partners])
+
+    @property
+    def other_labels(self) -> Tensor:
+        """(2P,) of j, then of i: whose structure each generated image has."""
+        return swapped(self.labels)
+
+
+def as_pairs(images: Tensor, labels: Tensor, *, different_ids: bool) -> Pairs:
+    """Takes a batch apart.
+
+    Args:
+        images: (4P, 3, H, W), an image and its partner in turn.
+        labels: (4P,).
+        different_ids: Turn j's half until no pair meets its own person, or as few as possible do.
+
+    Raises:
+        ConfigError: The batch cannot be halved into pairs.
+    """
+    if len(images) % 4:
+        raise ConfigError(
+            f"DG-Net got a batch of {len(images)} images, but needs two halves of pairs; set "
+            "data.sampling to pairs and data.ids_per_batch to an even number."
+        )
+    rows = torch.arange(0, len(images), 2, device=labels.device)
+    if different_ids:
+        rows = _turned_apart(rows, labels[rows])
+    return Pairs(images=images[rows], partners=images[rows + 1], labels=labels[rows])
+
+
+def swapped(rows: Tensor) -> Tensor:
+    """The two halves exchanged."""
+    return rows.roll(len(rows) // 2, dims=0)
+
+
+def _turned_apart(rows: Tensor, labels: Tensor) -> Tensor:
+    half = len(rows) // 2
+    places = torch.arange(half, device=rows.device)
+    turns = (places[None, :] + places[:, None]) % half  # (turn, place)
+    clashes = (labels[half:][turns] == labels[:half]).sum(dim=1)
+    return torch.cat([rows[:half], rows[half:][turns[clashes.argmin()]]])

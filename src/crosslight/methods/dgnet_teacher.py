@@ -1,0 +1,110 @@
+"""DG-Net's teacher: a plain classifier whose soft labels of generated images the student follows.
+
+Letters: B batch, H and W image size, D length of its embedding.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from crosslight.nn.backbones import Backbone
+from crosslight.nn.bottleneck_head import BottleneckHead
+from crosslight.nn.freezing import frozen
+from crosslight.nn.precision import full_precision
+from crosslight.nn.weights import load_weights, read_weights
+
+
+class Teacher(nn.Module):
+    """The plain classifier whose soft labels DG-Net's primary features follow.
+
+    Attributes:
+        head: Its bottleneck and classifier.
+    """
+
+    def __init__(self, backbone: Backbone, dim: int, num_ids: int, *, dropout: float) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = BottleneckHead(backbone.channels, dim, num_ids, dropout=dropout)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) → (B, num_ids) logits."""
+        vectors = self._vectors(images)
+        with full_precision(vectors):
+            logits: Tensor = self.head(vectors)
+        return logits
+
+    def embed(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) → (B, D)."""
+        vectors = self._vectors(images)
+        with full_precision(vectors):
+            return self.head.embed(vectors)
+
+    def _vectors(self, images: Tensor) -> Tensor:
+        maps: Tensor = self.backbone(images)
+        return maps.mean(dim=(2, 3), dtype=torch.promote_types(maps.dtype, torch.float32))
+
+
+def load_teacher(teacher: Teacher, file: str, sha256: str | None) -> None:
+    """Reads a teacher's weights, or takes them from those of a whole DG-Net.
+
+    Raises:
+        CheckpointError: No such file, another digest, or weights that do not fit.
+    """
+    path = Path(file).expanduser()
+    weights = read_weights(path, sha256=sha256)
+    own = {k.removeprefix("teacher."): v for k, v in weights.items() if k.startswith("teacher.")}
+    load_weights(teacher, own or weights, source=f"The teacher's weight file {path}")
+
+
+def soft_labels(
+    teacher: Teacher,
+    images: Tensor,
+    *,
+    statistics: Literal["batch", "running"],
+    dropout: bool,
+) -> Tensor:
+    """Mean of the posteriors of images and their mirror images, (B, people), without gradient.
+
+    Args:
+        teacher: Left as it is.
+        images: (B, 3, H, W).
+        statistics: What its batch normalisation uses; the two halves of the batch, and their
+            mirror images, count as batches of their own.
+        dropout: Whether its dropout draws.
+    """
+    parts = 2 if statistics == "batch" else 1
+    with torch.no_grad(), frozen(teacher, statistics=statistics, dropout=dropout):
+        labels = [
+            teacher(part).softmax(dim=1) + teacher(part.flip(-1)).softmax(dim=1)
+            for part in images.chunk(parts)
+        ]
+    return torch.cat(labels) / 2
+
+
+def knows(teacher: Teacher, images: Tensor, labels: Tensor) -> Tensor:
+    """How many of the images it names right, outside training: a whole number."""
+    with torch.no_grad(), frozen(teacher, statistics="running"):
+        right: Tensor = teacher(images).argmax(dim=1) == labels
+    return right.sum()
+
+
+def verdict(accuracy: float, asked: int, floor: float) -> str:
+    """What to tell a person about a teacher.
+
+    Args:
+        accuracy: Part of the images that it named right.
+        asked: How many these were.
+        floor: Below it the sentence is a warning.
+    """
+    said = f"The teacher names {accuracy:.1%} of {asked} training images right"
+    if accuracy >= floor:
+        return f"{said}."
+    return (
+        f"Warning: {said.lower()}, less than {floor:.0%}: its soft labels will mislead the joint "
+        "training; train it longer (config.teacher_iterations) or give a better one "
+        "(config.teacher_weights)."
+    )

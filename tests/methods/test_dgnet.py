@@ -1,0 +1,389 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from tests.methods.conftest import MakeBatch
+from tests.oracles import dgnet as oracle
+from torch import Tensor
+
+from crosslight.data.batch import Batch
+from crosslight.errors import ConfigError
+from crosslight.methods import dgnet
+from crosslight.methods.contract import Progress
+from crosslight.methods.dgnet import DGNet, DGNetConfig
+from crosslight.methods.dgnet_config import ramped_weights, stepped
+from crosslight.methods.dgnet_pairs import as_pairs
+from crosslight.nn.weights import initial_weights_left_out
+
+SMALL: dict[str, Any] = {
+    "backbone": "resnet10-quarter",
+    "weights": "none",
+    "structure_width": 4,
+    "critic_width": 4,
+    "adain_width": 16,
+    "dim": 24,
+    "dilations": (1, 2, 3),
+    "ramp_start": 100,
+}
+DRY = {"primary_dropout": 0.0, "fine_dropout": 0.0, "teacher_dropout": False}
+RECTANGLES = torch.tensor([[3, 4, 20, 10], [0, 0, 0, 0]] * 8)
+
+
+class Recorded:
+    """The loop's update: steps, and keeps the gradients of what each update moves."""
+
+    def __init__(self, method: DGNet, *, stage: str = "joint", iteration: int = 0) -> None:
+        self.method = method
+        self.optimizers = {n: s.optimizer for n, s in method.optimizers().items()}
+        self.progress = Progress(
+            stage=stage, iteration=iteration, iterations=10_000, iterations_per_epoch=100
+        )
+        self.order: list[str] = []
+        self.gradients: dict[str, Tensor] = {}
+        self.notes: list[str] = []
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+    def __call__(self, name: str, losses: Mapping[str, Tensor]) -> None:
+        self.order.append(name)
+        optimizer = self.optimizers[name]
+        own = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        moved = {n: p for n, p in self.method.named_parameters() if id(p) in own}
+        torch.stack(list(losses.values())).sum().backward(inputs=list(moved.values()))
+        self.gradients.update({n: p.grad.clone() for n, p in moved.items() if p.grad is not None})
+        optimizer.step()
+        for parameter in moved.values():
+            parameter.grad = None
+
+
+def _dgnet(**overrides: Any) -> DGNet:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return DGNet(DGNetConfig(**{**SMALL, **overrides}), num_ids=6, height=64, width=32)
+
+
+def _double(batch: Batch) -> Batch:
+    return Batch(
+        images=batch.images.double(),
+        labels=batch.labels.roll(2),  # so that some rows meet their own person, not all
+        cams=batch.cams,
+        modality=batch.modality,
+        rows=batch.rows,
+    )
+
+
+@pytest.fixture
+def _same_rectangles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dgnet, "draw_rectangles", lambda *_, **__: RECTANGLES)
+
+
+@pytest.mark.usefixtures("_same_rectangles")
+@pytest.mark.parametrize(("iteration", "again"), [(50, True), (1100, True), (1100, False)])
+def test_one_iteration_equals_the_plain_formulation(
+    iteration: int, again: bool, make_batch: MakeBatch
+) -> None:
+    """Same losses, gradients, weights and running statistics, in float64, over two iterations."""
+    ours = _dgnet(**DRY, again_probability=float(again)).double().train()
+    # At their initial values of about 0 the critic and the classifiers hide much of the rest.
+    with torch.no_grad():
+        for network in (ours.critic, ours.primary.classifier, ours.fine.classifier, ours.teacher):
+            for parameter in network.parameters():
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    plain = copy.deepcopy(ours)
+    batch = _double(make_batch())
+    images = ours.normalize(batch.images)
+    step, update = oracle.PlainStep(plain), Recorded(ours, iteration=iteration)
+    for _ in range(2):
+        expected = step(images, batch.labels, RECTANGLES, iteration, again=again)
+        found = ours.training_step(batch, update)
+        assert set(found) == set(expected)
+        for name, loss in expected.items():
+            torch.testing.assert_close(found[name].item(), loss, rtol=1e-9, atol=1e-12, msg=name)
+        assert set(update.gradients) == set(step.gradients)
+        for name, gradient in step.gradients.items():
+            torch.testing.assert_close(
+                update.gradients[name], gradient, rtol=1e-6, atol=1e-10, msg=name
+            )
+        update.gradients.clear()
+    for (name, own), other in zip(
+        ours.state_dict().items(), plain.state_dict().values(), strict=True
+    ):
+        torch.testing.assert_close(own, other, rtol=1e-6, atol=1e-7, msg=name)
+
+
+GENERATOR = {"structure", "adain", "decoder"}
+ROUTES = {
+    # loss: the networks that it trains when a coin says "again", and when it says "copy"
+    "loss_recon_same_image": (GENERATOR, GENERATOR),
+    "loss_recon_same_id": (GENERATOR, GENERATOR),
+    "loss_adversarial": (GENERATOR, GENERATOR),
+    "loss_id_generated": (GENERATOR, GENERATOR),
+    "loss_recon_structure": ({"structure"}, GENERATOR),
+    "loss_cycle": (GENERATOR, GENERATOR),
+    "loss_critic": ({"critic"}, {"critic"}),
+    "loss_penalty": ({"critic"}, {"critic"}),
+    "loss_id": ({"appearance", "primary"}, {"appearance", "primary"}),
+    "loss_id_partner": ({"appearance", "primary"}, {"appearance", "primary"}),
+    "loss_id_fine": ({"appearance", "fine"}, {"appearance", "fine"}),
+    "loss_primary": ({"appearance", "primary"}, {"appearance", "primary"}),
+    "loss_fine": ({"appearance", "fine"}, {"appearance", "fine"}),
+}
+
+
+class Routed(Recorded):
+    """Finds out which networks each loss alone would send a gradient to."""
+
+    def __init__(self, method: DGNet, **options: Any) -> None:
+        super().__init__(method, **options)
+        self.routes: dict[str, set[str]] = {}
+
+    def __call__(self, _: str, losses: Mapping[str, Tensor]) -> None:
+        named = dict(self.method.named_parameters())
+        for loss, value in losses.items():
+            found = torch.autograd.grad(
+                value, list(named.values()), retain_graph=True, allow_unused=True
+            )
+            self.routes[loss] = {
+                key.split(".")[0]
+                for key, gradient in zip(named, found, strict=True)
+                if gradient is not None and gradient.any()
+            }
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_each_loss_trains_the_networks_of_the_description(
+    again: bool, make_batch: MakeBatch
+) -> None:
+    method = _dgnet(again_probability=float(again)).train()
+    update = Routed(method, iteration=1100)
+    figures = method.training_step(make_batch(), update)
+    expected = {name: routes[0 if again else 1] for name, routes in ROUTES.items()}
+    assert update.routes == expected
+    assert "loss_recon_appearance" in figures, "logged, though it trains nothing"
+
+
+def test_the_appearance_code_loss_can_train_the_generator(make_batch: MakeBatch) -> None:
+    method = _dgnet(appearance_code_gradient=True).train()
+    update = Routed(method, iteration=1100)
+    method.training_step(make_batch(), update)
+    assert update.routes["loss_recon_appearance"] == GENERATOR
+
+
+def test_critic_moves_first_then_generator_then_identity(make_batch: MakeBatch) -> None:
+    method = _dgnet()
+    update = Recorded(method)
+    method.training_step(make_batch(), update)
+    assert update.order == ["critic", "generator", "identity"]
+
+
+def test_published_networks() -> None:
+    with torch.device("meta"), initial_weights_left_out():
+        method = DGNet(DGNetConfig(), num_ids=751, height=256, width=128)
+    method.to_empty(device="cpu").eval()
+    images = torch.zeros(2, 3, 256, 128)
+    with torch.no_grad():
+        code, vector = method.appearance(images)
+        structure = method.structure(images)
+        colours = method.adain(code)
+        verdicts = method.critic(images)
+        drawn = method.decoder(structure, colours)
+
+    def millions(*names: str) -> float:
+        networks = [method.get_submodule(name) for name in names]
+        return round(sum(p.numel() for n in networks for p in n.parameters()) / 1e6, 3)
+
+    assert millions("structure") == 0.381
+    assert millions("decoder") == 1.456
+    assert millions("adain") == 11.545
+    assert millions("critic") == 1.026
+    assert millions("appearance", "primary", "fine") == 26.379  # 28.43 with an unused classifier
+    assert (code.shape, vector.shape) == ((2, 2048, 4), (2, 2048))
+    assert structure.shape == (2, 128, 64, 32)
+    assert colours.numel() == 2 * 2048
+    assert drawn.shape == images.shape
+    assert [verdict.shape[1:] for verdict in verdicts] == [(1, 64, 32), (1, 32, 16), (1, 16, 8)]
+
+
+def test_losses_start_where_the_release_starts(make_batch: MakeBatch) -> None:
+    method = _dgnet(critic_width=32).train()
+    figures = method.training_step(make_batch(), Routed(method))  # moves nothing
+    assert figures["loss_critic"].item() == pytest.approx(6, abs=0.1)
+    assert figures["loss_adversarial"].item() == pytest.approx(12, abs=0.2)
+
+
+def test_ramps_are_those_of_the_release() -> None:
+    config = DGNetConfig()
+    for iteration in (0, 29_999, 30_000, 30_001, 31_000, 32_000, 34_000, 50_000):
+        expected = oracle.ramp(iteration, config)
+        found = ramped_weights(config, iteration)
+        assert found.code == pytest.approx(expected["recon_s"], abs=1e-9)
+        assert found.cycle == pytest.approx(expected["cycle"], abs=1e-9)
+        assert found.primary == pytest.approx(expected["teacher"], abs=1e-9)
+        assert found.fine == pytest.approx(0.2 * expected["teacher"], abs=1e-9)
+        assert found.any == (iteration > 30_000)
+
+
+def test_learning_rates_fall_at_60k_and_90k() -> None:
+    method = _dgnet()
+    rates = {n: s.factor for n, s in method.optimizers().items() if n != "teacher"}
+    for iteration, factor in ((0, 1), (59_998, 1), (59_999, 0.1), (89_999, 0.01), (99_999, 0.01)):
+        progress = Progress(
+            stage="joint", iteration=iteration, iterations=100_000, iterations_per_epoch=1617
+        )
+        assert all(rate(progress) == pytest.approx(factor) for rate in rates.values())
+        assert stepped(())(progress) == 1
+    groups = {n: s.optimizer.param_groups for n, s in method.optimizers().items()}
+    assert [g["lr"] for g in groups["identity"]] == [0.002, 0.02]
+    assert groups["critic"][0]["betas"] == groups["generator"][0]["betas"] == (0.0, 0.999)
+    assert all(g["weight_decay"] == 5e-4 for own in groups.values() for g in own)
+
+
+def test_slices_of_the_code() -> None:
+    """By channels, as released: a change of channel 0 colours the first block alone."""
+    code = torch.rand(1, 128, 4)
+    changed = {"channels": code.clone(), "stripes": code.clone()}
+    changed["channels"][:, 0] += 1
+    changed["stripes"][:, :, 0] += 1
+    for slices, other in changed.items():
+        adain = _dgnet(code_slices=slices).adain
+        differs = (adain(code) != adain(other)).flatten(2).any(dim=2)[0]
+        assert differs.tolist() == [True, False, False, False]
+
+
+def test_different_people_meet_where_that_is_asked_for() -> None:
+    labels = torch.tensor([0, 1, 2, 3, 0, 1, 3, 3]).repeat_interleave(2)
+    images = torch.arange(16.0)[:, None, None, None].expand(-1, 3, 2, 2)
+    plain = as_pairs(images, labels, different_ids=False)
+    apart = as_pairs(images, labels, different_ids=True)
+    assert (plain.labels == plain.other_labels).any()
+    assert not (apart.labels == apart.other_labels).any()
+    assert sorted(apart.labels.tolist()) == sorted(plain.labels.tolist())
+    for pairs in (plain, apart):
+        assert torch.equal(pairs.partners, pairs.images + 1)
+        assert torch.equal(labels[pairs.images[:, 0, 0, 0].long()], pairs.labels)
+
+
+def test_a_batch_without_halves_of_pairs_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"data\.sampling to pairs"):
+        as_pairs(torch.rand(6, 3, 4, 4), torch.zeros(6), different_ids=False)
+
+
+def test_images_too_small_for_the_pyramid_are_refused() -> None:
+    with pytest.raises(ConfigError, match="dilations"):
+        _dgnet(dilations=(3, 6, 9))
+
+
+def test_a_given_teacher_is_loaded_and_not_trained(tmp_path: Path, make_batch: MakeBatch) -> None:
+    trained = _dgnet()
+    weights = {k: v.contiguous() for k, v in trained.state_dict().items()}
+    save_file(weights, tmp_path / "whole.safetensors")
+    alone = {k: v.contiguous() for k, v in trained.teacher.state_dict().items()}
+    save_file(alone, tmp_path / "teacher.safetensors")
+    for name in ("whole", "teacher"):
+        with torch.random.fork_rng():
+            torch.manual_seed(7)
+            config = DGNetConfig(**SMALL, teacher_weights=str(tmp_path / f"{name}.safetensors"))
+            method = DGNet(config, num_ids=6, height=64, width=32).train()
+        assert [stage.name for stage in method.stages()] == ["joint"]
+        assert "teacher" not in method.optimizers()
+        method.training_step(make_batch(), Recorded(method, iteration=1100))
+        for key, value in trained.teacher.state_dict().items():
+            assert torch.equal(method.teacher.state_dict()[key], value), key
+
+
+@pytest.mark.parametrize(("floor", "warns"), [(0.0, False), (1.01, True)])
+def test_the_teachers_accuracy_is_told_once(
+    floor: float, warns: bool, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dgnet, "TEACHER_CHECK", 2)
+    method = _dgnet(teacher_floor=floor).train()
+    said = []
+    for iteration in range(3):
+        update = Recorded(method, iteration=iteration)
+        figures = method.training_step(make_batch(), update)
+        said += update.notes
+        assert ("teacher_accuracy" in figures) == (iteration < 2)
+    assert len(said) == 1
+    assert said[0].startswith("Warning" if warns else "The teacher names")
+    assert "of 16 training images" in said[0]
+
+
+def test_embedding_scores_as_published(make_batch: MakeBatch) -> None:
+    """Cosine of the primary halves plus half that of the fine halves, mirror images included."""
+    method = _dgnet().eval()
+    batch = make_batch()
+    with torch.no_grad():
+        found = method.embed(batch.images, batch.modality)
+        normalised = method.normalize(batch.images)
+        halves = []
+        for head in (method.primary, method.fine):
+            total = torch.zeros(len(batch), 24)
+            for view in (normalised, normalised.flip(-1)):
+                half = head.embed(method.appearance(view)[1])
+                total += half / half.norm(dim=1, keepdim=True)
+            halves.append(total / total.norm(dim=1, keepdim=True))
+    score = halves[0] @ halves[0].T + 0.5 * halves[1] @ halves[1].T
+    torch.testing.assert_close(found @ found.T, score, rtol=1e-4, atol=1e-5)
+
+
+def test_swap_takes_clothes_from_one_and_the_rest_from_the_other(make_batch: MakeBatch) -> None:
+    method = _dgnet().eval()
+    first, second, body = make_batch().images[:6:2].unsqueeze(1)
+    with torch.no_grad():
+        swapped = method.swap(first, body)
+        assert swapped.shape == body.shape
+        assert swapped.min() >= 0
+        assert swapped.max() <= 1
+        ends = [method.interpolate(first, second, body, at) for at in (0.0, 1.0)]
+        assert torch.equal(ends[0], swapped)
+        torch.testing.assert_close(ends[1], method.swap(second, body))
+        assert not torch.equal(method.swap(first, second), swapped)
+
+
+def test_codes_are_one_row_per_image(make_batch: MakeBatch) -> None:
+    method = _dgnet().eval()
+    batch = make_batch()
+    with torch.no_grad():
+        codes = method.codes(batch.images, batch.modality)
+    assert set(codes) == {"appearance", "structure", "primary", "fine", "teacher"}
+    assert all(code.ndim == 2 and len(code) == len(batch) for code in codes.values())
+
+
+def test_the_appearance_encoder_can_start_from_the_teacher(make_batch: MakeBatch) -> None:
+    method = _dgnet(start_from_teacher=True).train()
+    with torch.no_grad():
+        for parameter in method.teacher.parameters():
+            parameter.add_(0.01)
+    expected = method.teacher.backbone.state_dict()["network.conv1.0.weight"].clone()
+    method.training_step(make_batch(), Routed(method))  # moves nothing
+    weight = method.appearance.backbone.state_dict()["network.conv1.0.weight"]
+    assert torch.equal(weight, expected)
+    with torch.no_grad():
+        weight.zero_()
+    method.training_step(make_batch(), Routed(method, iteration=1))
+    assert not weight.any(), "only once"
+    with pytest.raises(ConfigError, match="start_from_teacher"):
+        _dgnet(start_from_teacher=True, teacher_backbone="resnet10-half")
+
+
+@pytest.mark.parametrize(
+    "switch",
+    [
+        {"code_slices": "stripes"},
+        {"different_ids": True},
+        {"teacher_statistics": "running", "teacher_dropout": False},
+        {"joint_statistics": True},
+        {"appearance_code_gradient": True},
+    ],
+)
+def test_every_switch_trains(switch: dict[str, Any], make_batch: MakeBatch) -> None:
+    method = _dgnet(**switch).train()
+    figures = method.training_step(make_batch(), Recorded(method, iteration=1100))
+    assert all(torch.isfinite(value) for value in figures.values())

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from crosslight.nn.freezing import frozen
+
+
+def _network() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 2))
+
+
+def test_gradient_passes_through_and_leaves_no_trace() -> None:
+    network = _network().train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    inputs = torch.randn(6, 3, requires_grad=True)
+    with frozen(network):
+        out = network(inputs)
+        again = network(inputs)
+    assert torch.equal(out, again), "no dropout"
+    out.square().sum().backward()
+    assert inputs.grad is not None
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    assert all(module.training for module in network.modules())
+    assert all(torch.equal(network.state_dict()[name], value) for name, value in before.items())
+    network(inputs)
+    assert not torch.equal(network[1].running_mean, before["1.running_mean"])
+
+
+def test_statistics_of_the_batch_or_the_running_ones() -> None:
+    network = _network().train()
+    inputs = torch.randn(8, 3) * 5 + 3
+    with torch.no_grad(), frozen(network, statistics="batch"):
+        by_batch = network(inputs)
+    with torch.no_grad(), frozen(network, statistics="running"):
+        by_running = network(inputs)
+        assert torch.equal(by_running, network(inputs))
+    assert torch.equal(by_running, network.eval()(inputs))
+    assert not torch.allclose(by_batch, by_running)
+    with torch.no_grad(), frozen(network, dropout=True):
+        assert not torch.equal(network(inputs), network(inputs))
+    assert not any(module.training for module in network.modules())
+
+
+def test_weights_that_were_fixed_stay_fixed() -> None:
+    network = _network()
+    network[0].requires_grad_(False)
+    with frozen(network):
+        pass
+    assert not network[0].weight.requires_grad
+    assert network[3].weight.requires_grad

@@ -1,0 +1,315 @@
+"""DG-Net written plainly: every pass on its own, in the order of the description of the release.
+
+Networks lend their weights only; what they compute is written out here. Slow, and wasteful in the
+ways that the release is: copies of whole networks, passes whose results nobody uses, graphs that
+nobody walks, every code through the MLPs for every image that it colours.
+
+Letters as in the release: a and b are the two halves of the batch, p their partners; x_ab has the
+appearance of a on the structure of b.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from crosslight.methods.dgnet import DGNet
+
+
+def conv(layer: nn.Conv2d, maps: Tensor) -> Tensor:
+    padding = layer.dilation[0] * (layer.kernel_size[0] // 2)
+    if padding:
+        maps = F.pad(maps, (padding,) * 4, mode="reflect")
+    return F.conv2d(maps, layer.weight, layer.bias, layer.stride, 0, layer.dilation)
+
+
+def relu(maps: Tensor) -> Tensor:
+    return F.leaky_relu(maps, 0.2, inplace=True)
+
+
+def encode_structure(network: Any, images: Tensor) -> Tensor:
+    maps = images.mean(dim=1, keepdim=True)
+    for block in network.layers[:4]:
+        maps = relu(F.instance_norm(conv(block.conv, maps)))
+    for block in network.layers[4:8]:
+        inner = relu(F.instance_norm(conv(block.first.conv, maps)))
+        maps = maps + F.instance_norm(conv(block.second.conv, inner))
+    pyramid = network.layers[8]
+    branches = [F.instance_norm(conv(pyramid.near.conv, maps))]
+    for branch in pyramid.far:
+        inner = relu(F.instance_norm(conv(branch[0].conv, maps)))
+        branches.append(F.instance_norm(conv(branch[1].conv, inner)))
+    return F.instance_norm(conv(pyramid.fuse.conv, torch.cat(branches, dim=1)))
+
+
+def adain_parameters(network: Any, code: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Scale and shift of each block, (B, 2 * channels) each: four slices of the flat code."""
+    flat = code.reshape(len(code), -1)
+    length = flat.shape[1] // 4
+    found = []
+    for k in range(4):
+        part = flat[:, k * length : (k + 1) * length]
+        found.append((_mlp(network.scale[k], part), _mlp(network.shift[k], part)))
+    return found
+
+
+def _mlp(layers: Any, values: Tensor) -> Tensor:
+    values = F.leaky_relu(F.linear(values, layers[0].weight, layers[0].bias), 0.2)
+    values = F.leaky_relu(F.linear(values, layers[2].weight, layers[2].bias), 0.2)
+    return F.linear(values, layers[4].weight, layers[4].bias)
+
+
+def adain(maps: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    batch, channels = maps.shape[:2]
+    flat = maps.reshape(1, batch * channels, *maps.shape[2:])
+    out = F.batch_norm(
+        flat, None, None, scale.reshape(-1).to(flat), shift.reshape(-1).to(flat), training=True
+    )
+    return out.reshape(maps.shape)
+
+
+def sample_norm(layer: Any, maps: Tensor) -> Tensor:
+    mean = maps.flatten(1).mean(dim=1).view(-1, 1, 1, 1)
+    deviation = maps.flatten(1).std(dim=1).view(-1, 1, 1, 1)
+    normalised = (maps - mean) / (deviation + 1e-5)
+    return normalised * layer.scale.view(1, -1, 1, 1) + layer.shift.view(1, -1, 1, 1)
+
+
+def decode(decoder: Any, mlps: Any, code: Tensor, structure: Tensor) -> Tensor:
+    maps = structure
+    for block, (scale, shift) in zip(decoder.blocks, adain_parameters(mlps, code), strict=True):
+        half = scale.shape[1] // 2
+        inner = F.conv2d(F.pad(maps, (1,) * 4, mode="reflect"), *_weights(block.first))
+        inner = relu(adain(inner, scale[:, :half], shift[:, :half]))
+        inner = F.conv2d(F.pad(inner, (1,) * 4, mode="reflect"), *_weights(block.second))
+        maps = maps + adain(inner, scale[:, half:], shift[:, half:])
+    for first in (0, 2):
+        maps = upsample_conv(decoder.up[first].conv, maps)
+        maps = relu(sample_norm(decoder.up[first + 1], maps))
+    for block in decoder.out[:2]:
+        maps = relu(conv(block.conv, maps))
+    return conv(decoder.out[2], maps)
+
+
+def upsample_conv(layer: nn.Conv2d, maps: Tensor) -> Tensor:
+    large = F.interpolate(maps, scale_factor=2, mode="nearest")
+    return F.conv2d(F.pad(large, (2,) * 4, mode="reflect"), *_weights(layer))
+
+
+def _weights(layer: nn.Conv2d) -> tuple[Tensor, Tensor]:
+    assert layer.bias is not None
+    return layer.weight, layer.bias
+
+
+def judge(critic: Any, images: Tensor) -> list[Tensor]:
+    verdicts = []
+    for network in critic.critics:
+        maps = images
+        for block in network[:5]:
+            maps = relu(conv(block.conv, maps))
+        for block in network[5:-1]:
+            maps = maps + conv(block.second.conv, relu(conv(block.first.conv, maps)))
+        verdict = conv(network[-1], maps)
+        verdicts.append(verdict.to(torch.promote_types(verdict.dtype, torch.float32)))
+        images = F.avg_pool2d(images, 3, 2, 1, count_include_pad=False)
+    return verdicts
+
+
+class Identity(nn.Module):
+    """E_a with its heads as one network, so that it can be copied as one."""
+
+    def __init__(self, method: DGNet) -> None:
+        super().__init__()
+        self.backbone = method.appearance.backbone
+        self.primary = method.primary
+        self.fine = method.fine
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Appearance code without graph, logits of both heads."""
+        maps = self.backbone(images)
+        code = F.adaptive_max_pool2d(maps, (4, 1)).squeeze(3)
+        vector = F.adaptive_max_pool2d(maps, (1, 1)).flatten(1)
+        return code.detach(), _head(self.primary, vector), _head(self.fine, vector)
+
+
+def _head(head: Any, vector: Tensor) -> Tensor:
+    values = head.dropout(head.norm(F.linear(vector, head.linear.weight, head.linear.bias)))
+    return F.linear(values, head.classifier.weight, head.classifier.bias)
+
+
+def erased(images: Tensor, rectangles: Tensor) -> Tensor:
+    images = images.clone()
+    for image, (top, left, height, width) in zip(images, rectangles.tolist(), strict=True):
+        image[:, top : top + height, left : left + width] = 0
+    return images
+
+
+def only_batch_norm_trains(network: nn.Module) -> None:
+    network.eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.train()
+
+
+def soft_labels(teacher: nn.Module, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        both = F.softmax(teacher(images), dim=1) + F.softmax(teacher(images.flip(3)), dim=1)
+    return both / both.sum(dim=1, keepdim=True)
+
+
+def ramp(iteration: int, config: Any) -> Mapping[str, float]:
+    weights = {"recon_s": 0.0, "recon_f": 0.0, "cycle": 0.0, "teacher": 0.0}
+    ends = {
+        "recon_s": config.code_weight,
+        "recon_f": config.code_weight,
+        "cycle": config.cycle_weight,
+        "teacher": config.primary_weight,
+    }
+    for past in range(iteration + 1):
+        if past > config.ramp_start:
+            for name, end in ends.items():
+                weights[name] = min(end, weights[name] + config.ramp_step)
+    return weights
+
+
+class PlainStep:
+    """One iteration after the other on a method's networks.
+
+    Args:
+        method: In training mode; its weights move.
+
+    Attributes:
+        gradients: Name of a parameter → its gradient in the last iteration.
+    """
+
+    def __init__(self, method: DGNet) -> None:
+        self.method = method
+        self.optimizers = {n: s.optimizer for n, s in method.optimizers().items()}
+        self.gradients: dict[str, Tensor] = {}
+
+    def __call__(
+        self, images: Tensor, labels: Tensor, rectangles: Tensor, iteration: int, *, again: bool
+    ) -> dict[str, float]:
+        """Images as in a batch of pairs, normalised; rectangles for x_a, x_b, p_a, p_b."""
+        method, config = self.method, self.method.config
+        self.gradients = {}
+        weight = ramp(iteration, config)
+        fine_weight = config.fine_ratio * weight["teacher"]
+        half = len(images) // 2
+        x_a, p_a = images[0:half:2], images[1:half:2]
+        x_b, p_b = images[half::2], images[half + 1 :: 2]
+        y_a, y_b = labels[0:half:2], labels[half::2]
+        encode = Identity(method)
+        structure, mlps, decoder, critic = (
+            method.structure, method.adain, method.decoder, method.critic,
+        )  # fmt: skip
+
+        s_a, s_b = encode_structure(structure, x_a), encode_structure(structure, x_b)
+        f_a, f_b = encode(x_a)[0], encode(x_b)[0]
+        f_pa, f_pb = encode(p_a)[0], encode(p_b)[0]
+        x_ab, x_ba = decode(decoder, mlps, f_a, s_b), decode(decoder, mlps, f_b, s_a)
+        x_aa, x_bb = decode(decoder, mlps, f_a, s_a), decode(decoder, mlps, f_b, s_b)
+        x_paa, x_pbb = decode(decoder, mlps, f_pa, s_a), decode(decoder, mlps, f_pb, s_b)
+        parts = rectangles.chunk(4)
+        _, id_a, fine_a = encode(erased(x_a, parts[0]))
+        _, id_b, fine_b = encode(erased(x_b, parts[1]))
+        _, id_pa, _ = encode(erased(p_a, parts[2]))
+        _, id_pb, _ = encode(erased(p_b, parts[3]))
+
+        critic_loss: Any = 0.0
+        penalty: Any = 0.0
+        for real, generated in ((x_a, x_ab), (x_b, x_ba)):
+            real = real.detach().requires_grad_()
+            for verdict in judge(critic, generated.detach()):
+                critic_loss = critic_loss + (verdict**2).mean()
+            for verdict in judge(critic, real):
+                critic_loss = critic_loss + ((verdict - 1) ** 2).mean()
+                (slope,) = torch.autograd.grad(verdict.sum(), real, create_graph=True)
+                penalty = penalty + (slope**2).flatten(1).sum(dim=1).mean()
+        self._step(("critic",), critic_loss + config.penalty_weight * penalty)
+
+        adversarial: Any = 0.0
+        for generated in (x_ab, x_ba):
+            for verdict in judge(critic, generated):
+                adversarial = adversarial + 2 * ((verdict - 1) ** 2).mean()
+        frozen_identity = copy.deepcopy(encode)
+        only_batch_norm_trains(frozen_identity)
+        f_a_again, id_ab, _ = frozen_identity(x_ab)
+        f_b_again, id_ba, _ = frozen_identity(x_ba)
+
+        fixed_ab, fixed_ba = (x_ab.detach(), x_ba.detach()) if again else (x_ab, x_ba)
+        encoder = structure if again else copy.deepcopy(structure)
+        s_b_again = encode_structure(encoder, fixed_ab)
+        s_a_again = encode_structure(encoder, fixed_ba)
+        started = weight["cycle"] > 0
+        losses = {
+            "loss_recon_same_image": _l1(x_aa, x_a) + _l1(x_bb, x_b),
+            "loss_recon_same_id": _l1(x_paa, x_a) + _l1(x_pbb, x_b),
+            "loss_adversarial": adversarial,
+            "loss_id_generated": F.cross_entropy(id_ab, y_a) + F.cross_entropy(id_ba, y_b),
+            "loss_recon_structure": _l1(s_a_again, s_a) + _l1(s_b_again, s_b),
+            "loss_recon_appearance": _l1(f_a_again, f_a) + _l1(f_b_again, f_b),
+            "loss_id": F.cross_entropy(id_a, y_a) + F.cross_entropy(id_b, y_b),
+            "loss_id_partner": F.cross_entropy(id_pa, y_a) + F.cross_entropy(id_pb, y_b),
+            "loss_id_fine": F.cross_entropy(fine_a, y_a) + F.cross_entropy(fine_b, y_b),
+        }
+        if started:
+            cycle_a = decode(decoder, mlps, f_a_again, s_a_again)
+            cycle_b = decode(decoder, mlps, f_b_again, s_b_again)
+            losses["loss_cycle"] = _l1(cycle_a, x_a) + _l1(cycle_b, x_b)
+            teacher = copy.deepcopy(method.teacher)
+            only_batch_norm_trains(teacher)
+            _, student_ab, student_fine_ab = encode(x_ab.detach())
+            _, student_ba, student_fine_ba = encode(x_ba.detach())
+            losses["loss_primary"] = sum(
+                F.kl_div(
+                    F.log_softmax(student, dim=1), soft_labels(teacher, image), reduction="sum"
+                )
+                / len(image)
+                for student, image in ((student_ab, x_ab), (student_ba, x_ba))
+            )
+            losses["loss_fine"] = F.cross_entropy(student_fine_ab, y_b) + F.cross_entropy(
+                student_fine_ba, y_a
+            )
+        factors = {
+            "loss_recon_same_image": config.recon_weight,
+            "loss_recon_same_id": config.recon_weight,
+            "loss_adversarial": config.adversarial_weight,
+            "loss_id_generated": config.generated_id_weight,
+            "loss_recon_structure": weight["recon_s"],
+            "loss_recon_appearance": weight["recon_f"],
+            "loss_cycle": weight["cycle"],
+            "loss_id": config.id_weight,
+            "loss_id_partner": config.id_weight,
+            "loss_id_fine": fine_weight,
+            "loss_primary": weight["teacher"],
+            "loss_fine": fine_weight,
+        }
+        self._step(("generator", "identity"), sum(factors[n] * loss for n, loss in losses.items()))
+        found = {name: float(loss.detach()) for name, loss in losses.items()}
+        if not started:
+            del found["loss_recon_structure"], found["loss_recon_appearance"]
+        found["loss_critic"] = float(critic_loss.detach())
+        found["loss_penalty"] = float(config.penalty_weight * penalty.detach())
+        return found
+
+    def _step(self, names: tuple[str, ...], total: Any) -> None:
+        for name in names:
+            self.optimizers[name].zero_grad()
+        total.backward()
+        for name in names:
+            own = {id(p) for group in self.optimizers[name].param_groups for p in group["params"]}
+            for key, parameter in self.method.named_parameters():
+                if id(parameter) in own and parameter.grad is not None:
+                    self.gradients[key] = parameter.grad.clone()
+        for name in names:
+            self.optimizers[name].step()
+
+
+def _l1(image: Tensor, target: Tensor) -> Tensor:
+    return (image - target.detach()).abs().mean()
