@@ -91,6 +91,7 @@ def rank_refined(
                 how,
                 distance,
                 threads,
+                effort,
             )
             results += rank_streamed(
                 graph.distances,
@@ -101,7 +102,7 @@ def rank_refined(
                 cmc=cmc,
                 top=tops,
                 effort=effort or Effort(),
-                path="fp32+float64, re-ranked",
+                path=graph.path,
             )
     return results
 
