@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosslight.errors import ConfigError
-from crosslight.evaluation import neighbour_search, reciprocal_graph
-from crosslight.evaluation.effort import Effort, Threads
+from crosslight.evaluation import reciprocal_graph
+from crosslight.evaluation.effort import Threads
 from crosslight.evaluation.exclusion import SAME_PERSON_SAME_CAMERA
 from crosslight.evaluation.features import Features
 from crosslight.evaluation.protocols import PROTOCOLS, get_protocol
@@ -19,15 +19,11 @@ from tests.oracles import reranking as oracle
 
 
 def graph_distances(
-    queries: np.ndarray,
-    gallery: np.ndarray,
-    how: KReciprocal,
-    kind: Any,
-    effort: Effort = Effort(screening="off"),  # noqa: B008
+    queries: np.ndarray, gallery: np.ndarray, how: KReciprocal, kind: Any
 ) -> np.ndarray:
     rows = np.arange(len(queries)), np.arange(len(gallery))
     with Threads() as threads:
-        graph = ReciprocalGraph(queries, rows[0], gallery, rows[1], how, kind, threads, effort)
+        graph = ReciprocalGraph(queries, rows[0], gallery, rows[1], how, kind, threads)
         return graph.distances(*rows)
 
 
@@ -55,35 +51,21 @@ SETTINGS = st.integers(1, 25).flatmap(
 
 
 @settings(deadline=None, max_examples=120)
-@given(
-    people(),
-    SETTINGS,
-    st.sampled_from(["cosine", "euclidean"]),
-    st.booleans(),
-    st.sampled_from(["off", "bf16"]),
-    st.integers(0, 9),
-)
+@given(people(), SETTINGS, st.sampled_from(["cosine", "euclidean"]), st.booleans())
 def test_the_sparse_form_is_the_dense_one(
-    tables: tuple[np.ndarray, np.ndarray],
-    how: KReciprocal,
-    kind: str,
-    kept: bool,
-    screening: Any,
-    spare: int,
+    tables: tuple[np.ndarray, np.ndarray], how: KReciprocal, kind: str, kept: bool
 ) -> None:
     queries, gallery = (table.astype(np.float64) for table in tables)
     if kind == "cosine":
         queries, gallery = oracle.unit(queries), oracle.unit(gallery)
     expected = oracle.reranked(queries, gallery, k1=how.k1, k2=how.k2, share=how.share)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbour_search, "ROWS", 4)
-        patch.setattr(neighbour_search, "COLUMNS", 16)
-        patch.setattr(neighbour_search, "_SCREENED_SPARE", spare)
-        patch.setattr(neighbour_search, "_FAR", 1 + spare)
+        patch.setattr(reciprocal_graph, "_ROWS", 4)
+        patch.setattr(reciprocal_graph, "_COLUMNS", 16)
         patch.setattr(reciprocal_graph, "_EXPANDED_ROWS", 10)
         if not kept:
             patch.setattr(reciprocal_graph, "_KEPT_BYTES", 0)
-        found = graph_distances(*tables, how, kind, Effort(screening=screening))
+        found = graph_distances(*tables, how, kind)
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
@@ -93,10 +75,8 @@ def test_equal_distances_are_ordered_by_row(seed: int, how: KReciprocal) -> None
     generator = np.random.default_rng(seed)
     rows = generator.integers(-1, 2, (60, 2)).astype(np.float32)
     expected = oracle.reranked(rows[:9], rows[9:], k1=how.k1, k2=how.k2, share=how.share)
-    for screening in ("off", "bf16"):
-        effort = Effort(screening=screening)  # type: ignore[arg-type]
-        found = graph_distances(rows[:9], rows[9:], how, "euclidean", effort)
-        np.testing.assert_allclose(found, expected, atol=1e-6)
+    found = graph_distances(rows[:9], rows[9:], how, "euclidean")
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_lists_that_are_too_short_for_the_ties_are_made_again() -> None:
@@ -106,11 +86,9 @@ def test_lists_that_are_too_short_for_the_ties_are_made_again() -> None:
         rows[:5].astype(float), rows[5:].astype(float), k1=4, k2=2, share=0.3
     )
     for kind in ("cosine", "euclidean"):
-        for screening in ("off", "bf16"):
-            effort = Effort(screening=screening)  # type: ignore[arg-type]
-            np.testing.assert_allclose(
-                graph_distances(rows[:5], rows[5:], how, kind, effort), expected, atol=1e-6
-            )
+        np.testing.assert_allclose(
+            graph_distances(rows[:5], rows[5:], how, kind), expected, atol=1e-6
+        )
 
 
 def labelled(seed: int) -> tuple[Any, ...]:
@@ -158,35 +136,6 @@ def test_each_trial_is_reranked_with_its_own_gallery() -> None:
         np.testing.assert_array_equal(ranks.identity_rank, expected.identity_rank)
     assert results[0].top.shape == (9, 4)
     assert results[0].path == "fp32+float64, re-ranked"
-
-
-def test_screening_finds_the_same_neighbours_and_says_so() -> None:
-    generator = np.random.default_rng(7)
-    rows = generator.normal(size=(30, 600)).astype(np.float32)
-    rows = rows[generator.integers(0, 30, 900)] + generator.normal(size=(900, 600))
-    numbers = np.arange(100), np.arange(800)
-    graphs = []
-    with Threads() as threads:
-        for screening in ("off", "bf16"):
-            effort = Effort(screening=screening)  # type: ignore[arg-type]
-            graphs.append(
-                ReciprocalGraph(
-                    rows[:100],
-                    numbers[0],
-                    rows[100:],
-                    numbers[1],
-                    KReciprocal(),
-                    "euclidean",
-                    threads,
-                    effort,
-                )
-            )
-    plain, screened = (graph.distances(*numbers) for graph in graphs)
-    np.testing.assert_allclose(screened, plain, atol=1e-6)
-    assert [graph.path for graph in graphs] == [
-        "fp32+float64, re-ranked",
-        "bf16+fp32+float64, re-ranked",
-    ]
 
 
 def test_an_expanded_query_is_the_weighted_mean_of_its_neighbours() -> None:

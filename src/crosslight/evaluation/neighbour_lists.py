@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from crosslight.evaluation.arithmetic import LANES, exact_dot, quick_dot
+from crosslight.evaluation.arithmetic import LANES, exact_dot
 from crosslight.evaluation.compiled import compiled, compiled_without_nan
 
 _CHUNK = 32
@@ -160,129 +160,6 @@ def offer_columns(
                         limits[c] = values[c, -1]
 
 
-@compiled_without_nan
-def _above(values: Any, low: int, high: int, limit: Any) -> Any:
-    count, one, zero = np.float32(0.0), np.float32(1.0), np.float32(0.0)
-    for j in range(low, high):
-        count += one if values[j] > limit else zero
-    return count
-
-
-@compiled_without_nan
-def _above_each(values: Any, limits: Any, low: int, high: int) -> Any:
-    count, one, zero = np.float32(0.0), np.float32(1.0), np.float32(0.0)
-    for j in range(low, high):
-        count += one if values[j] > limits[j] else zero
-    return count
-
-
-@compiled
-def offer_far_rows(tile: Any, first_column: int, values: Any, numbers: Any) -> None:
-    """Offers each row its columns as the farthest; `values` holds negated squared distances."""
-    columns = tile.shape[1]
-    for r in range(tile.shape[0]):
-        row, kept = tile[r], values[r]
-        for left in range(0, columns, _CHUNK):
-            right = min(left + _CHUNK, columns)
-            if _above(row, left, right, -kept[-1]) > 0:
-                for c in range(left, right):
-                    if -row[c] < kept[-1]:
-                        _offer(kept, numbers[r], -row[c], first_column + c)
-
-
-@compiled
-def offer_far_columns(tile: Any, first_row: int, values: Any, numbers: Any, limits: Any) -> None:
-    """Offers each column its rows as the farthest; `limits` is the least that each keeps."""
-    columns = tile.shape[1]
-    for r in range(tile.shape[0]):
-        row = tile[r]
-        for left in range(0, columns, _CHUNK):
-            right = min(left + _CHUNK, columns)
-            if _above_each(row, limits, left, right) > 0:
-                for c in range(left, right):
-                    if row[c] > limits[c]:
-                        _offer(values[c], numbers[c], -row[c], first_row + r)
-                        limits[c] = -values[c, -1]
-
-
-@compiled
-def _quick_square(rows: Any, squares: Any, i: int, j: int) -> Any:
-    if i == j:
-        return np.float32(0.0)
-    return np.float32(squares[i] + squares[j] - 2.0 * np.float64(quick_dot(rows[i], rows[j])))
-
-
-@compiled
-def settle_neighbours(
-    rows: Any,
-    squares: Any,
-    values: Any,
-    numbers: Any,
-    far_values: Any,
-    far_numbers: Any,
-    width: Any,
-    doubt: Any,
-    wanted: int,
-    low: int,
-    high: int,
-    largest: Any,
-    settled: Any,
-) -> None:
-    """Puts float32 squared distances in place of screened ones, for rows `low` to `high`.
-
-    A list is settled if nothing outside it can belong to the `wanted` nearest; the rest of it is
-    emptied. `largest` becomes that of the far candidates, if nothing outside them can be farther.
-
-    Args:
-        rows: `(N, D)` float32 scaled rows.
-        squares: `(N,)` their squared lengths.
-        values: `(N, K)` screened values of the nearest, ascending.
-        numbers: `(N, K)` whose they are.
-        far_values: `(N, F)` negated screened values of the farthest, ascending.
-        far_numbers: `(N, F)` whose they are.
-        width: `(N,)` bound of the error of a screened value.
-        doubt: `(N,)` bound of the error of one in float32.
-        wanted: How many neighbours are needed.
-        low: First row.
-        high: The row after the last one.
-        largest: `(N,)` float32.
-        settled: `(N,)` bool.
-    """
-    count, room, far_room = len(rows), values.shape[1], far_values.shape[1]
-    near = np.empty(room, np.float32)
-    who = np.empty(room, np.int64)
-    for i in range(low, high):
-        found, done = 0, room == count
-        for n in range(room):
-            if found >= wanted and (
-                np.float64(values[i, n]) - width[i] > np.float64(near[wanted - 1]) + 2.0 * doubt[i]
-            ):
-                done = True
-                break
-            near[n] = np.float32(np.inf)
-            j = numbers[i, n]
-            _offer(near[: n + 1], who[: n + 1], _quick_square(rows, squares, i, j), j)
-            found += 1
-        done = done or (
-            np.float64(values[i, room - 1]) - width[i]
-            > np.float64(near[wanted - 1]) + 2.0 * doubt[i]
-        )
-        values[i, :found] = near[:found]
-        numbers[i, :found] = who[:found]
-        values[i, found:] = np.float32(np.inf)
-        farthest, far_done = np.float32(0.0), far_room == count
-        for n in range(far_room):
-            if np.float64(-far_values[i, n]) + width[i] <= np.float64(farthest):
-                far_done = True
-                break
-            farthest = max(farthest, _quick_square(rows, squares, i, far_numbers[i, n]))
-        far_done = far_done or (
-            np.float64(-far_values[i, far_room - 1]) + width[i] <= np.float64(farthest)
-        )
-        largest[i] = farthest
-        settled[i] = done and far_done
-
-
 @compiled
 def _insert_exact(values: Any, numbers: Any, count: int, value: float, number: int) -> None:
     # Into `count` entries ordered by (value, number); the last one drops out of a full list.
@@ -299,41 +176,32 @@ def _insert_exact(values: Any, numbers: Any, count: int, value: float, number: i
 
 @compiled
 def order_neighbours(
-    tables: Tables,
-    which: Any,
-    values: Any,
-    numbers: Any,
-    doubt: Any,
-    low: int,
-    high: int,
-    nearest: Any,
+    tables: Tables, values: Any, numbers: Any, doubt: Any, low: int, high: int, nearest: Any
 ) -> None:
-    """The nearest rows of the rows `which[low:high]`, in exact order.
+    """The nearest rows of rows `low` to `high`, in exact order.
 
-    `values` and `numbers` have a list for each of `which`; `doubt` and `nearest` are of all rows.
     `doubt` bounds the error of a value. Candidates whose values lie so close that their order is
     open are compared in float64. If such a run reaches the end of a list, others may belong to it:
     the row is compared with all rows.
     """
-    wanted, room, rows = nearest.shape[1], values.shape[1], nearest.shape[0]
+    wanted, room, rows = nearest.shape[1], values.shape[1], values.shape[0]
     sums = np.empty(LANES, np.float64)
     exact = np.empty(room, np.float64)
     who = np.empty(room, np.int64)
-    for at in range(low, high):
-        i = which[at]
+    for i in range(low, high):
         gap = 2.0 * doubt[i]
         done = 0
         while done < wanted:
             end = done + 1
-            while end < room and np.float64(values[at, end]) - values[at, end - 1] <= gap:
+            while end < room and np.float64(values[i, end]) - values[i, end - 1] <= gap:
                 end += 1
             if end == room and room < rows:
                 break
             if end == done + 1:
-                nearest[i, done] = numbers[at, done]
+                nearest[i, done] = numbers[i, done]
             else:
                 for n in range(done, end):
-                    j = numbers[at, n]
+                    j = numbers[i, n]
                     _insert_exact(exact, who, n - done, exact_square(tables, i, j, sums), j)
                 for n in range(done, min(end, wanted)):
                     nearest[i, n] = who[n - done]

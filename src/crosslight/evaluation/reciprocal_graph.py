@@ -1,7 +1,8 @@
 """k-reciprocal re-ranking without any matrix of all rows against all.
 
-`NeighbourSearch` keeps lists of nearest neighbours; what follows works on lists of a few dozen
-numbers per row. Distances are squared Euclidean (of rows scaled to unit length for 'cosine'),
+The upper triangle of the squared distances is multiplied tile by tile, each tile feeds the lists of
+nearest neighbours of its rows and columns and is dropped; what follows works on lists of a few
+dozen numbers per row. Distances are squared Euclidean (of rows scaled to unit length for 'cosine'),
 divided by the largest of their row. Equal distances are ordered by row number, queries before
 gallery.
 
@@ -11,25 +12,23 @@ Source: Zhong, Zheng, Cao, Li, "Re-ranking Person Re-identification with k-recip
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from crosslight.evaluation.bounds import float32_width
 from crosslight.evaluation.distances import Distance, FloatArray, IntArray
-from crosslight.evaluation.effort import Effort, Threads
-from crosslight.evaluation.neighbour_search import COLUMNS, NeighbourSearch
+from crosslight.evaluation.effort import Threads
 from crosslight.evaluation.pooling import in_float
 from crosslight.evaluation.products import NUMPY, Product, Rows, fastest_products
 from crosslight.evaluation.refinements import KReciprocal, check_refinement
 
-_WORTH_MEASURING = 4e9
+_ROWS, _COLUMNS = 512, 2048
+_SPARE = 19
 _KEPT_BYTES = 320 * 2**20
 _EXPANDED_ROWS = 8192
-
-
-# Screening costs the candidates a second product; bfloat16 must be so much faster to pay.
-_WORTH_SCREENING = 0.6
 
 
 class ReciprocalGraph:
@@ -43,10 +42,6 @@ class ReciprocalGraph:
         how: k1, k2 and the share of the original distance.
         distance: 'cosine' or 'euclidean'.
         threads: Where the work is done.
-        effort: 'off' keeps bfloat16 out; changes no neighbour.
-
-    Attributes:
-        path: Which arithmetic was used.
 
     Raises:
         ConfigError: The distance is 'dot'.
@@ -61,7 +56,6 @@ class ReciprocalGraph:
         how: KReciprocal,
         distance: Distance,
         threads: Threads,
-        effort: Effort | None = None,
     ) -> None:
         from crosslight.evaluation.neighbour_lists import Tables
 
@@ -73,7 +67,7 @@ class ReciprocalGraph:
         self._count = self._queries + len(gallery_rows)
         dimensions = query_feats.shape[1]
         work = self._count**2 * dimensions
-        self._product: Product = NUMPY if work < _WORTH_MEASURING else fastest_products()["fp32"]
+        self._product: Product = NUMPY if work < 4e9 else fastest_products()["fp32"]
         self._rows = np.empty((self._count, dimensions), dtype=np.float32)
         inverse, squares = np.empty(self._count), np.empty(self._count)
         self._fill(query_feats, query_rows, 0, distance, inverse, squares)
@@ -96,14 +90,9 @@ class ReciprocalGraph:
         )
         kept = self._queries * len(gallery_rows) * 4 <= _KEPT_BYTES
         self._kept = np.empty((self._queries, len(gallery_rows)), np.float32) if kept else None
-        effort = effort or Effort()
-        screen = _screen(effort, self._product, work)
-        self.path = ("fp32" if screen is None else "bf16+fp32") + "+float64, re-ranked"
-        search = NeighbourSearch(
-            self._tables, self._rows, self._product, screen, effort.bound, self._kept, threads
-        )
-        self._nearest = search.nearest(min(how.k1 + 1, self._count))
-        self._largest = np.maximum(search.largest, np.float32(1e-30))
+        self._largest = np.zeros(self._count, dtype=np.float32)
+        self._nearest = self._neighbours()
+        self._largest = np.maximum(self._largest, np.float32(1e-30))
         self._starts, self._columns, self._weights = self._codes()
         self._by_column = self._transposed()
 
@@ -149,8 +138,8 @@ class ReciprocalGraph:
     ) -> None:
         from crosslight.evaluation.arithmetic import exact_squares
 
-        for low in range(0, len(rows), COLUMNS):
-            block = table[rows[low : low + COLUMNS]]
+        for low in range(0, len(rows), _COLUMNS):
+            block = table[rows[low : low + _COLUMNS]]
             part = slice(first + low, first + low + len(block))
             exact_squares(block, squares[part])
         part = slice(first, first + len(rows))
@@ -165,10 +154,75 @@ class ReciprocalGraph:
     ) -> None:
         from crosslight.evaluation.arithmetic import scale_rows
 
-        for low in range(0, len(rows), COLUMNS):
-            block = table[rows[low : low + COLUMNS]]
+        for low in range(0, len(rows), _COLUMNS):
+            block = table[rows[low : low + _COLUMNS]]
             part = slice(first + low, first + low + len(block))
             scale_rows(block, inverse[part], self._rows[part])
+
+    def _neighbours(self) -> IntArray:
+        from crosslight.evaluation.neighbour_lists import (
+            offer_columns,
+            order_neighbours,
+            squares_to_rows,
+        )
+
+        count, over = self._count, self._threads.over
+        wanted = min(self._how.k1 + 1, count)
+        room = min(wanted + _SPARE, count)
+        values = np.full((count, room), np.inf, dtype=np.float32)
+        numbers = np.zeros((count, room), dtype=np.int64)
+        limits = np.full(count, np.inf, dtype=np.float32)
+        squares, largest = self._squares.astype(np.float32), self._largest.view(np.int32)
+        buffer = np.empty(_ROWS * _COLUMNS, dtype=np.float32)
+        for left in range(0, count, _COLUMNS):
+            right = min(left + _COLUMNS, count)
+            packed = self._product.pack(Rows(numbers=self._rows[left:right]))
+            for top in range(0, right, _ROWS):
+                bottom = min(top + _ROWS, right if top >= left else left)
+                start = max(left, top)
+                if start > left:
+                    packed = self._product.pack(Rows(numbers=self._rows[start:right]))
+                tile = buffer[: (bottom - top) * (right - start)].reshape(bottom - top, -1)
+                tile = self._product.multiply(Rows(numbers=self._rows[top:bottom]), packed, tile)
+                over(
+                    len(tile),
+                    tile.size,
+                    _row_task(squares_to_rows, tile, squares, largest, values, numbers, top, start),
+                )
+                if self._kept is not None and top < self._queries and right > self._queries:
+                    rows = slice(top, min(bottom, self._queries))
+                    first = max(start, self._queries)
+                    self._kept[rows, first - self._queries : right - self._queries] = tile[
+                        : rows.stop - rows.start, first - start :
+                    ]
+                beyond = max(start, bottom)
+                if beyond < right:
+                    over(
+                        right - beyond,
+                        tile.size,
+                        _column_task(
+                            offer_columns,
+                            tile[:, beyond - start :],
+                            top,
+                            slice(beyond, right),
+                            values,
+                            numbers,
+                            limits,
+                            largest,
+                        ),
+                    )
+                    # Lists that rows filled meanwhile are as strict as those that columns filled.
+                limits[top:bottom] = values[top:bottom, -1]
+        lengths = np.sqrt(self._squares)
+        width = float32_width(self._rows.shape[1], lengths, float(lengths.max()), 0.0)
+        doubt = 2.0 * width + 8.0 * 2.0**-24 * (self._squares + self._squares.max())
+        nearest = np.empty((count, wanted), dtype=np.int64)
+        over(
+            count,
+            2**20,
+            lambda a, b: order_neighbours(self._tables, values, numbers, doubt, a, b, nearest),
+        )
+        return nearest
 
     def _codes(self) -> tuple[IntArray, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         from crosslight.evaluation.reciprocal_sets import (
@@ -254,8 +308,8 @@ class ReciprocalGraph:
         gallery = self._rows[self._queries :]
         rows = np.ascontiguousarray(self._rows[asked])
         result = np.empty((len(asked), len(gallery)), dtype=np.float32)
-        for left in range(0, len(gallery), 2 * COLUMNS):
-            right = min(left + 2 * COLUMNS, len(gallery))
+        for left in range(0, len(gallery), 2 * _COLUMNS):
+            right = min(left + 2 * _COLUMNS, len(gallery))
             packed = self._product.pack(Rows(numbers=gallery[left:right]))
             tile = np.empty((len(asked), right - left), dtype=np.float32)
             result[:, left:right] = self._product.multiply(Rows(numbers=rows), packed, tile)
@@ -266,10 +320,45 @@ class ReciprocalGraph:
         return result
 
 
-def _screen(effort: Effort, product: Product, work: float) -> Product | None:
-    if effort.screening == "bf16":
-        return fastest_products().get("bf16")
-    if effort.screening != "auto" or work < _WORTH_MEASURING:
-        return None
-    fast = fastest_products().get("bf16")
-    return fast if fast and fast.seconds < _WORTH_SCREENING * product.seconds else None
+def _row_task(
+    kernel: Callable[..., None],
+    tile: npt.NDArray[np.float32],
+    squares: npt.NDArray[np.float32],
+    largest: npt.NDArray[np.int32],
+    values: npt.NDArray[np.float32],
+    numbers: IntArray,
+    top: int,
+    start: int,
+) -> Callable[[int, int], None]:
+    columns = squares[start : start + tile.shape[1]]
+
+    def task(low: int, high: int) -> None:
+        part = slice(top + low, top + high)
+        kernel(
+            tile[low:high],
+            squares[part],
+            columns,
+            start,
+            values[part],
+            numbers[part],
+            largest[part],
+        )
+
+    return task
+
+
+def _column_task(
+    kernel: Callable[..., None],
+    tile: npt.NDArray[np.float32],
+    top: int,
+    columns: slice,
+    values: npt.NDArray[np.float32],
+    numbers: IntArray,
+    limits: npt.NDArray[np.float32],
+    largest: npt.NDArray[np.int32],
+) -> Callable[[int, int], None]:
+    def task(low: int, high: int) -> None:
+        part = slice(columns.start + low, columns.start + high)
+        kernel(tile[:, low:high], top, values[part], numbers[part], limits[part], largest[part])
+
+    return task

@@ -91,7 +91,6 @@ def rank_refined(
                 how,
                 distance,
                 threads,
-                effort,
             )
             results += rank_streamed(
                 graph.distances,
@@ -102,7 +101,7 @@ def rank_refined(
                 cmc=cmc,
                 top=tops,
                 effort=effort or Effort(),
-                path=graph.path,
+                path="fp32+float64, re-ranked",
             )
     return results
 
