@@ -109,6 +109,17 @@ def _pick(values: Any, count: int, limit: Any, picked: Any, where: Any) -> int:
 
 
 @compiled
+def _find(values: Any, count: int, limit: Any, where: Any) -> int:
+    # The same where few are expected.
+    found = 0
+    for j in range(count):
+        if values[j] >= limit:
+            where[found] = j
+            found += 1
+    return found
+
+
+@compiled
 def _carry(passed: Any, before: Any, begin: int) -> None:
     # From the small counters of one query to the large ones.
     for k in range(passed.shape[0]):
@@ -204,7 +215,7 @@ def count_tile(
             largest = result_as_float[0]
             if tops > 0 and largest >= top:
                 if len(counts.top_slots) == len(top_position):
-                    shown = _pick(x, count, top, picked, where)
+                    shown = _find(x, count, top, where)
                 else:
                     shown = 0
                     while next_top < len(counts.top_slots):
