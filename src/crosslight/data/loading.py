@@ -21,8 +21,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from crosslight.config import DataConfig
 from crosslight.data.batch import Batch
+from crosslight.data.batches import Batches
 from crosslight.data.images import read_image
-from crosslight.data.sampling import Batches
 from crosslight.data.table import SampleTable
 from crosslight.data.transforms import InferenceTransform, TrainingTransform
 from crosslight.errors import CrosslightError, DataError
