@@ -14,6 +14,7 @@ METHODS = {
     "agw": "crosslight.methods.agw:AGW",
     "baseline": "crosslight.methods.baseline:Baseline",
     "dgnet": "crosslight.methods.dgnet:DGNet",
+    "dgnet-vi": "crosslight.methods.dgnet_vi:DGNetVI",
     "zero-padding": "crosslight.methods.zero_padding:ZeroPadding",
 }
 ENTRY_POINT_GROUP = "crosslight.methods"

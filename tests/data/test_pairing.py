@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.data.test_sampling import table_of
 
 from crosslight.config import DataConfig
 from crosslight.data.pairing import LightPairBatches
 from crosslight.data.sampling import build_batches
 from crosslight.data.table import SampleTable
 from crosslight.errors import ConfigError, DataError
+from tests.data.test_sampling import table_of
 
 counts = st.integers(1, 6)
 people = st.lists(st.tuples(counts, counts), min_size=2, max_size=10)

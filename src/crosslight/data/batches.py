@@ -8,7 +8,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslight.data.table import SampleTable
 from crosslight.errors import DataError
 
 Rows = NDArray[np.int64]
@@ -120,7 +119,7 @@ class Deck:
 
 
 def rows_by_person(pids: Rows, rows: Rows | None = None) -> dict[int, Rows]:
-    """pid → its rows in table order; of the given rows only, if any are given."""
+    """Pid → its rows in table order; of the given rows only, if any are given."""
     chosen = np.arange(len(pids)) if rows is None else rows
     order = chosen[np.argsort(pids[chosen], kind="stable")]
     people, starts = np.unique(pids[order], return_index=True)
