@@ -97,7 +97,6 @@ class DGNet(DrawsCodes):
         "ramp_step": 0.5,
     }
     distance = "dot"
-    generator_moves: ClassVar[str | tuple[str, ...]] = "generator"
     teacher_counts: Tensor
 
     def __init__(self, config: DGNetConfig, *, num_ids: int, height: int, width: int) -> None:
@@ -184,7 +183,7 @@ class DGNet(DrawsCodes):
         )
         update("critic", critic)
         generator, figures_only = self._generator_losses(pairs, drawn, weights)
-        update(self.generator_moves, self._weighted(generator, weights))
+        update(self._generator_moves(), self._weighted(generator, weights))
         # Nothing of the generator's graph is needed for what follows: memory of one or the other.
         crossed = drawn.crossed.detach()
         del drawn
@@ -226,9 +225,13 @@ class DGNet(DrawsCodes):
         accuracy = (logits.argmax(dim=1) == labels).float().mean()
         return {"loss_teacher": loss.detach(), "teacher_accuracy": accuracy}
 
+    def _generator_moves(self) -> tuple[str, ...]:
+        """The optimizers that losses on what is decoded move."""
+        return ("generator",)
+
     def _code_graph(self) -> AbstractContextManager[None]:
         """Whether losses on what is decoded reach the appearance encoder: not in the release."""
-        return torch.no_grad()  # type: ignore[return-value]
+        return torch.no_grad()
 
     def _draw(self, pairs: Pairs) -> Drawn:
         """Self-identity and cross-identity generation (paper 3.1)."""

@@ -65,11 +65,6 @@ class DGNetVI(DGNet):
         },
     }
 
-    def __init__(self, config: DGNetVIConfig, *, num_ids: int, height: int, width: int) -> None:
-        super().__init__(config, num_ids=num_ids, height=height, width=width)
-        if not config.detach_code:
-            self.generator_moves = ("generator", "identity")
-
     def training_step(self, batch: Batch, update: Update) -> Mapping[str, Tensor]:
         """DG-Net's step, and how many of the exchanges went across light."""
         if update.progress.iteration == 0:
@@ -78,6 +73,9 @@ class DGNetVI(DGNet):
         lights = batch.modality[::2].chunk(2)
         across = (lights[0] != lights[1]).float().mean()
         return {**figures, "exchanged_across_light": across}
+
+    def _generator_moves(self) -> tuple[str, ...]:
+        return ("generator",) if self.config.detach_code else ("generator", "identity")
 
     def _code_graph(self) -> AbstractContextManager[None]:
         return super()._code_graph() if self.config.detach_code else nullcontext()
