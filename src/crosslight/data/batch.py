@@ -35,7 +35,9 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        own: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Batch(
-            **{k: v if v is None else v.to(device, non_blocking=True) for k, v in own.items()}
-        )
+        own: dict[str, Tensor | None] = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {
+            name: tensor if tensor is None else tensor.to(device, non_blocking=True)
+            for name, tensor in own.items()
+        }
+        return Batch(**moved)
