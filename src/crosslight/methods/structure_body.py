@@ -6,6 +6,7 @@ vector.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -15,6 +16,7 @@ from crosslight.errors import ConfigError
 from crosslight.nn.backbones import create_backbone
 from crosslight.nn.bottleneck_head import BottleneckHead
 from crosslight.nn.conv_block import ConvBlock
+from crosslight.nn.precision import full_precision
 
 BodyName: TypeAlias = Literal["shallow", "shallow+resnet18", "resnet50"]
 NETWORKS = {"shallow+resnet18": "resnet18.tv_in1k", "resnet50": "resnet50.tv_in1k"}
@@ -53,6 +55,7 @@ class StructureBody(nn.Module):
         squeezed: bool,
     ) -> None:
         super().__init__()
+        self.squeezed = squeezed and kind != "shallow"
         if kind == "shallow":
             self.channels = 4 * code_channels
             self.entry: nn.Module = nn.Identity()
@@ -66,7 +69,7 @@ class StructureBody(nn.Module):
                 f"The structure body {kind} cannot be a {name}; give config.body_network a ResNet."
             )
         self.channels = backbone.channels
-        if squeezed:
+        if self.squeezed:
             half = code_channels // 2
             self.entry = nn.Sequential(ConvBlock(code_channels, half, 3), ConvBlock(half, 3, 3))
             self.layers = backbone
@@ -80,7 +83,15 @@ class StructureBody(nn.Module):
 
         The code itself could not be averaged: its channels have the mean 0 in every image.
         """
-        maps: Tensor = self.layers(self.entry(code))
+        entered: Tensor = self.entry(code)
+        # On maps of a few pixels, which squeezing leads to, the CPU's bfloat16 convolutions of
+        # torch 2.13 return what happened to be in memory (4 x 2 to 2 x 1, stride 2).
+        with full_precision(entered) if self.squeezed else nullcontext():
+            maps: Tensor = self.layers(
+                entered.to(torch.promote_types(entered.dtype, torch.float32))
+                if self.squeezed
+                else entered
+            )
         return maps.mean(dim=(2, 3), dtype=torch.promote_types(maps.dtype, torch.float32))
 
 
