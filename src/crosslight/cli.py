@@ -260,6 +260,61 @@ def score(
     )
 
 
+@app.command(name="ablate")
+def ablate(
+    recipe: Positional[str],
+    *,
+    data: DataArgument,
+    out: Path,
+    switches: tuple[str, ...] = (),
+    cumulative: bool = False,
+    against: tuple[str, ...] = (),
+    seeds: tuple[int, ...] = (0,),
+    images: int | None = None,
+    overrides: OmitArgPrefixes[Overrides] = (),
+    protocols: Annotated[UseAppendAction[tuple[str, ...]], arg(name="protocol")] = (),
+    trial: int = 1,
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+) -> None:
+    """Train variants of a recipe under one budget and compare them in a table and a figure.
+
+    The same command continues where it was cut off; other variants and seeds can be added to the
+    same folder later.
+
+    Args:
+        recipe: Name of a shipped recipe or a YAML file; it is itself the first variant.
+        data: Data set.
+        out: Folder for a run per variant and seed, and for ablation.md, .json and .png.
+        switches: Variants: names that the method knows, several at once joined by +, or
+            NAME:KEY=VALUE,KEY=VALUE.
+        cumulative: Each switch is added to those before it.
+        against: Other recipes, as they are.
+        seeds: Each variant is trained once with each.
+        images: Training images that every variant sees; its lengths are scaled. None: as its
+            recipe says.
+        overrides: Changes of every variant.
+        protocols: Protocols to score; repeatable. None: all that fit the layout.
+        trial: Split number, for layouts that have several.
+        accelerator: Where to train.
+    """
+    from crosslight.commands.ablate import run_ablation
+
+    run_ablation(
+        recipe,
+        data,
+        out,
+        switches=switches,
+        cumulative=cumulative,
+        against=against,
+        seeds=seeds,
+        images=images,
+        overrides=overrides,
+        protocols=protocols,
+        trial=trial,
+        accelerator=accelerator,
+    )
+
+
 @app.command(name="swap")
 def swap(
     run: Positional[Path],
