@@ -319,12 +319,15 @@ def ablate(
 def swap(
     run: Positional[Path],
     *,
-    appearance: tuple[Path, ...],
-    structure: tuple[Path, ...],
+    appearance: tuple[Path, ...] = (),
+    structure: tuple[Path, ...] = (),
     out: Path = Path("swap.png"),
     each: Path | None = None,
     interpolate: int = 0,
     limit: int = 8,
+    cases: Annotated[str | None, arg(metavar="LAYOUT:ROOT")] = None,
+    maps: Path | None = None,
+    trial: int = 1,
 ) -> None:
     """Draw people in other people's clothes: a grid of clothes (columns) on bodies (rows).
 
@@ -335,7 +338,13 @@ def swap(
         out: Picture to write; its first row and column are the inputs.
         each: Folder for every drawn image as a file of its own.
         interpolate: Steps to draw between the clothes of each two neighbouring columns.
-        limit: Images taken from a folder at most, spread evenly over its names.
+        limit: Images taken from a folder at most, spread evenly over its names; with cases, the
+            meetings of each.
+        cases: Instead of given images, test people of this data set: the same person in the same
+            light, different people across light, and different people in the same light.
+        maps: Also draw what the run takes for the structure of the bodies (with cases: of those
+            who meet across light) into this picture.
+        trial: Split number of the data set of cases, for layouts that have several.
     """
     from crosslight.commands.swap import run_swap
 
@@ -347,6 +356,9 @@ def swap(
         each=each,
         interpolate=interpolate,
         limit=limit,
+        cases=cases,
+        maps=maps,
+        trial=trial,
     )
 
 
