@@ -225,9 +225,9 @@ class DGNet(DrawsCodes):
         accuracy = (logits.argmax(dim=1) == labels).float().mean()
         return {"loss_teacher": loss.detach(), "teacher_accuracy": accuracy}
 
-    def _generator_moves(self) -> tuple[str, ...]:
+    def _generator_moves(self) -> str | tuple[str, ...]:
         """The optimizers that losses on what is decoded move."""
-        return ("generator",)
+        return "generator"
 
     def _code_graph(self) -> AbstractContextManager[None]:
         """Whether losses on what is decoded reach the appearance encoder: not in the release."""

@@ -74,8 +74,8 @@ class DGNetVI(DGNet):
         across = (lights[0] != lights[1]).float().mean()
         return {**figures, "exchanged_across_light": across}
 
-    def _generator_moves(self) -> tuple[str, ...]:
-        return ("generator",) if self.config.detach_code else ("generator", "identity")
+    def _generator_moves(self) -> str | tuple[str, ...]:
+        return "generator" if self.config.detach_code else ("generator", "identity")
 
     def _code_graph(self) -> AbstractContextManager[None]:
         return super()._code_graph() if self.config.detach_code else nullcontext()
