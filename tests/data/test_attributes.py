@@ -54,15 +54,15 @@ def test_the_factors_of_promenade_answer(tmp_path: Path) -> None:
 
     make(tmp_path / "p", preset="tiny", height=16, width=16, progress=False)
     factors = pl.read_parquet(tmp_path / "p" / "factors.parquet")
-    names = ("bag!=none", "hat!=none", "hair=long", "upper=coat", "sleeve>0.5")
+    names = ("cut_bag!=none", "cut_hat!=none", "body_hair=long", "cut_upper=coat", "cut_sleeve>0.5")
     found = read_attributes(tmp_path / "p" / "factors.parquet", names)
     assert set(found.pids.tolist()) == set(factors["pid"].to_list())
     assert np.isfinite(found.values).all()
     assert 0 < found.values.mean() < 1
     for pid, values in zip(found.pids.tolist(), found.values, strict=True):
         own = factors.filter(pl.col("pid") == pid)
-        assert set(own["bag"].to_list()) == {own["bag"][0]}
-        assert values[0] == (own["bag"][0] != "none")
+        assert set(own["cut_bag"].to_list()) == {own["cut_bag"][0]}
+        assert values[0] == (own["cut_bag"][0] != "none")
 
 
 @pytest.mark.parametrize(

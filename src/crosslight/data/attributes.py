@@ -2,12 +2,12 @@
 
 An attribute is a column of a table by person, or a question to one:
 
-    hat             the column holds 0 or 1
-    bag!=none       the column's text differs from `none`
-    hair=long       the column's text is `long`
-    sleeve>0.5      the column's number is above 0.5; `<` likewise
+    hat              the column holds 0 or 1
+    cut_bag!=none    the column's text differs from `none`
+    body_hair=long   the column's text is `long`
+    cut_sleeve>0.5   the column's number is above 0.5; `<` likewise
 
-Promenade's `factors.parquet` answers such questions as it is.
+Promenade's `factors.parquet` answers the last three as it is.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from crosslight.errors import DataError
+from crosslight.registry import did_you_mean
 
 _QUESTION = re.compile(r"^\s*([^=!<>]+?)\s*(?:(!=|=|<|>)\s*(.+?)\s*)?$")
 
@@ -96,8 +97,8 @@ def _answer(frame: pl.DataFrame, name: str, path: Path) -> pl.Series:
     column, relation, wanted = found.groups() if found else (name, None, None)
     if column not in frame.columns:
         raise DataError(
-            f"The attribute {name!r} asks for the column {column!r}, which {path} lacks; its "
-            f"columns are {', '.join(frame.columns)}."
+            f"The attribute {name!r} asks for the column {column!r}, which {path} lacks"
+            f"{did_you_mean(str(column), frame.columns)}."
         )
     values = frame[column]
     if relation in {"<", ">"}:

@@ -49,7 +49,7 @@ class Proposed2020Config(GenerationConfig):
         margin: Of that loss; None is the soft margin.
         label_smoothing: Of the identity losses on real images.
         fine_weight: Where the weight of the fine head's identity loss ends.
-        attributes: Names of attributes to predict from the structure vector, such as `bag!=none`;
+        attributes: Names of attributes to predict from the structure vector, such as `cut_bag!=none`;
             see `crosslight.data.attributes`.
         attributes_file: Table with a column `pid` and those of the attributes; an empty cell or
             an absent person is not counted.
