@@ -94,7 +94,7 @@ def test_switches_are_named_by_the_method() -> None:
     both = switched(name, ["wide-body", "embedding-matching", "x:config.lr=1"], cumulative=True)
     assert [len(variant.overrides) for variant in both] == [1, 3, 4]
     last = load_recipe(name, both[-1].overrides).config
-    assert (last.squeezed, last.match_on, last.margin, last.lr) == (False, "embedding", None, 1)
+    assert (last.squeezed, last.match_on, last.margin, last.lr) == (False, "embedding", 0.3, 1)
 
 
 def test_unknown_switches_are_named_before_anything_is_trained(

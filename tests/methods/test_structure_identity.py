@@ -318,7 +318,7 @@ def test_attributes_train_the_structure_code_and_unknown_ones_do_not(
     method = _method("kept-initialisation", **config).train()
     update = Routed(method)
     figures = method.training_step(batch, update)
-    assert {"structure", "body", "asked"} <= update.routes["loss_attributes"]
+    assert {"structure", "body", "attributes"} <= update.routes["loss_attributes"]
     # Two of four people are known, by one attribute; at the start every answer is about even.
     assert figures["loss_attributes"].item() == pytest.approx(np.log(2), abs=0.3)
     (tmp_path / "known.csv").write_text("pid,hat,bag\n7,1,1\n")
@@ -326,6 +326,22 @@ def test_attributes_train_the_structure_code_and_unknown_ones_do_not(
     assert nobody.training_step(batch, Routed(nobody))["loss_attributes"] == 0
     with pytest.raises(ConfigError, match=r"Batch\.pids"):
         nobody.training_step(make_batch(), Routed(nobody))
+
+
+def test_a_first_stage_may_train_identity_alone(make_batch: MakeBatch) -> None:
+    assert [s.name for s in _method(identity_iterations=0).stages()] == ["joint"]
+    method = _method("own-optimizer", identity_iterations=7, lr_steps=(1,)).train()
+    assert [(s.name, s.iterations) for s in method.stages()] == [("identity", 7), ("joint", 4)]
+    update = Routed(method)
+    update.progress = replace(update.progress, stage="identity")
+    figures = method.training_step(make_batch(), update)
+    assert set(figures) == {
+        f"loss_{name}_structure" for name in ("id", "id_partner", "id_fine", "triplet")
+    }
+    assert update.updates == [(("generator", "identity"), set(figures))]
+    for scheduled in method.optimizers().values():
+        assert scheduled.factor(update.progress) == 1
+        assert scheduled.factor(replace(update.progress, stage="joint")) < 1
 
 
 def test_contradictions_are_refused() -> None:

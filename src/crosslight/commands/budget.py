@@ -18,6 +18,7 @@ from crosslight.registry import method_class
 SCALED = (
     "iterations",
     "teacher_iterations",
+    "identity_iterations",
     "teacher_lr_steps",
     "teacher_warmup",
     "lr_steps",

@@ -14,19 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crosslight.data.attributes import Attributes, read_attributes
 from crosslight.data.batch import Batch
-from crosslight.errors import ConfigError
 from crosslight.losses import batch_hard_triplet
-from crosslight.methods.contract import Scheduled, Stage, Update
-from crosslight.methods.dgnet_config import adam, sgd, stepped
+from crosslight.methods.attribute_head import AttributeHead
+from crosslight.methods.contract import Progress, Scheduled, Stage, Update
+from crosslight.methods.dgnet_config import adam, stepped
 from crosslight.methods.dgnet_drawing import DrawsCodes
 from crosslight.methods.dgnet_losses import adversarial_loss, both, critic_losses, encoded_again
 from crosslight.methods.dgnet_networks import (
@@ -43,6 +42,8 @@ from crosslight.methods.structure_identity_config import (
     REPAIRS,
     Proposed2020Config,
     StructureIdConfig,
+    identity_optimizer,
+    loss_weights,
     refuse_contradictions,
 )
 from crosslight.nn.adain import AdaINParameters
@@ -56,6 +57,7 @@ from crosslight.nn.normalize import Normalize
 from crosslight.nn.precision import full_precision
 
 STRUCTURE, APPEARANCE = "structure", "appearance"
+IDENTITY, JOINT = "identity", "joint"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,7 @@ class Proposed2020(DrawsCodes):
         "critic_width": 4,
         "dilations": (1, 2, 3),
         "lr": 2e-3,
+        "identity_iterations": 2,
         "iterations": 4,
         "ramp_start": 1,
         "ramp_step": 0.01,
@@ -140,10 +143,11 @@ class Proposed2020(DrawsCodes):
                 for name in sources
             }
         )
-        self.asked = nn.ModuleDict()
-        if config.attributes:
-            self.asked[STRUCTURE] = nn.Linear(channels[STRUCTURE], len(config.attributes))
-        self._answers: Attributes | None = None
+        self.attributes = (
+            AttributeHead(channels[STRUCTURE], config.attributes, str(config.attributes_file))
+            if config.attributes
+            else None
+        )
         for network in (self.structure, self.adain, self.decoder):
             init_kaiming(network)
         if config.initialisation == "overwritten":
@@ -153,29 +157,28 @@ class Proposed2020(DrawsCodes):
         self.appearance.requires_grad_(self._appearance_trains)
 
     def stages(self) -> tuple[Stage, ...]:
-        """One stage, without a teacher."""
-        return (Stage(name="joint", iterations=self.config.iterations),)
+        """The joint one, after one of identity alone where that is wanted; there is no teacher."""
+        joint = Stage(name=JOINT, iterations=self.config.iterations)
+        if not self.config.identity_iterations:
+            return (joint,)
+        return (Stage(name=IDENTITY, iterations=self.config.identity_iterations), joint)
 
     def optimizers(self) -> Mapping[str, Scheduled]:
         """`critic` and `generator` (Adam), and `identity` where it has one of its own."""
         config = self.config
-        factor = stepped(config.lr_steps)
+        factor = partial(_factor, config)
         trunks = nn.ModuleList([self.body])
         if self._appearance_trains:
             trunks.append(self.appearance)
-        heads = nn.ModuleList([self.heads, self.asked])
+        heads = nn.ModuleList([self.heads])
+        if self.attributes is not None:
+            heads.append(self.attributes)
         generator = nn.ModuleList([self.structure, self.adain, self.decoder])
         identity: torch.optim.Optimizer | None = None
         if config.identity_optimizer == "generator":
             generator.extend([trunks, heads])
-        elif config.identity_optimizer == "sgd":
-            identity = sgd(config, (trunks, config.identity_lr), (heads, config.identity_head_lr))
         else:
-            groups = [
-                {"params": list(trunks.parameters()), "lr": config.identity_lr},
-                {"params": list(heads.parameters()), "lr": config.identity_head_lr},
-            ]
-            identity = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+            identity = identity_optimizer(config, trunks, heads)
         found = {
             "critic": Scheduled(optimizer=adam(config, self.critic), factor=factor),
             "generator": Scheduled(optimizer=adam(config, generator), factor=factor),
@@ -189,6 +192,12 @@ class Proposed2020(DrawsCodes):
         if update.progress.iteration == 0:
             refuse_partners_across_light(batch)
         pairs = self._pairs(batch)
+        if update.progress.stage == IDENTITY:
+            vectors = self._identity_vectors(self._erased(pairs.all_images))
+            losses = self._identity_losses(pairs, vectors)
+            losses |= self._attribute_loss(batch, pairs, vectors)
+            update(self._moved(), self._weighted(losses, torch.inf))
+            return {name: loss.detach() for name, loss in losses.items()}
         grown = self.config.ramp_step * max(0, update.progress.iteration - self.config.ramp_start)
         seen = self._see(pairs)
         codes = seen.codes if self.config.appearance_learns else seen.codes.detach()
@@ -208,18 +217,10 @@ class Proposed2020(DrawsCodes):
             "loss_recon_same_id": both(F.l1_loss(same_id, pairs.images)),
             "loss_adversarial": adversarial_loss(self.critic, crossed),
             **self._losses_on_generated(pairs, seen, crossed, ramped=grown > 0),
-            **self._identity_losses(pairs, seen),
-            **self._attribute_loss(batch, pairs, seen),
+            **self._identity_losses(pairs, seen.vectors),
+            **self._attribute_loss(batch, pairs, seen.vectors),
         }
-        moved = (
-            ("generator",)
-            if self.config.identity_optimizer == "generator"
-            else (
-                "generator",
-                "identity",
-            )
-        )
-        update(moved, self._weighted(losses, grown))
+        update(self._moved(), self._weighted(losses, grown))
         return {name: loss.detach() for name, loss in {**critic, **losses}.items()}
 
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:  # noqa: ARG002
@@ -259,21 +260,31 @@ class Proposed2020(DrawsCodes):
         if not self._appearance_trains:
             # Autocast would hand these weights, cast without a graph, to passes that have one.
             torch.clear_autocast_cache()
-        if not self.config.erasing:
+        if self.config.erasing:
+            structure = self.structure(pairs.images)
+            found = self._identity_vectors(self._erased(images))
+        else:
             # What the identity losses see is what is drawn: one pass serves both.
             structure = self.structure(images if self.body else pairs.images)
             found = {name: body(structure) for name, body in self.body.items()}
-            found[APPEARANCE] = vectors
-        else:
-            area = self.config.erasing_area
-            rectangles = draw_rectangles(images, probability=self.config.erasing, area=area)
-            erased = erase(images, rectangles)
-            structure = self.structure(pairs.images)
-            found = {name: body(self.structure(erased)) for name, body in self.body.items()}
-            if APPEARANCE in self.heads:
-                found[APPEARANCE] = self.appearance(erased)[1]
-        chosen = {name: found[name] for name in self.heads}
-        return Seen(codes=codes, structure=structure[:count], vectors=chosen)
+            found |= {APPEARANCE: vectors} if APPEARANCE in self.heads else {}
+        return Seen(codes=codes, structure=structure[:count], vectors=found)
+
+    def _identity_vectors(self, images: Tensor) -> dict[str, Tensor]:
+        found = {name: body(self.structure(images)) for name, body in self.body.items()}
+        if APPEARANCE in self.heads:
+            found[APPEARANCE] = self.appearance(images)[1]
+        return found
+
+    def _erased(self, images: Tensor) -> Tensor:
+        if not self.config.erasing:
+            return images
+        area = self.config.erasing_area
+        return erase(images, draw_rectangles(images, probability=self.config.erasing, area=area))
+
+    def _moved(self) -> tuple[str, ...]:
+        alone = self.config.identity_optimizer == "generator"
+        return ("generator",) if alone else ("generator", "identity")
 
     def _losses_on_generated(
         self, pairs: Pairs, seen: Seen, crossed: Tensor, *, ramped: bool
@@ -300,13 +311,13 @@ class Proposed2020(DrawsCodes):
         losses["loss_cycle"] = both(F.l1_loss(cycled, pairs.images))
         return losses
 
-    def _identity_losses(self, pairs: Pairs, seen: Seen) -> dict[str, Tensor]:
+    def _identity_losses(self, pairs: Pairs, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """On real images, for each code that tells people apart."""
         losses: dict[str, Tensor] = {}
         labels = pairs.labels.repeat(2)
         smoothing = self.config.label_smoothing
         for name, heads in self._two_heads():
-            vectors = seen.vectors[name]
+            vectors = found[name]
             with full_precision(vectors):
                 embeddings = heads.embeddings(vectors)
                 logits = heads.logits(embeddings)
@@ -314,7 +325,10 @@ class Proposed2020(DrawsCodes):
                     both(F.cross_entropy(part, pairs.labels, label_smoothing=smoothing))
                     for part in logits[0].chunk(2)
                 )
-                compared = logits if self.config.match_on == "logits" else embeddings
+                compared = logits
+                if self.config.match_on == "embedding":
+                    # Of length 1, as they are matched.
+                    compared = (F.normalize(embeddings[0]), F.normalize(embeddings[1]))
                 everybody = gather_with_gradient(labels)
                 triplets = [
                     batch_hard_triplet(
@@ -332,45 +346,16 @@ class Proposed2020(DrawsCodes):
                 }
         return losses
 
-    def _attribute_loss(self, batch: Batch, pairs: Pairs, seen: Seen) -> dict[str, Tensor]:
-        if not self.asked:
+    def _attribute_loss(
+        self, batch: Batch, pairs: Pairs, found: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        if self.attributes is None:
             return {}
-        if batch.pids is None:
-            raise ConfigError(
-                "config.attributes are known by person, but this batch does not say which person "
-                "an image shows; fill Batch.pids, or leave config.attributes out."
-            )
-        if self._answers is None:
-            file = Path(str(self.config.attributes_file)).expanduser()
-            self._answers = read_attributes(file, self.config.attributes)
-        # From training labels, which the pairs carry, to the table's own ids.
-        pid_of = torch.zeros(int(batch.labels.max()) + 1, dtype=torch.int64)
-        pid_of[batch.labels.cpu()] = batch.pids.cpu()
-        pids = pid_of[pairs.labels.cpu().repeat(2)].numpy()
-        wanted = torch.from_numpy(self._answers.of(pids)).to(pairs.images.device)
-        known = wanted.isfinite()
-        vectors = seen.vectors[STRUCTURE]
-        with full_precision(vectors):
-            answers = self.asked[STRUCTURE](vectors)
-            terms = F.binary_cross_entropy_with_logits(
-                answers, wanted.nan_to_num().to(answers.dtype), reduction="none"
-            )
-            return {"loss_attributes": (terms * known).sum() / known.sum().clamp(min=1)}
+        labels = pairs.labels.repeat(2)
+        return {"loss_attributes": self.attributes.loss(found[STRUCTURE], labels, batch)}
 
     def _weighted(self, losses: Mapping[str, Tensor], grown: float) -> dict[str, Tensor]:
-        config = self.config
-        factors = {
-            "loss_recon_same": config.recon_weight,
-            "loss_adversarial": config.adversarial_weight,
-            "loss_id_generated": config.generated_id_weight,
-            "loss_recon_structure": min(config.code_weight, grown),
-            "loss_cycle": min(config.cycle_weight, grown),
-            # 0 before the ramp, but there: the fine head's weight decay acts from the start.
-            "loss_id_fine": min(config.fine_weight, config.fine_ratio * grown),
-            "loss_id": config.id_weight,
-            "loss_triplet": config.triplet_weight,
-            "loss_attributes": config.attribute_weight,
-        }
+        factors = loss_weights(self.config, grown)
         return {
             name: loss * next(f for start, f in factors.items() if name.startswith(start))
             for name, loss in losses.items()
@@ -403,6 +388,10 @@ class Proposed2020(DrawsCodes):
                         key = f"{name}_{head}"
                         totals[key] = totals.get(key, 0) + F.normalize(rows)
         return {key: F.normalize(total) for key, total in totals.items()}
+
+
+def _factor(config: Proposed2020Config, progress: Progress) -> float:
+    return 1.0 if progress.stage == IDENTITY else stepped(config.lr_steps)(progress)
 
 
 class StructureIdentity(Proposed2020):

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
+import torch
+from torch import nn
+
 from crosslight.errors import ConfigError
-from crosslight.methods.dgnet_config import GenerationConfig, refuse_size
+from crosslight.methods.dgnet_config import GenerationConfig, refuse_size, sgd
 from crosslight.methods.dgnet_networks import StructureSource
 from crosslight.methods.structure_body import BodyName
 
@@ -22,6 +25,8 @@ class Proposed2020Config(GenerationConfig):
     identity losses' erasing applies to both encoders.
 
     Attributes:
+        identity_iterations: Length of a first stage with the identity losses alone, for training
+            without ImageNet weights; 0: none.
         identity: Whose vector tells people apart: the structure code's, the appearance
             encoder's, or both side by side.
         structure_source: What the structure encoder sees.
@@ -46,11 +51,12 @@ class Proposed2020Config(GenerationConfig):
         scored_views: `mirrored`: matching takes the mirror image alone, because a loop overwrote
             the image itself; `both`: their sum.
         triplet_weight: Of the batch-hard triplet loss.
-        margin: Of that loss; None is the soft margin.
+        margin: Of that loss; None is the soft margin. Logits are compared as they are,
+            embeddings at length 1.
         label_smoothing: Of the identity losses on real images.
         fine_weight: Where the weight of the fine head's identity loss ends.
-        attributes: Names of attributes to predict from the structure vector, such as `cut_bag!=none`;
-            see `crosslight.data.attributes`.
+        attributes: Names of attributes to predict from the structure vector, such as
+            `cut_bag!=none`; see `crosslight.data.attributes`.
         attributes_file: Table with a column `pid` and those of the attributes; an empty cell or
             an absent person is not counted.
         attribute_weight: Of the attributes' binary cross entropy.
@@ -58,6 +64,7 @@ class Proposed2020Config(GenerationConfig):
             comes from both.
     """
 
+    identity_iterations: int = 0  # run
     identity: Literal["structure", "appearance", "both"] = "structure"  # run
     structure_source: StructureSource = "gray"  # run
     structure_body: BodyName = "shallow+resnet18"  # run
@@ -93,7 +100,7 @@ class StructureIdConfig(Proposed2020Config):
     match_on: Literal["logits", "embedding"] = "embedding"
     identity_optimizer: Literal["generator", "sgd", "adamw"] = "sgd"
     scored_views: Literal["mirrored", "both"] = "both"
-    margin: float | None = None
+    margin: float | None = 0.3
 
 
 REPAIRS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -109,7 +116,7 @@ REPAIRS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "data.visible_per_id": 2,
             "data.infrared_per_id": 2,
         },
-        "embedding-matching": {"config.match_on": "embedding", "config.margin": None},
+        "embedding-matching": {"config.match_on": "embedding", "config.margin": 0.3},
         "own-optimizer": {"config.identity_optimizer": "sgd"},
         "both-views": {"config.scored_views": "both"},
     }
@@ -149,3 +156,37 @@ def refuse_contradictions(config: Proposed2020Config, height: int, width: int) -
             f"config.attributes names {len(config.attributes)} attributes and "
             f"config.attributes_file is {config.attributes_file}; give both or none."
         )
+
+
+def loss_weights(config: Proposed2020Config, grown: float) -> dict[str, float]:
+    """Start of a loss's name → its weight, the longer starts first.
+
+    Args:
+        config: Where ramps end.
+        grown: How far they have come.
+    """
+    return {
+        "loss_recon_same": config.recon_weight,
+        "loss_adversarial": config.adversarial_weight,
+        "loss_id_generated": config.generated_id_weight,
+        "loss_recon_structure": min(config.code_weight, grown),
+        "loss_cycle": min(config.cycle_weight, grown),
+        # 0 before the ramp, but there: the fine head's weight decay acts from the start.
+        "loss_id_fine": min(config.fine_weight, config.fine_ratio * grown),
+        "loss_id": config.id_weight,
+        "loss_triplet": config.triplet_weight,
+        "loss_attributes": config.attribute_weight,
+    }
+
+
+def identity_optimizer(
+    config: Proposed2020Config, trunks: nn.Module, heads: nn.Module
+) -> torch.optim.Optimizer:
+    """The optimizer that identity has of its own; heads have a rate of theirs."""
+    if config.identity_optimizer == "sgd":
+        return sgd(config, (trunks, config.identity_lr), (heads, config.identity_head_lr))
+    groups = [
+        {"params": list(trunks.parameters()), "lr": config.identity_lr},
+        {"params": list(heads.parameters()), "lr": config.identity_head_lr},
+    ]
+    return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
