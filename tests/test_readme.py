@@ -9,11 +9,21 @@ import pytest
 from crosslight import cli
 
 README = Path(__file__).parents[1] / "README.md"
-SMALLER = {"--preset mini": "--preset tiny --height 64 --width 32 --workers 1"}
-SHORTER = [
-    *("--set", "config.epochs=1", "--set", "data.iterations_per_epoch=1"),
-    *("--set", "data.ids_per_batch=2", "--set", "data.workers=0"),
-]
+SMALLER = {
+    "--height 128 --width 64": "",
+    "--preset mini": "--preset tiny --height 64 --width 32 --workers 1",
+}
+SHORT_DATA = (
+    *("--set", "data.iterations_per_epoch=1", "--set", "data.ids_per_batch=2"),
+    *("--set", "data.workers=0"),
+)
+SHORTER = {
+    "agw-promenade": ("--set", "config.epochs=1"),
+    "dgnet-promenade": (
+        *("--set", "config.teacher_iterations=1", "--set", "config.iterations=1"),
+        *("--set", "config.backbone=resnet10-quarter"),
+    ),
+}
 
 
 def commands() -> list[str]:
@@ -29,8 +39,11 @@ def test_the_commands_of_the_readme_work_in_order(tmp_path, monkeypatch):
         for longer, shorter in SMALLER.items():
             command = command.replace(longer, shorter)
         arguments = shlex.split(command)[1:]
-        cli.main([*arguments, *(SHORTER if arguments[0] == "train" else [])])
+        if arguments[0] == "train":
+            arguments += [*SHORTER[arguments[1]], *SHORT_DATA]
+        cli.main(arguments)
     assert (tmp_path / "runs" / "agw" / "report.html").exists()
+    assert (tmp_path / "swap.png").exists()
 
 
 @pytest.mark.parametrize("target", ["demo", "test", "check", "bench"])

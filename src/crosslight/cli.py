@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
 from crosslight.errors import CrosslightError
@@ -26,6 +26,8 @@ Overrides = Annotated[
     UseAppendAction[tuple[str, ...]],
     arg(name="set", metavar="KEY=VALUE", help="Changes one key of the recipe; repeatable."),
 ]
+Switch = Annotated[bool, FlagCreatePairsOff]
+Expand = Annotated[int | None, arg(metavar="K")]
 
 
 @app.command(name="demo")
@@ -193,6 +195,8 @@ def evaluate(
     permutations: Path | None = None,
     flip: bool = False,
     code: str | None = None,
+    rerank: Switch = False,
+    expand: Expand = None,
     workers: int = 2,
 ) -> None:
     """Embed the test images of a data set with a trained run and score them.
@@ -207,9 +211,13 @@ def evaluate(
         permutations: rand_perm_cam.mat for the official sampler; None: looked for in the data set.
         flip: Sum the embeddings of each image and its mirror image; recorded in the result.
         code: Score one of the method's codes instead, e.g. dgnet's teacher, into files of its own.
+        rerank: Also score after k-reciprocal re-ranking (k1 20, k2 6, lambda 0.3), in rows of
+            their own.
+        expand: Also score after query expansion by so many nearest images, in rows of their own.
         workers: Processes that load images.
     """
     from crosslight.commands.evaluate import run_evaluation
+    from crosslight.commands.refinement_flags import chosen_refinements
 
     run_evaluation(
         run,
@@ -221,6 +229,7 @@ def evaluate(
         permutations=permutations,
         flip=flip,
         code=code,
+        refinements=chosen_refinements(rerank=rerank, expand=expand),
         workers=workers,
     )
 
@@ -234,20 +243,43 @@ def score(
     sampler: Literal["seeded", "official"] = "seeded",
     permutations: Path | None = None,
     average_precision: Literal["rectangular", "trapezoid"] = "rectangular",
+    rerank: Switch = False,
+    k1: int | None = None,
+    k2: int | None = None,
+    share: float | None = None,
+    expand: Expand = None,
+    block: int | None = None,
+    screening: Literal["auto", "off", "bf16", "int8", "int8x2"] = "auto",
+    bound: Literal["sure", "statistical"] = "sure",
     json: Path | None = None,
 ) -> None:
     """Score features made by any program; docs/features-format.md describes the file.
 
     Args:
-        features: .npz with feats, pids, cams, modality and split or paths.
+        features: .npz with feats, pids, cams, modality and split or paths; or .npy (embeddings)
+            with a .csv of the same name beside it (pid, cam, modality, split, path); or .parquet
+            with all of these columns.
         protocol: E.g. market1501 or sysu-mm01/all/1.
         distance: How features are compared; dot: larger is nearer.
         sampler: Gallery sampler of sysu-mm01.
         permutations: rand_perm_cam.mat for the official sampler.
         average_precision: Area under the precision-recall curve; rectangular is the usual one.
+        rerank: Also score after k-reciprocal re-ranking, in rows of their own.
+        k1: Neighbours that a set of the re-ranking is made of; by default 20.
+        k2: Neighbours whose weights the re-ranking averages; by default 6.
+        share: Weight of the original distance in the re-ranking, the paper's lambda; by default
+            0.3.
+        expand: Also score after query expansion by so many nearest images, in rows of their own.
+        block: Queries multiplied at once, by default 512; fewer need less memory.
+        screening: Precision of the first product; auto: the cheapest that is measured to pay.
+            Changes no score.
+        bound: Error bound of the first product: sure holds for every input; statistical (seven
+            standard deviations) is faster and not a proof.
         json: Also write the scores here.
     """
+    from crosslight.commands.refinement_flags import chosen_refinements
     from crosslight.commands.score import run_score
+    from crosslight.evaluation.effort import Effort
 
     run_score(
         features,
@@ -256,6 +288,8 @@ def score(
         sampler=sampler,
         permutations=permutations,
         average_precision=average_precision,
+        refinements=chosen_refinements(rerank=rerank, expand=expand, k1=k1, k2=k2, share=share),
+        effort=Effort(block=block, screening=screening, bound=bound),
         json_path=json,
     )
 

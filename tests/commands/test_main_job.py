@@ -1,6 +1,8 @@
 """The main job as a user runs it: make, check, show, train, evaluate, report, score."""
 
 import json
+import shutil
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,6 +13,8 @@ from crosslight import cli
 from crosslight.commands.evaluate import load_evaluation
 from crosslight.data.table import SampleTable
 from crosslight.evaluation.features import load_features
+from crosslight.evaluation.protocols import get_protocol
+from crosslight.evaluation.refinements import KReciprocal, QueryExpansion
 
 PROTOCOLS = {
     "sysu-mm01/all/1",
@@ -59,6 +63,68 @@ def test_score_gives_the_same_from_the_features_alone(trained, tmp_path):
     scores = json.loads(out.read_text())
     metrics = json.loads((trained / "metrics.json").read_text())["sysu-mm01/all/1"]
     assert {key: scores[key] for key in SCORES} == {key: metrics[key] for key in SCORES}
+
+
+@pytest.fixture(scope="module")
+def refined(trained, tmp_path_factory) -> dict[str, Any]:
+    """Scores of the features of a run, with every flag that decides how they are computed."""
+    out = tmp_path_factory.mktemp("refined") / "scores.json"
+    cli.main(
+        [
+            *("score", str(trained / "evaluation" / "features.npz")),
+            *("--protocol", "sysu-mm01/all/1", "--json", str(out)),
+            *("--rerank", "--k1", "7", "--k2", "3", "--share", "0.2", "--expand", "4"),
+            *("--block", "5", "--screening", "bf16", "--bound", "statistical"),
+        ]
+    )
+    return json.loads(out.read_text())
+
+
+def test_refined_scores_stand_beside_the_plain_ones(trained, refined):
+    metrics = json.loads((trained / "metrics.json").read_text())["sysu-mm01/all/1"]
+    assert {key: refined[key] for key in SCORES} == {key: metrics[key] for key in SCORES}
+    assert refined["protocol"] == "sysu-mm01/all/1"
+    assert metrics["path"] == "fp32+float64"
+    assert refined["path"] == "bf16 (7 sigma)+float64"
+    features = load_features(trained / "evaluation" / "features.npz")
+    for entry, how in zip(
+        refined["refined"],
+        (KReciprocal(k1=7, k2=3, share=0.2), QueryExpansion(k=4)),
+        strict=True,
+    ):
+        expected = get_protocol("sysu-mm01/all/1").evaluate(features, refinement=how)
+        assert entry["protocol"] == f"sysu-mm01/all/1 + {how.text}"
+        assert "+float64" in entry["path"]
+        assert {key: entry[key] for key in SCORES} == {key: expected.mean[key] for key in SCORES}
+
+
+def test_evaluate_refines_beside_the_plain_scores(trained, promenade, tmp_path, capsys):
+    run = shutil.copytree(trained, tmp_path / "run")
+    plain = json.loads((run / "metrics.json").read_text())["sysu-mm01/indoor/1"]
+    capsys.readouterr()
+    cli.main(
+        [
+            *("evaluate", str(run), "--data", f"sysu-mm01:{promenade}", "--workers", "0"),
+            *("--protocol", "sysu-mm01/indoor/1", "--rerank", "--expand", "2"),
+        ]
+    )
+    metrics = json.loads((run / "metrics.json").read_text())["sysu-mm01/indoor/1"]
+    reranked, expanded = metrics.pop("refined")
+    assert metrics == plain
+    assert reranked["protocol"].endswith("k1=20, k2=6, lambda=0.3")
+    assert expanded["protocol"].endswith("query expansion, k=2, power=3")
+    table = capsys.readouterr().out
+    assert f"{100 * reranked['mAP']:.2f} ± " in table
+    assert table.count("  + ") == 2
+
+
+def test_reranking_by_inner_products_is_refused_before_any_work(trained, promenade, fails):
+    features = trained / "evaluation" / "features.npz"
+    asked = ("--distance", "dot", "--rerank")
+    assert "cosine or euclidean" in fails("score", features, "--protocol", "market1501", *asked)
+    assert "cosine or euclidean" in fails(
+        *("evaluate", trained, "--data", f"sysu-mm01:{promenade}", *asked)
+    )
 
 
 def test_the_official_permutations_are_found_beside_the_data(trained, promenade, tmp_path):

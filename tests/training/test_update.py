@@ -50,7 +50,7 @@ def test_a_step_is_that_of_the_summed_losses_at_the_scheduled_rate() -> None:
         ("first", "second"),
         {"one": pair.first(images).sum(), "two": 2 * pair.first(images).sum()},
     )
-    assert torch.allclose(pair.first.weight, expected)
+    torch.testing.assert_close(pair.first.weight, expected, rtol=1e-5, atol=1e-6)
     assert update.learning_rates() == pytest.approx({"first": 0.075, "second": 0.075})
 
 

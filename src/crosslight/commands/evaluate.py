@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from crosslight.commands.data_name import name_of_data
 from crosslight.data.layouts import parse_data_argument, read_layout
 from crosslight.data.table import SampleTable, read_table
 from crosslight.errors import ConfigError, DataError
+from crosslight.evaluation.distances import check_distance
 from crosslight.evaluation.features import Features, load_features, save_features
 from crosslight.evaluation.protocols import get_protocol
+from crosslight.evaluation.refinements import Refinement, check_refinement
 from crosslight.evaluation.score import format_table
 from crosslight.evaluation.scores import Result
 from crosslight.files import write_text
@@ -62,6 +64,8 @@ class Evaluation:
         features: Their embeddings.
         results: Protocol → result.
         chance: Protocol → what guessing would score, computed exactly.
+        refined: Protocol → its results after each refinement that was asked for, by names of
+            their own.
     """
 
     settings: Settings
@@ -69,13 +73,19 @@ class Evaluation:
     features: Features
     results: Mapping[str, Result]
     chance: Mapping[str, Result]
+    refined: Mapping[str, tuple[Result, ...]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Protocol → the keys of `crosslight score`, and `chance` with the same keys."""
-        return {
-            name: {**result.to_json(), "chance": self.chance[name].to_json()}
-            for name, result in self.results.items()
-        }
+        """Protocol → scores and rules as of `crosslight score`, `path`, `chance`, `refined`."""
+        entries: dict[str, Any] = {}
+        for name, result in self.results.items():
+            entry = {**result.to_json(), "path": result.path}
+            if self.refined.get(name):
+                entry["refined"] = [
+                    {**refined.to_json(), "path": refined.path} for refined in self.refined[name]
+                ]
+            entries[name] = {**entry, "chance": self.chance[name].to_json()}
+        return entries
 
 
 def run_evaluation(
@@ -89,15 +99,19 @@ def run_evaluation(
     permutations: Path | None = None,
     flip: bool = False,
     code: str | None = None,
+    refinements: Sequence[Refinement] = (),
     workers: int = 2,
 ) -> Evaluation:
     """Scores a run; writes `evaluation/` and `metrics.json` into its folder and prints the table.
 
     With `code` one of the method's codes is scored in place of its embedding, by the cosine unless
     another distance is asked for; the names become `evaluation-CODE/` and `metrics-CODE.json`.
+    Each of `refinements` is scored beside the plain ranking and stands in `metrics.json` only: the
+    report shows the plain one.
 
     Raises:
-        ConfigError: The run was trained on another split of this data set.
+        ConfigError: The run was trained on another split of this data set, or the distance does
+            not fit the refinements.
     """
     folder = RunFolder.open(run)
     config = folder.load_config()
@@ -110,6 +124,9 @@ def run_evaluation(
         raise DataError(f"{root} has no images in split test, query or gallery to score.")
     table = table.split(*splits)
     method = folder.load_method()
+    distance = distance or ("cosine" if code else method.distance)
+    for refinement in refinements:
+        check_refinement(refinement, check_distance(distance))
     feats = embed_table(
         method,
         table,
@@ -134,7 +151,7 @@ def run_evaluation(
         root=str(root.resolve()),
         trial=trial,
         protocols=tuple(protocols) or layout.protocols,
-        distance=distance or ("cosine" if code else method.distance),
+        distance=distance,
         sampler=sampler,
         permutations=str(permutations.resolve()) if permutations else None,
         flip=flip,
@@ -145,7 +162,7 @@ def run_evaluation(
     save_features(place / "features.npz", features)
     table.write(place / "table.parquet")
     write_text(place / "settings.json", json.dumps(asdict(settings), indent=2) + "\n")
-    evaluation = _score(settings, table, features)
+    evaluation = _score(settings, table, features, refinements)
     metrics = evaluation.to_json()
     write_text(run / f"metrics{suffix}.json", json.dumps(metrics, indent=2) + "\n")
     print(f"{settings.title}, {settings.distance} distance{f', code {code}' if code else ''}")
@@ -171,8 +188,13 @@ def load_evaluation(run: Path) -> Evaluation:
     return _score(settings, table, load_features(place / "features.npz"))
 
 
-def _score(settings: Settings, table: SampleTable, features: Features) -> Evaluation:
-    results, chance = {}, {}
+def _score(
+    settings: Settings,
+    table: SampleTable,
+    features: Features,
+    refinements: Sequence[Refinement] = (),
+) -> Evaluation:
+    results, chance, refined = {}, {}, {}
     for name in settings.protocols:
         protocol = get_protocol(name)
         options: dict[str, Any] = {
@@ -181,8 +203,17 @@ def _score(settings: Settings, table: SampleTable, features: Features) -> Evalua
         }
         results[name] = protocol.evaluate(features, distance=settings.distance, **options)
         chance[name] = protocol.chance(features, **options)
+        refined[name] = tuple(
+            protocol.evaluate(features, distance=settings.distance, refinement=how, **options)
+            for how in refinements
+        )
     return Evaluation(
-        settings=settings, table=table, features=features, results=results, chance=chance
+        settings=settings,
+        table=table,
+        features=features,
+        results=results,
+        chance=chance,
+        refined=refined,
     )
 
 

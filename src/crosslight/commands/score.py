@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+from crosslight.evaluation.effort import Effort
+from crosslight.evaluation.refinements import REFINED_RULE, Refinement
 from crosslight.evaluation.score import format_table, score_file
 
 
@@ -17,6 +20,8 @@ def run_score(
     permutations: Path | None,
     average_precision: str,
     json_path: Path | None,
+    refinements: Sequence[Refinement] = (),
+    effort: Effort | None = None,
 ) -> None:
     """Prints the scores and the rules that led to them; writes JSON where asked."""
     scores = score_file(
@@ -26,9 +31,13 @@ def run_score(
         sampler=sampler,
         permutations=permutations,
         average_precision=average_precision,
+        refinements=refinements,
+        effort=effort,
     )
     print(format_table({protocol: scores}))
     for rule in scores["rules"]:
         print(f"  - {rule}")
+    for refined in scores.get("refined", ()):
+        print(f"  - {refined['protocol'].partition(' + ')[2]}: {REFINED_RULE}")
     if json_path is not None:
         json_path.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")

@@ -56,16 +56,24 @@ def exact_squares(rows: Any, squares: Any) -> None:
 
 @compiled
 def exact_pairs(
-    queries: Any, gallery: Any, starts: Any, pairs: Any, first: int, low: int, high: int, out: Any
+    queries: Any,
+    gallery: Any,
+    starts: Any,
+    pairs: Any,
+    order: Any,
+    first: int,
+    low: int,
+    high: int,
+    out: Any,
 ) -> None:
     """Inner products of query i with the gallery rows that `pairs` lists for it, in one block.
 
     `pairs[starts[i]:starts[i + 1]]` ascends; gallery row 0 is number `first`; queries `low` to
-    `high` are worked on.
+    `high` of `order` are worked on. Queries of one person after another find the rows in the cache.
     """
     sums = np.empty(LANES, np.float64)
     last = first + len(gallery)
-    for i in range(low, high):
+    for i in order[low:high]:
         at = starts[i] + np.searchsorted(pairs[starts[i] : starts[i + 1]], first)
         while at < starts[i + 1] and pairs[at] < last:
             out[at] = exact_dot(queries[i], gallery[pairs[at] - first], sums)

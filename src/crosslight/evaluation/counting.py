@@ -9,6 +9,7 @@ import numpy as np
 from crosslight.evaluation.arithmetic import LANES, quick_dot
 from crosslight.evaluation.compiled import compiled, compiled_without_nan
 from crosslight.evaluation.nearest_images import settle, top_limit
+from crosslight.evaluation.people_met import meet, note_ties, open_galleries
 from crosslight.evaluation.records import (
     LOWEST,
     Answers,
@@ -23,6 +24,7 @@ from crosslight.evaluation.records import (
 
 _CHUNK = 256
 _WAITING = 24
+_MOST_PASSED = 2**16 - 1
 _HIDDEN = np.float32(-np.inf)
 
 
@@ -96,6 +98,37 @@ def _count_nearer(values: Any, count: int, low: Any, high: Any, start: int, near
 
 
 @compiled
+def _pick(values: Any, count: int, limit: Any, picked: Any, where: Any) -> int:
+    # The values that are not below the limit, and where they stand.
+    found = 0
+    for j in range(count):
+        picked[found] = values[j]
+        where[found] = j
+        found += values[j] >= limit
+    return found
+
+
+@compiled
+def _find(values: Any, count: int, limit: Any, where: Any) -> int:
+    # The same where few are expected.
+    found = 0
+    for j in range(count):
+        if values[j] >= limit:
+            where[found] = j
+            found += 1
+    return found
+
+
+@compiled
+def _carry(passed: Any, before: Any, begin: int) -> None:
+    # From the small counters of one query to the large ones.
+    for k in range(passed.shape[0]):
+        for t in range(before.shape[1]):
+            before[begin + k, t] += passed[k, t]
+    passed[:] = 0
+
+
+@compiled
 def nearness_of(dist: Any, out: Any) -> None:
     """float32 nearness of distances, larger is nearer; a row with a nan begins with one."""
     for i in range(dist.shape[0]):
@@ -106,24 +139,6 @@ def nearness_of(dist: Any, out: Any) -> None:
             out[i, j] = np.float32(min(max(value, -3.4028234e38), 3.4e38))
         if bad > 0:
             out[i, 0] = np.nan
-
-
-@compiled
-def first_answers(answers: Answers, position: Any, first: Any) -> None:
-    """The nearest right answer of each query in each gallery, -1 without any."""
-    for query in range(len(answers.starts) - 1):
-        begin = answers.starts[query]
-        for k in range(answers.starts[query + 1] - begin):
-            for t in range(position.shape[1]):
-                place = position[answers.slots[begin + k], t]
-                if place < 0:
-                    continue
-                best = first[query, t]
-                if best < 0 or (
-                    answers.nearness[begin + k] == answers.nearness[begin + best]
-                    and place < position[answers.slots[begin + best], t]
-                ):
-                    first[query, t] = k
 
 
 @compiled
@@ -144,12 +159,13 @@ def count_tile(
     Rows `low_row` to `high_row` are worked on, so that threads share a tile.
     """
     columns = values.shape[1]
-    galleries = labels.member.shape[1]
+    galleries = labels.position.shape[1]
     tops = counts.top_slot.shape[1]
     top_position = labels.position[:, counts.top_gallery]
     x = np.empty(_CHUNK, np.float32)
     bits, result = x.view(np.int32), np.empty(1, np.int32)
     result_as_float = result.view(np.float32)
+    picked, where = np.empty(_CHUNK, np.float32), np.empty(_CHUNK, np.int64)
     maybe = np.empty(_CHUNK, np.int32)
     sure = np.empty(_CHUNK, np.int32)
     sums = np.empty(LANES, np.float64)
@@ -172,8 +188,13 @@ def count_tile(
             galleries == 1 and labels.last_first[query] < 0 and width <= 4.0 * doubt.quick[query]
         )
         nearer = np.empty(right, np.int64)
-        waiting = 0
+        passed = np.zeros((right, 4 * labels.member.shape[1]), np.uint16)
+        passed_words = passed.view(np.uint64)
+        uncarried = 0
+        open_bits = open_galleries(labels, query)
+        waiting, next_top = 0, 0
         if tops > 0:
+            next_top = int(np.searchsorted(counts.top_slots, first_slot))
             top = top_limit(counts, query, scale, width, relative, top)
         person = labels.query_person[query]
         own = answers.own_slots[answers.own_starts[person] : answers.own_starts[person + 1]]
@@ -184,17 +205,29 @@ def count_tile(
             for j in range(count):
                 x[j] = values[row, left + j] - source.offset[left + j]
             if hides >= 0:
+                hidden = labels.hidden[hides, first_slot + left : first_slot + left + count]
                 for j in range(count):
-                    if labels.hidden[hides, first_slot + left + j]:
-                        x[j] = _HIDDEN
+                    x[j] = _HIDDEN if hidden[j] else x[j]
             while next_own < len(own) and own[next_own] < first_slot + left + count:
                 x[own[next_own] - first_slot - left] = _HIDDEN
                 next_own += 1
             result[0] = _largest_bits(bits, count)
             largest = result_as_float[0]
             if tops > 0 and largest >= top:
-                for j in range(count):
-                    if not (x[j] >= top and top_position[first_slot + left + j] >= 0):
+                if len(counts.top_slots) == len(top_position):
+                    shown = _find(x, count, top, where)
+                else:
+                    shown = 0
+                    while next_top < len(counts.top_slots):
+                        j = counts.top_slots[next_top] - first_slot - left
+                        if j >= count:
+                            break
+                        where[shown] = j
+                        shown += j >= 0 and x[j] >= top
+                        next_top += 1
+                for c in range(shown):
+                    j = where[c]
+                    if x[j] < top:
                         continue
                     if waiting == len(wait_value):
                         settle(
@@ -237,33 +270,42 @@ def count_tile(
                     counts.before[begin + k, 0] += nearer[k] - counted
                     counted = nearer[k]
                 continue
-            _classify(x, count, low, high, nearest, maybe, sure)
-            for j in range(count):
-                place = sure[j]
+            candidates = _pick(x, count, low[right - 1], picked, where)
+            _classify(picked, candidates, low, high, nearest, maybe, sure)
+            if uncarried + candidates > _MOST_PASSED:
+                _carry(passed, counts.before, begin)
+                uncarried = 0
+            uncarried += candidates
+            for c in range(candidates):
+                place = sure[c]
                 if place == right:
                     continue
-                slot = first_slot + left + j
+                slot = first_slot + left + where[c]
                 ties = place
-                if maybe[j] != place:
+                if maybe[c] != place:
                     counts.redone[query] += 1
                     place, ties = _decide(
                         source,
                         query,
                         row,
-                        left + j,
+                        left + where[c],
                         answers.nearness[begin:end],
                         place,
-                        maybe[j],
+                        maybe[c],
                         scale,
                         doubt.quick[query],
                         width,
                         sums,
                     )
                 if ties < right:
-                    for t in range(galleries):
-                        counts.before[begin + ties, t] += labels.member[slot, t]
-                if place != ties or place <= labels.last_first[query]:
-                    _note(answers, labels, counts, query, begin, slot, place, ties)
+                    for word in range(passed_words.shape[1]):
+                        passed_words[ties, word] += labels.member[slot, word]
+                if place != ties:
+                    note_ties(answers, labels, counts, query, begin, slot, place, ties)
+                elif place < len(open_bits):
+                    meet(labels, counts, query, slot, open_bits[place])
+        if uncarried > 0:
+            _carry(passed, counts.before, begin)
         if waiting > 0:
             settle(
                 source,
@@ -279,37 +321,6 @@ def count_tile(
                 waiting,
                 sums,
             )
-
-
-@compiled
-def _note(
-    answers: Answers,
-    labels: Labelled,
-    counts: Counts,
-    query: int,
-    begin: int,
-    slot: int,
-    place: int,
-    ties: int,
-) -> None:
-    # Ties with right answers, and people met before the first one.
-    who = labels.person[slot]
-    for t in range(labels.position.shape[1]):
-        position = labels.position[slot, t]
-        if position < 0:
-            continue
-        for k in range(place, ties):
-            if position < labels.position[answers.slots[begin + k], t]:
-                counts.tied[begin + k, t] += 1
-        if place > labels.last_first[query]:
-            continue
-        first = labels.first[query, t]
-        before_first = ties <= first or (
-            place <= first and position < labels.position[answers.slots[begin + first], t]
-        )
-        if before_first and not counts.met[query, who, t]:
-            counts.met[query, who, t] = True
-            counts.people[query, t] += 1
 
 
 @compiled

@@ -15,7 +15,7 @@ from crosslight.evaluation.products import NUMPY, Product, fastest_products
 Screening = Literal["auto", "off", "bf16", "int8", "int8x2"]
 
 _WORTH_MEASURING = 2e9
-# What to expect before a block has been counted: the share of entries that a product leaves open
+# What to expect before a tile has been counted: the share of entries that a product leaves open
 # per right answer of a query, and how much dearer it is to multiply one of them than in a matrix.
 # Measured on clustered features of 2048 numbers; `Chooser.learn` corrects it.
 _AGAIN_SHARE = {
@@ -122,7 +122,7 @@ class Chooser:
         return ", then ".join(self._used)
 
     def product(self) -> Product:
-        """How to multiply the next block."""
+        """How to multiply the next tile."""
         chosen = self._forced or (self._candidates[0] if self._candidates else self._plain)
         name = chosen.precision + (self._suffix if chosen.precision != "fp32" else "") + "+float64"
         if name not in self._used[-1:]:
@@ -130,7 +130,7 @@ class Chooser:
         return chosen
 
     def learn(self, product: Product, multiplications: float, cpu_seconds: float) -> None:
-        """What a block has cost, all in all; a product that does not pay is not taken again."""
+        """What a tile has cost, all in all; a product that does not pay is not taken again."""
         plain = _PLAIN_COST * self._plain.seconds * multiplications * 1e-9
         if product in self._candidates and cpu_seconds > plain:
             self._candidates.remove(product)

@@ -72,7 +72,7 @@ def count_features(
 def _parts(pool: Pool, dimensions: int, people: bool) -> Iterator[tuple[int, int]]:
     step = max(_QUERY_BYTES // (10 * dimensions), 1)
     if people:
-        met = pool.people * pool.position.shape[1]
+        met = 2 * pool.people * pool.member_bits.shape[1]
         step = min(step, max(MET_BYTES // met, 1))
     for low in range(0, len(pool.query_rows), step):
         yield low, min(low + step, len(pool.query_rows))
@@ -112,9 +112,11 @@ class _Part:
     def find_answers(self, tally: Tally) -> None:
         """The exact nearness of every right answer, and their order."""
         from crosslight.evaluation.arithmetic import exact_pairs
+        from crosslight.evaluation.people_met import order_answers
 
         pairs = self._pool.positives[self._answers]
         dots = np.empty(len(pairs))
+        by_person = np.argsort(self._pool.query_person[self._low : self._high], kind="stable")
         for first, block in self._blocks():
             squares = self._squares(block, self._pool.slot_rows[first : first + len(block)])
             self._slot_squares[first : first + len(block)] = squares
@@ -122,14 +124,17 @@ class _Part:
                 len(self._rows),
                 2**20,
                 lambda a, b, first=first, block=block: exact_pairs(  # type: ignore[misc]
-                    self._queries, block, self._starts, pairs, first, a, b, dots
+                    self._queries, block, self._starts, pairs, by_person, first, a, b, dots
                 ),
             )
         nearness = self._nearness(dots, self._terms(self._slot_squares[pairs]))
-        owner = np.repeat(np.arange(len(self._rows)), np.diff(self._starts))
-        order = np.lexsort((pairs, -nearness, owner))
-        tally.slots[self._answers] = pairs[order]
-        tally.nearness[self._answers] = nearness[order]
+        order_answers(
+            self._starts,
+            pairs,
+            nearness,
+            tally.slots[self._answers],
+            tally.nearness[self._answers],
+        )
         tally.query_squares[self._low : self._high] = self._query_squares
 
     def count(self, tally: Tally, chooser: Chooser, effort: Effort) -> None:
@@ -156,17 +161,11 @@ class _Part:
         buffer = np.empty((min(step, len(self._rows)), self._columns), dtype=np.float32)
         forms: dict[str, tuple[Rows, Roundings]] = {}
         for first, block in self._blocks():
-            clock = time.process_time()
-            product = chooser.product()
             squares = self._slot_squares[first : first + len(block)]
             gallery = self._scaled(block, squares, unit)
             offset = np.zeros(len(block), dtype=np.float32)
             if self._kind == records.EUCLIDEAN:
                 offset = (0.5 * squares * unit * unit).astype(np.float32)
-            doubt, query_rows, gallery_rows = self._doubt(
-                product.precision, queries, gallery, offset, scale, forms, effort.bound
-            )
-            packed = product.pack(gallery_rows)
             source = records.Source(
                 kind=self._kind,
                 queries=self._queries,
@@ -176,7 +175,16 @@ class _Part:
                 quick_gallery=gallery.quick,
                 offset=offset,
             )
+            product, packed = None, None
             for start in range(0, len(self._rows), step):
+                chosen = chooser.product()
+                if chosen is not product:
+                    product = chosen
+                    doubt, query_rows, gallery_rows = self._doubt(
+                        product.precision, queries, gallery, offset, scale, forms, effort.bound
+                    )
+                    packed = product.pack(gallery_rows)
+                clock = time.process_time()
                 rows = query_rows.part(start, min(start + step, len(self._rows)))
                 tile = buffer[: len(rows.numbers)]
                 if len(block) < self._columns:
@@ -189,8 +197,8 @@ class _Part:
                         counting.count_tile(v, s, f, a, b, answers, labels, counts, o, d)
                     ),
                 )
-            entries = len(self._rows) * len(block) * block.shape[1]
-            chooser.learn(product, entries, time.process_time() - clock)
+                entries = values.size * block.shape[1]
+                chooser.learn(product, entries, time.process_time() - clock)
 
     def _doubt(
         self,

@@ -39,13 +39,13 @@ def count_distances(
     Raises:
         ProtocolError: A distance is not a number.
     """
-    from crosslight.evaluation import counting, records
+    from crosslight.evaluation import counting, people_met, records
 
     tally = Tally(pool, top, people)
     slots = pool.slot_rows
     step = effort.block or int(np.clip(_DISTANCE_BYTES // (8 * max(len(slots), 1)), 1, 1024))
     if people:
-        step = min(step, max(MET_BYTES // (pool.people * pool.position.shape[1]), 1))
+        step = min(step, max(MET_BYTES // (2 * pool.people * pool.member_bits.shape[1]), 1))
     nothing = np.zeros((1, 1), dtype=np.float32)
     with Threads() as threads:
         for low in range(0, len(pool.query_rows), step):
@@ -68,8 +68,7 @@ def count_distances(
             owner = np.repeat(np.arange(part.stop - part.start), np.diff(starts))
             pairs = pool.positives[own]
             nearness = -dist[owner, pairs].astype(np.float64)
-            order = np.lexsort((pairs, -nearness, owner))
-            tally.slots[own], tally.nearness[own] = pairs[order], nearness[order]
+            people_met.order_answers(starts, pairs, nearness, tally.slots[own], tally.nearness[own])
             answers = records.Answers(
                 starts=starts,
                 slots=tally.slots[own],

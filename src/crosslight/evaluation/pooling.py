@@ -44,7 +44,10 @@ class Pool:
         slot_rows: `(U,)` rows of the gallery table, ascending.
         gallery_of: For each trial the gallery it uses, a column of `position`.
         position: `(U, T)` place of a slot in a gallery, -1 where it is not in it.
-        member: `(U, T)` 1 where it is in it, else 0.
+        member: `(U, W)` uint64, whether it is in it: gallery t is the t-th 16 bits, 0 or 1, so that
+            one addition counts for four galleries.
+        member_bits: `(U, B)` uint16, the same with one bit per gallery.
+        top_slots: `(M,)` slots of the first trial's gallery, ascending.
         query_person, person: `(Q,)`, `(U,)` numbers below `people`.
         query_hides: `(Q,)` row of `hidden`, -1 where nothing is hidden.
         hidden: `(H, U)` slots hidden by their camera.
@@ -57,7 +60,9 @@ class Pool:
     slot_rows: IntArray
     gallery_of: tuple[int, ...]
     position: npt.NDArray[np.int32]
-    member: npt.NDArray[np.int32]
+    member: npt.NDArray[np.uint64]
+    member_bits: npt.NDArray[np.uint16]
+    top_slots: IntArray
     people: int
     query_person: IntArray
     person: IntArray
@@ -115,7 +120,9 @@ def make_pool(
         slot_rows=slot_rows,
         gallery_of=gallery_of,
         position=position,
-        member=(position >= 0).astype(np.int32),
+        member=_counters(position >= 0),
+        member_bits=_bits(position >= 0),
+        top_slots=np.flatnonzero(position[:, gallery_of[0]] >= 0),
         people=len(people),
         query_person=query_person,
         person=person,
@@ -151,6 +158,24 @@ def _slots(galleries: Sequence[IntArray]) -> tuple[IntArray, npt.NDArray[np.int3
     for t, key in enumerate(keys):
         position[np.searchsorted(all_keys, key), t] = np.arange(len(key))
     return all_keys // copies, position
+
+
+def _counters(member: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+    galleries = member.shape[1]
+    counters = np.zeros((len(member), galleries + -galleries % 4), dtype=np.uint16)
+    counters[:, :galleries] = member
+    return counters.view(np.uint64)
+
+
+def _bits(member: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint16]:
+    galleries = member.shape[1]
+    bits = np.zeros((len(member), galleries + -galleries % 16), dtype=np.uint16)
+    bits[:, :galleries] = member
+    worth = np.uint16(1) << np.arange(16, dtype=np.uint16)
+    words: npt.NDArray[np.uint16] = (bits.reshape(len(member), -1, 16) * worth).sum(
+        axis=2, dtype=np.uint16
+    )
+    return words
 
 
 def _occurrence(rows: IntArray, copies: int) -> IntArray:

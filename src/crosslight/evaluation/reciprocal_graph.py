@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crosslight.errors import ConfigError
 from crosslight.evaluation.bounds import float32_width
 from crosslight.evaluation.distances import Distance, FloatArray, IntArray
 from crosslight.evaluation.effort import Threads
 from crosslight.evaluation.pooling import in_float
 from crosslight.evaluation.products import NUMPY, Product, Rows, fastest_products
-from crosslight.evaluation.refinements import KReciprocal
+from crosslight.evaluation.refinements import KReciprocal, check_refinement
 
 _ROWS, _COLUMNS = 512, 2048
 _SPARE = 19
@@ -60,11 +59,7 @@ class ReciprocalGraph:
     ) -> None:
         from crosslight.evaluation.neighbour_lists import Tables
 
-        if distance == "dot":
-            raise ConfigError(
-                "Re-ranking compares neighbourhoods, which the inner product does not have; use "
-                "--distance cosine or euclidean."
-            )
+        check_refinement(how, distance)
         self._how, self._threads = how, threads
         self._query_rows, self._gallery_rows = query_rows, gallery_rows
         query_feats, gallery_feats = in_float(query_feats), in_float(gallery_feats)

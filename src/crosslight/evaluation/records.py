@@ -48,8 +48,9 @@ class Labelled(NamedTuple):
         person: `(U,)`.
         hidden: `(H, U)` whether the slot is hidden from the query.
         position: `(U, T)` place of the slot in each gallery, -1 where it is not in it.
-        member: `(U, T)` 1 where it is in it, else 0.
-        last_first: `(Q,)` see `Counts`; -1 to count no people.
+        member, member_bits: `(U, W)`, `(U, B)` see `Pool`.
+        first: `(Q, T)` the nearest right answer in each gallery, -1 without any.
+        last_first: `(Q,)` the largest of them; -1 to count no people.
     """
 
     query_person: Any
@@ -58,6 +59,7 @@ class Labelled(NamedTuple):
     hidden: Any
     position: Any
     member: Any
+    member_bits: Any
     last_first: Any
     first: Any
 
@@ -68,12 +70,14 @@ class Counts(NamedTuple):
     Attributes:
         before: `(P, T)` wrong images that stand between right answer p - 1 and p of a query.
         tied: `(P, T)` wrong images exactly as near as p that stand before it in the gallery.
-        met: `(Q, people, T)` whether the person was met before the first right answer.
+        met: `(Q, people, B)` one bit per gallery, whether the person was met before the first right
+            answer.
         people: `(Q, T)` how many were met.
         redone: `(Q,)` entries that the tile did not decide.
         top_nearness: `(Q, K)` the nearest images of gallery 0.
         top_slot: `(Q, K)`, -1 where there is none yet.
         top_gallery: Which gallery these are of.
+        top_slots: `(M,)` its slots, ascending.
     """
 
     before: Any
@@ -84,6 +88,7 @@ class Counts(NamedTuple):
     top_nearness: Any
     top_slot: Any
     top_gallery: int
+    top_slots: Any
 
 
 class Source(NamedTuple):

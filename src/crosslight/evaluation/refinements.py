@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crosslight.errors import ConfigError
+from crosslight.evaluation.distances import Distance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +69,25 @@ class QueryExpansion:
 Refinement = KReciprocal | QueryExpansion
 
 
+REFINED_RULE = (
+    "all queries and the whole gallery of a trial are used together, not comparable with figures "
+    "without it"
+)
+
+
 def refinement_rule(refinement: Refinement) -> str:
     """What a result says about it."""
-    return (
-        f"then {refinement.text}: all queries and the whole gallery of a trial are used together, "
-        "not comparable with figures without it"
-    )
+    return f"then {refinement.text}: {REFINED_RULE}"
+
+
+def check_refinement(refinement: Refinement, distance: Distance) -> None:
+    """Refuses what cannot be computed, before any work is done.
+
+    Raises:
+        ConfigError: Re-ranking is asked for with the distance 'dot'.
+    """
+    if distance == "dot" and isinstance(refinement, KReciprocal):
+        raise ConfigError(
+            "Re-ranking compares neighbourhoods, which the inner product does not have; use "
+            "--distance cosine or euclidean."
+        )

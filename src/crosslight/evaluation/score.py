@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from crosslight.evaluation.distances import check_distance
 from crosslight.evaluation.effort import Effort
 from crosslight.evaluation.features import load_features
 from crosslight.evaluation.protocols import get_protocol
-from crosslight.evaluation.refinements import Refinement
+from crosslight.evaluation.refinements import Refinement, check_refinement
 from crosslight.evaluation.scores import SCORE_KEYS
 
 
@@ -55,6 +56,8 @@ def score_file(
         ConfigError: A name or an option is wrong.
     """
     chosen = get_protocol(protocol)
+    for refinement in refinements:
+        check_refinement(refinement, check_distance(distance))
     features = load_features(path)
 
     def evaluate(refinement: Refinement | None) -> dict[str, Any]:

@@ -81,14 +81,14 @@ class Tally:
 
 def labelled(pool: Pool, tally: Tally, answers: Any, part: slice) -> tuple[Any, Any]:
     """Labels and counts of the queries `part`, as the counting loop takes them."""
-    from crosslight.evaluation import counting, nearest_images, records
+    from crosslight.evaluation import nearest_images, people_met, records
 
     queries = part.stop - part.start
     galleries = pool.position.shape[1]
     first = np.full((queries, galleries), -1, dtype=np.int64)
     people = pool.people if tally.counts_people else 0
     if tally.counts_people:
-        counting.first_answers(answers, pool.position, first)
+        people_met.first_answers(answers, pool.position, first)
     labels = records.Labelled(
         query_person=pool.query_person[part],
         query_hides=pool.query_hides[part],
@@ -96,6 +96,7 @@ def labelled(pool: Pool, tally: Tally, answers: Any, part: slice) -> tuple[Any, 
         hidden=pool.hidden,
         position=pool.position,
         member=pool.member,
+        member_bits=pool.member_bits,
         last_first=first.max(axis=1),
         first=first,
     )
@@ -103,12 +104,13 @@ def labelled(pool: Pool, tally: Tally, answers: Any, part: slice) -> tuple[Any, 
     counts = records.Counts(
         before=tally.before[answers_part],
         tied=tally.tied[answers_part],
-        met=np.zeros((queries, people, galleries), dtype=np.bool_),
+        met=np.zeros((queries, people, pool.member_bits.shape[1]), dtype=np.uint16),
         people=tally.people[part],
         redone=tally.redone[part],
         top_nearness=tally.top_nearness[part],
         top_slot=tally.top_slot[part],
         top_gallery=pool.gallery_of[0],
+        top_slots=pool.top_slots,
     )
     if tally.top_slot.shape[1]:
         nearest_images.keep_answers(answers, pool.position, counts)
