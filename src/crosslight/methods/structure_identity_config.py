@@ -125,6 +125,7 @@ REPAIRS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 FUTURE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
+        "own-adamw": {"config.identity_optimizer": "adamw"},
         "identity-from-structure": {"config.identity": "structure"},
         "identity-from-appearance": {"config.identity": "appearance"},
         "identity-from-both": {"config.identity": "both"},
@@ -136,7 +137,7 @@ FUTURE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "gray+edge": {"config.structure_source": "gray+edge"},
     }
 )
-"""What the study left for later."""
+"""What the study left for later, and an optimizer for small trainings from scratch."""
 
 
 def refuse_contradictions(config: Proposed2020Config, height: int, width: int) -> None:
