@@ -294,16 +294,74 @@ def score(
     )
 
 
+@app.command(name="ablate")
+def ablate(
+    recipe: Positional[str],
+    *,
+    data: DataArgument,
+    out: Path,
+    switches: tuple[str, ...] = (),
+    cumulative: bool = False,
+    against: tuple[str, ...] = (),
+    seeds: tuple[int, ...] = (0,),
+    images: int | None = None,
+    overrides: OmitArgPrefixes[Overrides] = (),
+    protocols: Annotated[UseAppendAction[tuple[str, ...]], arg(name="protocol")] = (),
+    trial: int = 1,
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+) -> None:
+    """Train variants of a recipe under one budget and compare them in a table and a figure.
+
+    The same command continues where it was cut off; other variants and seeds can be added to the
+    same folder later.
+
+    Args:
+        recipe: Name of a shipped recipe or a YAML file; it is itself the first variant.
+        data: Data set.
+        out: Folder for a run per variant and seed, and for ablation.md, .json and .png.
+        switches: Variants: names that the method knows, several at once joined by +, or
+            NAME:KEY=VALUE,KEY=VALUE.
+        cumulative: Each switch is added to those before it.
+        against: Other recipes, as they are.
+        seeds: Each variant is trained once with each.
+        images: Training images that every variant sees; its lengths are scaled. None: as its
+            recipe says.
+        overrides: Changes of every variant.
+        protocols: Protocols to score; repeatable. None: all that fit the layout.
+        trial: Split number, for layouts that have several.
+        accelerator: Where to train.
+    """
+    from crosslight.commands.ablate import run_ablation
+
+    run_ablation(
+        recipe,
+        data,
+        out,
+        switches=switches,
+        cumulative=cumulative,
+        against=against,
+        seeds=seeds,
+        images=images,
+        overrides=overrides,
+        protocols=protocols,
+        trial=trial,
+        accelerator=accelerator,
+    )
+
+
 @app.command(name="swap")
 def swap(
     run: Positional[Path],
     *,
-    appearance: tuple[Path, ...],
-    structure: tuple[Path, ...],
+    appearance: tuple[Path, ...] = (),
+    structure: tuple[Path, ...] = (),
     out: Path = Path("swap.png"),
     each: Path | None = None,
     interpolate: int = 0,
     limit: int = 8,
+    cases: Annotated[str | None, arg(metavar="LAYOUT:ROOT")] = None,
+    maps: Path | None = None,
+    trial: int = 1,
 ) -> None:
     """Draw people in other people's clothes: a grid of clothes (columns) on bodies (rows).
 
@@ -314,7 +372,13 @@ def swap(
         out: Picture to write; its first row and column are the inputs.
         each: Folder for every drawn image as a file of its own.
         interpolate: Steps to draw between the clothes of each two neighbouring columns.
-        limit: Images taken from a folder at most, spread evenly over its names.
+        limit: Images taken from a folder at most, spread evenly over its names; with cases, the
+            meetings of each.
+        cases: Instead of given images, test people of this data set: the same person in the same
+            light, different people across light, and different people in the same light.
+        maps: Also draw what the run takes for the structure of the bodies (with cases: of those
+            who meet across light) into this picture.
+        trial: Split number of the data set of cases, for layouts that have several.
     """
     from crosslight.commands.swap import run_swap
 
@@ -326,6 +390,9 @@ def swap(
         each=each,
         interpolate=interpolate,
         limit=limit,
+        cases=cases,
+        maps=maps,
+        trial=trial,
     )
 
 

@@ -62,11 +62,15 @@ class DataConfig:
         sampling: `cross-modal`: P people x (visible + infrared) images; `identity`: P x K
             whatever the light; `pairs`: P images, each followed by another one of the same
             person, whatever the light, the halves of P from two shuffles that know nothing of
-            each other (DG-Net).
+            each other (DG-Net); `light-pairs`: the same with partners in the same light, and
+            `across_light` (DG-Net across spectra).
         ids_per_batch: P.
         visible_per_id: Visible images per person in a cross-modal batch.
         infrared_per_id: Infrared images per person in a cross-modal batch.
         images_per_id: K of the `identity` sampling.
+        across_light: Of `light-pairs`: the part of the exchanges between halves in which a
+            visible image meets an infrared one, of another person as in all of them; None leaves
+            both to chance.
         iterations_per_epoch: None: as many as show each training image once on average.
         workers: Processes that load images; the batches do not depend on it.
         augmentation: See `AugmentationConfig`.
@@ -77,11 +81,12 @@ class DataConfig:
     train_splits: tuple[str, ...] = ("train",)
     validation: Literal["val", "holdout", "none"] = "val"
     holdout_fraction: float = 0.1
-    sampling: Literal["cross-modal", "identity", "pairs"] = "cross-modal"
+    sampling: Literal["cross-modal", "identity", "pairs", "light-pairs"] = "cross-modal"
     ids_per_batch: int = 8
     visible_per_id: int = 4
     infrared_per_id: int = 4
     images_per_id: int = 4
+    across_light: float | None = None
     iterations_per_epoch: int | None = None
     workers: int = 2
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)

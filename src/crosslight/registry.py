@@ -14,6 +14,9 @@ METHODS = {
     "agw": "crosslight.methods.agw:AGW",
     "baseline": "crosslight.methods.baseline:Baseline",
     "dgnet": "crosslight.methods.dgnet:DGNet",
+    "dgnet-vi": "crosslight.methods.dgnet_vi:DGNetVI",
+    "proposed-2020": "crosslight.methods.structure_identity:Proposed2020",
+    "structure-id": "crosslight.methods.structure_identity:StructureIdentity",
     "zero-padding": "crosslight.methods.zero_padding:ZeroPadding",
 }
 ENTRY_POINT_GROUP = "crosslight.methods"

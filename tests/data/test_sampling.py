@@ -9,13 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosslight.config import DataConfig
-from crosslight.data.sampling import (
-    Batches,
-    CrossModalBatches,
-    IdentityBatches,
-    PairBatches,
-    build_batches,
-)
+from crosslight.data.batches import Batches
+from crosslight.data.pairing import PairBatches
+from crosslight.data.sampling import CrossModalBatches, IdentityBatches, build_batches
 from crosslight.data.table import SampleTable, build_table
 from crosslight.errors import ConfigError, DataError
 from crosslight.types import Modality

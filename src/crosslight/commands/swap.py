@@ -1,4 +1,4 @@
-"""Draws each person's clothes on each other's body: a grid, single images, and steps between."""
+"""Draws each person's clothes on each other's body: a grid, single images, steps between, maps."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from crosslight.commands.swap_cases import draw_cases
+from crosslight.commands.tensor_pictures import as_picture, write_png
 from crosslight.data.images import read_image
 from crosslight.data.transforms import InferenceTransform
 from crosslight.errors import ConfigError, DataError
-from crosslight.files import written_whole
-from crosslight.methods.contract import Interpolates, Method, Swaps
+from crosslight.methods.contract import Interpolates, MapsStructure, Method, Swaps
 from crosslight.report.grid import Cell, Verdict, image_grid
+from crosslight.report.structure_maps import structure_map_grid
 from crosslight.training.run import RunFolder
 
 ENDINGS = (".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -42,23 +44,33 @@ class Look:
 def run_swap(
     run: Path,
     *,
-    appearance: Sequence[Path],
-    structure: Sequence[Path],
+    appearance: Sequence[Path] = (),
+    structure: Sequence[Path] = (),
     out: Path,
     each: Path | None = None,
     interpolate: int = 0,
     limit: int = 8,
+    cases: str | None = None,
+    maps: Path | None = None,
+    trial: int = 1,
 ) -> None:
-    """Writes the grid, and with `each` every drawn image.
+    """Writes the grid, with `each` every drawn image, with `maps` the structure codes as well.
+
+    With `cases`, a data set, the grid shows who can meet there in place of given images.
 
     Raises:
-        ConfigError: The run's method cannot swap, or a number makes no sense.
+        ConfigError: The run's method cannot swap, or flags or a number make no sense.
         DataError: There is no image, or one cannot be read.
     """
     if interpolate < 0 or limit < 1:
         raise ConfigError(
             f"--interpolate {interpolate} and --limit {limit} make no grid; give 0 or more steps "
             "and 1 image or more."
+        )
+    if cases is not None and (appearance or structure or each or interpolate):
+        raise ConfigError(
+            "--cases chooses the images of its grid itself; leave out --appearance, --structure, "
+            "--each and --interpolate, or leave out --cases."
         )
     folder = RunFolder.open(run)
     config = folder.load_config()
@@ -68,9 +80,21 @@ def run_swap(
             f"The method {config.method} of {run} does not draw people in other people's clothes; "
             "give a run of one that does, such as dgnet."
         )
+    if maps is not None and not isinstance(method, MapsStructure):
+        raise ConfigError(
+            f"The method {config.method} of {run} has no structure maps; leave out --maps."
+        )
+    height, width = config.data.height, config.data.width
+    if cases is not None:
+        picture, across = draw_cases(
+            method, cases, height=height, width=width, count=limit, trial=trial
+        )
+        write_png(picture, out)
+        print(f"{out}: {limit} meetings in each of three cases; N on M: clothes N on body M.")
+        _write_maps(method, across, maps)
+        return
     looks = _looks(_images(appearance, limit, "--appearance"), interpolate)
     bodies = _images(structure, limit, "--structure")
-    height, width = config.data.height, config.data.width
     transform = InferenceTransform(height, width)
     sources = {path for look in looks for path in (look.first, look.second)} | set(bodies)
     pixels = {path: transform(read_image(path)) for path in sorted(sources)}
@@ -78,16 +102,29 @@ def run_swap(
     rows = [[_corner(height, width), *(_title(look, pixels, height, width) for look in looks)]]
     for body, name in zip(bodies, _names(bodies), strict=True):
         drawn = _drawn(method, looks, pixels, body)
-        cells = [Cell(image=_picture(image)) for image in drawn]
-        start = Cell(image=_picture(pixels[body]), verdict=Verdict.QUERY, lines=(name,))
+        cells = [Cell(image=as_picture(image)) for image in drawn]
+        start = Cell(image=as_picture(pixels[body]), verdict=Verdict.QUERY, lines=(name,))
         rows.append([start, *cells])
         if each is not None:
             for look, image in zip(looks, drawn, strict=True):
-                _write(_picture(image), each / f"{look.name}__{name}.png")
-    _write(image_grid(rows, cell_height=height, cell_width=width), out)
+                write_png(as_picture(image), each / f"{look.name}__{name}.png")
+    write_png(image_grid(rows, cell_height=height, cell_width=width), out)
     print(f"{out}: {len(bodies)} bodies in {len(looks)} looks; clothes follow the column.")
     if each is not None:
         print(f"{each}: {len(bodies) * len(looks)} images, named CLOTHES__BODY.png.")
+    _write_maps(method, [(n, pixels[b]) for n, b in zip(_names(bodies), bodies, strict=True)], maps)
+
+
+@torch.inference_mode()
+def _write_maps(
+    method: Method | Swaps, images: Sequence[tuple[str, Tensor]], out: Path | None
+) -> None:
+    if out is None or not isinstance(method, MapsStructure):
+        return
+    found = [method.structure_maps(pixels[None])[0].float().numpy() for _, pixels in images]
+    pictures = [as_picture(pixels) for _, pixels in images]
+    write_png(structure_map_grid(pictures, [name for name, _ in images], np.stack(found)), out)
+    print(f"{out}: structure of {len(images)} images; like colours are like structure.")
 
 
 def _looks(images: Sequence[Path], steps: int) -> list[Look]:
@@ -154,22 +191,11 @@ def _drawn(
     return images
 
 
-def _picture(pixels: Tensor) -> Image.Image:
-    values = (pixels * 255).round().clamp(0, 255).byte().permute(1, 2, 0)
-    return Image.fromarray(np.ascontiguousarray(values.numpy()))
-
-
 def _title(look: Look, pixels: dict[Path, Tensor], height: int, width: int) -> Cell:
     blank = Image.new("RGB", (width, height), "white")
-    picture = blank if look.fraction else _picture(pixels[look.first])
+    picture = blank if look.fraction else as_picture(pixels[look.first])
     return Cell(image=picture, verdict=Verdict.QUERY, lines=(look.name,))
 
 
 def _corner(height: int, width: int) -> Cell:
     return Cell(image=Image.new("RGB", (width, height), "white"), lines=("body / clothes",))
-
-
-def _write(picture: Image.Image, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as file:
-        picture.save(file, format="PNG")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ class Batch:
         cams: (B,) int64 cameras, -1 where unknown.
         modality: (B,) int64 `Modality`.
         rows: (B,) int64 row of each sample in the table that was loaded.
+        pids: (B,) int64 the data set's own person ids; None in batches made by hand.
     """
 
     images: Tensor
@@ -26,11 +28,16 @@ class Batch:
     cams: Tensor
     modality: Tensor
     rows: Tensor
+    pids: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)}
+        own: dict[str, Tensor | None] = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {
+            name: tensor if tensor is None else tensor.to(device, non_blocking=True)
+            for name, tensor in own.items()
+        }
         return Batch(**moved)

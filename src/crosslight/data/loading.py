@@ -21,8 +21,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from crosslight.config import DataConfig
 from crosslight.data.batch import Batch
+from crosslight.data.batches import Batches
 from crosslight.data.images import read_image
-from crosslight.data.sampling import Batches
 from crosslight.data.table import SampleTable
 from crosslight.data.transforms import InferenceTransform, TrainingTransform
 from crosslight.errors import CrosslightError, DataError
@@ -190,6 +190,7 @@ class _Columns:
         self.paths = table.paths
         self.cams = torch.tensor(table.cams, dtype=torch.int64)
         self.modality = torch.tensor(table.modality, dtype=torch.int64)
+        self.pids = torch.tensor(table.pids, dtype=torch.int64)
 
     def batch(self, images: Sequence[Tensor], labels: Tensor, rows: Tensor) -> Batch:
         return Batch(
@@ -198,6 +199,7 @@ class _Columns:
             cams=self.cams[rows],
             modality=self.modality[rows],
             rows=rows,
+            pids=self.pids[rows],
         )
 
 

@@ -114,11 +114,14 @@ class Method(nn.Module, ABC):
         small: Values of `Config` that make it small enough to train for seconds on a CPU, from
             scratch; what the tests of every method use.
         distance: How its embeddings are compared unless the user says otherwise.
+        switches: Named changes of its recipes, each a few `key: value`, for
+            `crosslight ablate --switches`.
     """
 
     Config: ClassVar[type[Any]]
     small: ClassVar[Mapping[str, Any]]
     distance: ClassVar[Literal["cosine", "euclidean", "dot"]] = "cosine"
+    switches: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     @abstractmethod
     def optimizers(self) -> Mapping[str, Scheduled]:
@@ -166,6 +169,15 @@ class Interpolates(Protocol):
         self, first: Tensor, second: Tensor, structure: Tensor, fraction: float
     ) -> Tensor:
         """(B,3,H,W) in [0,1] thrice → the same; at 0 in `first`'s clothes, at 1 in `second`'s."""
+        ...
+
+
+@runtime_checkable
+class MapsStructure(Protocol):
+    """Can show what it takes for the structure of an image."""
+
+    def structure_maps(self, images: Tensor) -> Tensor:
+        """(B,3,H,W) in [0,1] → (B, C, h, w), any number of channels of any range."""
         ...
 
 

@@ -12,8 +12,8 @@ appearance of i on the structure of j; generated batches hold x_ij, then x_ji.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crosslight.data.batch import Batch
-from crosslight.methods.contract import Method, Scheduled, Stage, Update
+from crosslight.methods.contract import Scheduled, Stage, Update
 from crosslight.methods.dgnet_config import (
     TRAIN_TEACHER,
     DGNetConfig,
@@ -33,6 +33,8 @@ from crosslight.methods.dgnet_config import (
     sgd,
     stepped,
 )
+from crosslight.methods.dgnet_drawing import DrawsCodes
+from crosslight.methods.dgnet_losses import adversarial_loss, both, critic_losses, encoded_again
 from crosslight.methods.dgnet_networks import (
     STRIPES,
     AppearanceEncoder,
@@ -45,7 +47,7 @@ from crosslight.nn.adain import AdaINParameters
 from crosslight.nn.backbones import Backbone, create_backbone
 from crosslight.nn.bottleneck_head import BottleneckHead
 from crosslight.nn.conv_block import init_kaiming
-from crosslight.nn.critic import MultiScaleCritic, gradient_penalty
+from crosslight.nn.critic import MultiScaleCritic
 from crosslight.nn.erasing import draw_rectangles, erase
 from crosslight.nn.freezing import frozen
 from crosslight.nn.normalize import Normalize
@@ -76,7 +78,7 @@ class Drawn:
     crossed: Tensor
 
 
-class DGNet(Method):
+class DGNet(DrawsCodes):
     """DG-Net; see `DGNetConfig`."""
 
     Config = DGNetConfig
@@ -176,10 +178,12 @@ class DGNet(Method):
         weights = ramped_weights(self.config, update.progress.iteration)
         drawn = self._draw(pairs)
 
-        critic = self._critic_losses(pairs.images, drawn.crossed.detach())
+        critic = critic_losses(
+            self.critic, pairs.images, drawn.crossed, penalty_weight=self.config.penalty_weight
+        )
         update("critic", critic)
         generator, figures_only = self._generator_losses(pairs, drawn, weights)
-        update("generator", self._weighted(generator, weights))
+        update(self._generator_moves(), self._weighted(generator, weights))
         # Nothing of the generator's graph is needed for what follows: memory of one or the other.
         crossed = drawn.crossed.detach()
         del drawn
@@ -211,21 +215,6 @@ class DGNet(Method):
             "teacher": teacher,
         }
 
-    def swap(self, appearance: Tensor, structure: Tensor) -> Tensor:
-        """The clothes of one image on the body, pose and background of another."""
-        return self.interpolate(appearance, appearance, structure, 0.0)
-
-    def interpolate(
-        self, first: Tensor, second: Tensor, structure: Tensor, fraction: float
-    ) -> Tensor:
-        """Clothes on the straight line between two images' appearance codes."""
-        code, _ = self.appearance(self.normalize(first))
-        if fraction:
-            code = code.lerp(self.appearance(self.normalize(second))[0], fraction)
-        drawn = self.decoder(self.structure(self.normalize(structure)), self.adain(code))
-        pixels: Tensor = drawn * self.normalize.std + self.normalize.mean
-        return pixels.clamp(0, 1)
-
     def _teacher_step(self, pairs: Pairs, update: Update) -> Mapping[str, Tensor]:
         images = self._erased(pairs.all_images)
         labels = pairs.labels.repeat(2)
@@ -236,11 +225,19 @@ class DGNet(Method):
         accuracy = (logits.argmax(dim=1) == labels).float().mean()
         return {"loss_teacher": loss.detach(), "teacher_accuracy": accuracy}
 
+    def _generator_moves(self) -> str | tuple[str, ...]:
+        """The optimizers that losses on what is decoded move."""
+        return "generator"
+
+    def _code_graph(self) -> AbstractContextManager[None]:
+        """Whether losses on what is decoded reach the appearance encoder: not in the release."""
+        return torch.no_grad()
+
     def _draw(self, pairs: Pairs) -> Drawn:
         """Self-identity and cross-identity generation (paper 3.1)."""
         # The codes are cut off from the backbone (release), so these passes keep no graph; they
         # still move the running statistics, those of the bottlenecks included.
-        with torch.no_grad():
+        with self._code_graph():
             codes, vectors = self._encode(pairs.all_images, parts=4)
             for part in vectors.chunk(self._passes(4)):
                 self._through_necks(part)
@@ -261,54 +258,34 @@ class DGNet(Method):
             crossed=crossed,
         )
 
-    def _critic_losses(self, real: Tensor, generated: Tensor) -> dict[str, Tensor]:
-        """LSGAN in place of the paper's equation 7, and R1 on real images (release)."""
-        real = real.detach().requires_grad_()
-        # Not through __call__: what torch.compile makes of a network has no second derivative.
-        on_generated, on_real = self.critic(generated), self.critic.forward(real)
-        loss_critic = _both(
-            _sum(verdict.square().mean() for verdict in on_generated)
-            + _sum((verdict - 1).square().mean() for verdict in on_real)
-        )
-        penalty = _both(gradient_penalty(on_real, real).mean())
-        return {"loss_critic": loss_critic, "loss_penalty": self.config.penalty_weight * penalty}
-
     def _generator_losses(
         self, pairs: Pairs, drawn: Drawn, weights: RampedWeights
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """What trains structure encoder, MLPs and decoder; and what is only logged."""
         losses = {
-            "loss_recon_same_image": _both(F.l1_loss(drawn.same_image, pairs.images)),  # eq. 1
-            "loss_recon_same_id": _both(F.l1_loss(drawn.same_id, pairs.images)),  # eq. 2
+            "loss_recon_same_image": both(F.l1_loss(drawn.same_image, pairs.images)),  # eq. 1
+            "loss_recon_same_id": both(F.l1_loss(drawn.same_id, pairs.images)),  # eq. 2
         }
-        with frozen(self.critic):
-            verdicts = self.critic(drawn.crossed)
-        losses["loss_adversarial"] = _both(
-            _sum(2 * (verdict - 1).square().mean() for verdict in verdicts)
-        )  # eq. 7, as LSGAN
+        losses["loss_adversarial"] = adversarial_loss(self.critic, drawn.crossed)
         with frozen(self.appearance, self.primary):
             codes, vectors = self._encode(drawn.crossed, parts=2)
             with full_precision(vectors):
                 parts = [self.primary(part) for part in vectors.chunk(self._passes(2))]
-        losses["loss_id_generated"] = _both(
-            F.cross_entropy(torch.cat(parts), pairs.labels)
-        )  # eq. 6
+        losses["loss_id_generated"] = both(F.cross_entropy(torch.cat(parts), pairs.labels))  # eq. 6
         if not weights.any:
             return losses, {}
 
-        # A coin decides whether the encoder learns from fixed images or the images through it.
-        again = torch.rand((), device="cpu").item() < self.config.again_probability
-        crossed = drawn.crossed.detach() if again else drawn.crossed
-        mode: AbstractContextManager[None] = nullcontext() if again else frozen(self.structure)
-        with mode:
-            structure = swapped(self.structure(crossed))  # of x_ji, x_ij: structures of i, j
-        losses["loss_recon_structure"] = _both(
+        # Of x_ji, x_ij: the structures of i, j.
+        structure = swapped(
+            encoded_again(self.structure, drawn.crossed, self.config.again_probability)
+        )
+        losses["loss_recon_structure"] = both(
             F.l1_loss(structure, drawn.structure.detach())
         )  # eq. 5
         colours = self.adain(codes.detach())
         cycled = self.decoder(structure, colours)
-        losses["loss_cycle"] = _both(F.l1_loss(cycled, pairs.images))  # release
-        loss_appearance = _both(F.l1_loss(codes, drawn.codes))  # eq. 4
+        losses["loss_cycle"] = both(F.l1_loss(cycled, pairs.images))  # release
+        loss_appearance = both(F.l1_loss(codes, drawn.codes.detach()))  # eq. 4
         if self.config.appearance_code_gradient:
             return {**losses, "loss_recon_appearance": loss_appearance}, {}
         return losses, {"loss_recon_appearance": loss_appearance}
@@ -321,9 +298,9 @@ class DGNet(Method):
         primary, fine = self._classify(vectors, parts=4)
         own, partner = primary.chunk(2)
         losses = {
-            "loss_id": _both(F.cross_entropy(own, pairs.labels)),  # eq. 3
-            "loss_id_partner": _both(F.cross_entropy(partner, pairs.labels)),  # release
-            "loss_id_fine": _both(F.cross_entropy(fine.chunk(2)[0], pairs.labels)),  # release
+            "loss_id": both(F.cross_entropy(own, pairs.labels)),  # eq. 3
+            "loss_id_partner": both(F.cross_entropy(partner, pairs.labels)),  # release
+            "loss_id_fine": both(F.cross_entropy(fine.chunk(2)[0], pairs.labels)),  # release
         }
         if not weights.any:
             return losses
@@ -335,10 +312,13 @@ class DGNet(Method):
         )
         _, vectors = self._encode(crossed, parts=2)
         primary, fine = self._classify(vectors, parts=2)
-        divergence = F.kl_div(primary.log_softmax(dim=1), taught, reduction="batchmean")
-        losses["loss_primary"] = _both(divergence)  # eq. 8
-        losses["loss_fine"] = _both(F.cross_entropy(fine, pairs.other_labels))  # eq. 9
+        losses["loss_primary"] = both(self._divergence(primary, taught))  # eq. 8
+        losses["loss_fine"] = both(F.cross_entropy(fine, pairs.other_labels))  # eq. 9
         return losses
+
+    def _divergence(self, logits: Tensor, taught: Tensor) -> Tensor:
+        """KL(teacher || student), the mean over images."""
+        return F.kl_div(logits.log_softmax(dim=1), taught, reduction="batchmean")
 
     def _weighted(self, losses: Mapping[str, Tensor], weights: RampedWeights) -> dict[str, Tensor]:
         config = self.config
@@ -403,15 +383,6 @@ class DGNet(Method):
                 name: F.normalize(F.normalize(head.embed(own)) + F.normalize(head.embed(mirrored)))
                 for name, head in (("primary", self.primary), ("fine", self.fine))
             }
-
-
-def _sum(terms: Iterable[Tensor]) -> Tensor:
-    return torch.stack(list(terms)).sum()
-
-
-def _both(mean: Tensor) -> Tensor:
-    """The paper's sum over i and j, from the mean over the images of both."""
-    return 2 * mean
 
 
 def _mirrored_sum(embed: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:

@@ -17,8 +17,8 @@ TRAIN_TEACHER = "train"
 
 
 @dataclass(frozen=True, kw_only=True)
-class DGNetConfig:
-    """What a recipe may set under `config`; the defaults are the released Market-1501 settings.
+class GenerationConfig:
+    """What every method with DG-Net's two codes can set; the defaults are the released settings.
 
     "Paper" is Zheng et al., CVPR 2019, "release" the behaviour of the authors' code, which the
     paper's figures come from. Iterations count from 0 within their stage.
@@ -38,16 +38,6 @@ class DGNetConfig:
         adain_width: Hidden width of the MLPs from the appearance code to scales and shifts.
         critic_width: Channels of the critic's first convolution.
         critic_scales: Image sizes that the critic looks at.
-        teacher_weights: `train` trains the teacher as the first stage; a path (the weights of a
-            run of this method, or of a teacher alone) skips that stage.
-        teacher_sha256: Digest that the file must have.
-        teacher_backbone: None: as `backbone`.
-        teacher_dim: Length of the teacher's embedding.
-        teacher_iterations: Length of the teacher's stage.
-        teacher_lr: Of its head; the backbone has a tenth.
-        teacher_lr_steps: Iterations at which its learning rate falls to a tenth.
-        teacher_warmup: Iterations over which its loss grows from a tenth to the whole.
-        teacher_floor: A teacher that names fewer of the training images right is warned about.
         iterations: Length of the joint stage.
         lr: Adam's, for generator and critic.
         identity_lr: SGD's, for the appearance encoder's backbone.
@@ -67,29 +57,12 @@ class DGNetConfig:
         ramp_step: Growth per iteration.
         code_weight: Where the weights of both code reconstructions end.
         cycle_weight: Where the weight of the image cycle ends.
-        primary_weight: Where the weight of the primary feature learning ends.
         fine_ratio: Weight of the fine-grained mining over that of the primary feature learning.
-        fine_score: Weight of the fine-grained half in the matching score.
-        different_ids: Pair images of different people only: the second half of a batch is turned
-            until no image meets its own person, or as few as possible do. The release leaves the
-            pairing to chance.
         code_slices: Which part of the appearance code colours a decoder block: a quarter of its
             channels with all stripes, as the release's memory layout has it, or a stripe.
-        appearance_code_gradient: Whether the reconstruction of the appearance code trains the
-            generator. In the release both sides are cut off, so the paper's equation 4 is only
-            logged.
         again_probability: How often structure codes of generated images train the encoder on
             fixed images; otherwise they train the images through a fixed encoder. The release
             flips a coin in each iteration.
-        teacher_statistics: Whether the teacher's batch normalisation uses each batch, or what it
-            has learnt.
-        teacher_dropout: Whether the teacher's dropout draws while it teaches. In the release the
-            first preview picture switches it on by mistake, and it stays on.
-        start_from_teacher: Start the appearance encoder from the trained teacher's backbone in
-            place of its own initial weights: for training without ImageNet weights.
-        joint_statistics: Whether the appearance encoder's batch normalisation sees all images of
-            a kind together. The release sends both halves of a batch, and their partners,
-            through one by one.
     """
 
     backbone: str = "resnet50.tv_in1k"  # paper 4.1
@@ -104,15 +77,6 @@ class DGNetConfig:
     adain_width: int = 512  # release
     critic_width: int = 32  # paper, table 8
     critic_scales: int = 3  # release
-    teacher_weights: str = TRAIN_TEACHER
-    teacher_sha256: str | None = None
-    teacher_backbone: str | None = None  # paper 4.1: the same
-    teacher_dim: int = 512  # the authors' baseline code
-    teacher_iterations: int = 24_300  # here: 60 epochs of Market-1501 in batches of 32
-    teacher_lr: float = 0.05  # here: of batches of 32; the authors' baseline has .02 of 8
-    teacher_lr_steps: tuple[int, ...] = (16_200,)  # the authors' baseline code: epoch 40
-    teacher_warmup: int = 2_000  # the authors' baseline code: 5 epochs
-    teacher_floor: float = 0.8
     iterations: int = 100_000  # paper 4.1
     lr: float = 1e-4  # paper 4.1
     identity_lr: float = 0.002  # paper 4.1
@@ -130,13 +94,58 @@ class DGNetConfig:
     ramp_step: float = 0.0005  # paper 4.1: 0 to 2 over 4,000
     code_weight: float = 1.0  # release
     cycle_weight: float = 2.0  # release; absent from equation 10
-    primary_weight: float = 2.0  # paper 4.1: lambda_prim
     fine_ratio: float = 0.2  # paper 4.1: lambda_fine over lambda_prim
+    code_slices: Literal["channels", "stripes"] = "channels"  # release
+    again_probability: float = 0.5  # release
+
+
+@dataclass(frozen=True, kw_only=True)
+class DGNetConfig(GenerationConfig):
+    """What a DG-Net recipe may set under `config`; the rest is at `GenerationConfig`.
+
+    Attributes:
+        teacher_weights: `train` trains the teacher as the first stage; a path (the weights of a
+            run of this method, or of a teacher alone) skips that stage.
+        teacher_sha256: Digest that the file must have.
+        teacher_backbone: None: as `backbone`.
+        teacher_dim: Length of the teacher's embedding.
+        teacher_iterations: Length of the teacher's stage.
+        teacher_lr: Of its head; the backbone has a tenth.
+        teacher_lr_steps: Iterations at which its learning rate falls to a tenth.
+        teacher_warmup: Iterations over which its loss grows from a tenth to the whole.
+        teacher_floor: A teacher that names fewer of the training images right is warned about.
+        primary_weight: Where the weight of the primary feature learning ends.
+        fine_score: Weight of the fine-grained half in the matching score.
+        different_ids: Pair images of different people only: the second half of a batch is turned
+            until no image meets its own person, or as few as possible do. The release leaves the
+            pairing to chance.
+        appearance_code_gradient: Whether the reconstruction of the appearance code trains the
+            generator. In the release both sides are cut off, so the paper's equation 4 is only
+            logged.
+        teacher_statistics: Whether the teacher's batch normalisation uses each batch, or what it
+            has learnt.
+        teacher_dropout: Whether the teacher's dropout draws while it teaches. In the release the
+            first preview picture switches it on by mistake, and it stays on.
+        start_from_teacher: Start the appearance encoder from the trained teacher's backbone in
+            place of its own initial weights: for training without ImageNet weights.
+        joint_statistics: Whether the appearance encoder's batch normalisation sees all images of
+            a kind together. The release sends both halves of a batch, and their partners,
+            through one by one.
+    """
+
+    teacher_weights: str = TRAIN_TEACHER
+    teacher_sha256: str | None = None
+    teacher_backbone: str | None = None  # paper 4.1: the same
+    teacher_dim: int = 512  # the authors' baseline code
+    teacher_iterations: int = 24_300  # here: 60 epochs of Market-1501 in batches of 32
+    teacher_lr: float = 0.05  # here: of batches of 32; the authors' baseline has .02 of 8
+    teacher_lr_steps: tuple[int, ...] = (16_200,)  # the authors' baseline code: epoch 40
+    teacher_warmup: int = 2_000  # the authors' baseline code: 5 epochs
+    teacher_floor: float = 0.8
+    primary_weight: float = 2.0  # paper 4.1: lambda_prim
     fine_score: float = 0.5  # paper 4.1: beta
     different_ids: bool = False  # release
-    code_slices: Literal["channels", "stripes"] = "channels"  # release
     appearance_code_gradient: bool = False  # release
-    again_probability: float = 0.5  # release
     teacher_statistics: Literal["batch", "running"] = "batch"  # release
     teacher_dropout: bool = True  # release
     start_from_teacher: bool = False  # paper 4.1: from ImageNet
@@ -144,17 +153,25 @@ class DGNetConfig:
 
 
 def refuse_contradictions(config: DGNetConfig, height: int, width: int) -> None:
-    """Checks that every padding finds enough to reflect, and that the backbones fit each other.
+    """Checks that the backbones fit each other, and the size of the images.
 
     Raises:
-        ConfigError: The images are too small or no multiples of 4, or the teacher's backbone is to
-            be taken over by another one.
+        ConfigError: See `refuse_size`; or the teacher's backbone is to be taken over by another.
     """
     if config.start_from_teacher and config.teacher_backbone not in (None, config.backbone):
         raise ConfigError(
             f"config.start_from_teacher is set, but the teacher is a {config.teacher_backbone} and "
             f"the appearance encoder a {config.backbone}; leave teacher_backbone out."
         )
+    refuse_size(config, height, width)
+
+
+def refuse_size(config: GenerationConfig, height: int, width: int) -> None:
+    """Checks that every padding finds enough to reflect.
+
+    Raises:
+        ConfigError: The images are too small or no multiples of 4.
+    """
     smallest = max(4 * (max(config.dilations) + 1), 2 ** (config.critic_scales + 2))
     if height % 4 or width % 4 or min(height, width) < smallest:
         raise ConfigError(
@@ -212,14 +229,14 @@ def _step_factor(steps: tuple[int, ...], progress: Progress) -> float:
     return float(0.1 ** sum(progress.iteration + 1 >= step for step in steps))
 
 
-def adam(config: DGNetConfig, network: nn.Module) -> torch.optim.Optimizer:
+def adam(config: GenerationConfig, network: nn.Module) -> torch.optim.Optimizer:
     """Of the generator's networks or the critic."""
     return torch.optim.Adam(
         network.parameters(), lr=config.lr, betas=(0.0, 0.999), weight_decay=config.weight_decay
     )
 
 
-def sgd(config: DGNetConfig, *parts: tuple[nn.Module, float]) -> torch.optim.Optimizer:
+def sgd(config: GenerationConfig, *parts: tuple[nn.Module, float]) -> torch.optim.Optimizer:
     """Of networks with a learning rate each."""
     groups = [{"params": list(network.parameters()), "lr": rate} for network, rate in parts]
     return torch.optim.SGD(groups, momentum=0.9, weight_decay=config.weight_decay, nesterov=True)

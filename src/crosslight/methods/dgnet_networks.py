@@ -8,6 +8,7 @@ the stripes of the appearance code.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +18,15 @@ from crosslight.nn.adain import AdaINResidualBlock
 from crosslight.nn.aspp import ASPP
 from crosslight.nn.backbones import Backbone
 from crosslight.nn.conv_block import SLOPE, ConvBlock, ResidualBlock
+from crosslight.nn.edges import soft_edges
 from crosslight.nn.feature_norm import SampleNorm
 from crosslight.nn.upsample import UpsampleConv
 
 STRIPES = 4
 """K."""
+EDGE_NOISE = 0.1
+"""Deviation of the noise on edges in training, as in the release's edge mode."""
+StructureSource: TypeAlias = Literal["gray", "edge", "gray+edge"]
 
 
 class AppearanceEncoder(nn.Module):
@@ -49,16 +54,20 @@ class StructureEncoder(nn.Module):
     Args:
         width: Channels of the first convolution; 8 times as many go out.
         dilations: Of the pyramid's three 3x3 convolutions.
+        source: What is looked at; `gray` as published.
 
     Attributes:
         channels: S.
     """
 
-    def __init__(self, width: int, dilations: Sequence[int]) -> None:
+    def __init__(
+        self, width: int, dilations: Sequence[int], *, source: StructureSource = "gray"
+    ) -> None:
         super().__init__()
         self.channels = 8 * width
+        self.source = source
         self.layers = nn.Sequential(
-            ConvBlock(1, width, 3, stride=2),
+            ConvBlock(2 if source == "gray+edge" else 1, width, 3, stride=2),
             ConvBlock(width, 2 * width, 3),
             ConvBlock(2 * width, 2 * width, 3),
             ConvBlock(2 * width, 4 * width, 3, stride=2),
@@ -68,7 +77,15 @@ class StructureEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) → (B, S, H / 4, W / 4); gray is the mean of the normalised channels."""
-        code: Tensor = self.layers(images.mean(dim=1, keepdim=True))
+        gray = images.mean(dim=1, keepdim=True)
+        if self.source == "gray":
+            looked_at = gray
+        else:
+            edges = soft_edges(gray)
+            if self.training:
+                edges = edges + EDGE_NOISE * torch.randn_like(edges)
+            looked_at = edges if self.source == "edge" else torch.cat([gray, edges], dim=1)
+        code: Tensor = self.layers(looked_at)
         return code
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from crosslight.errors import ConfigError
+from crosslight.types import Modality
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,20 +50,53 @@ def as_pairs(images: Tensor, labels: Tensor, *, different_ids: bool) -> Pairs:
     Raises:
         ConfigError: The batch cannot be halved into pairs.
     """
-    if len(images) % 4:
-        raise ConfigError(
-            f"DG-Net got a batch of {len(images)} images, but needs two halves of pairs; set "
-            "data.sampling to pairs and data.ids_per_batch to an even number."
-        )
+    _refuse_other_than_halves_of_pairs(images)
     rows = torch.arange(0, len(images), 2, device=labels.device)
     if different_ids:
         rows = _turned_apart(rows, labels[rows])
     return Pairs(images=images[rows], partners=images[rows + 1], labels=labels[rows])
 
 
+def as_light_pairs(images: Tensor, labels: Tensor, modality: Tensor, *, across: bool) -> Pairs:
+    """Takes a batch of people in both lights apart so that different people exchange codes.
+
+    As far as the batch allows it, which is everywhere where it holds as many pairs in one light
+    as in the other, and at least two people.
+
+    Args:
+        images: (4P, 3, H, W), an image and its partner in turn, person after person.
+        labels: (4P,).
+        modality: (4P,).
+        across: Whether those who meet are in different light, or in the same.
+
+    Raises:
+        ConfigError: The batch cannot be halved into pairs.
+    """
+    _refuse_other_than_halves_of_pairs(images)
+    rows = torch.arange(0, len(images), 2, device=labels.device)
+    visible, infrared = (rows[modality[rows] == light] for light in Modality)
+    if across:
+        rows = torch.cat([visible, infrared])
+    else:
+        cuts = (len(visible) + 1) // 2, len(infrared) // 2
+        rows = torch.cat(
+            [visible[: cuts[0]], infrared[: cuts[1]], visible[cuts[0] :], infrared[cuts[1] :]]
+        )
+    rows = _turned_apart(rows, labels[rows])
+    return Pairs(images=images[rows], partners=images[rows + 1], labels=labels[rows])
+
+
 def swapped(rows: Tensor) -> Tensor:
     """The two halves exchanged."""
     return rows.roll(len(rows) // 2, dims=0)
+
+
+def _refuse_other_than_halves_of_pairs(images: Tensor) -> None:
+    if len(images) % 4:
+        raise ConfigError(
+            f"DG-Net got a batch of {len(images)} images, but needs two halves of pairs; set "
+            "data.sampling to pairs and data.ids_per_batch to an even number."
+        )
 
 
 def _turned_apart(rows: Tensor, labels: Tensor) -> Tensor:

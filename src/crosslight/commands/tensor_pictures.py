@@ -1,0 +1,24 @@
+"""From images as methods make them to pictures on the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from crosslight.files import written_whole
+
+
+def as_picture(pixels: Tensor) -> Image.Image:
+    """(3, H, W) in [0, 1] → a picture."""
+    values = (pixels * 255).round().clamp(0, 255).byte().permute(1, 2, 0)
+    return Image.fromarray(np.ascontiguousarray(values.numpy()))
+
+
+def write_png(picture: Image.Image, path: Path) -> None:
+    """Writes a picture whole or not at all, and the folders that lead to it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as file:
+        picture.save(file, format="PNG")

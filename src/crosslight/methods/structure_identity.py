@@ -1,0 +1,401 @@
+"""Identity from the structure code of DG-Net: a study's last approach, and that approach repaired.
+
+Colour is no cue across spectra, so the study (Jambigi, 2020) takes the embedding from the
+structure encoder instead of the appearance encoder. Its run fell from 45 to 11 percent rank-1.
+`proposed-2020` is that run; each of the defects that explain the fall is a field of its
+configuration and a switch (`REPAIRS`). `structure-id` has all of them repaired, takes identity
+from both codes unless told otherwise, and offers what the study left for later (`FUTURE`).
+
+Letters as in `crosslight.methods.dgnet`: P pairs of a half, so the images x and their partners t
+are 2P each; x_ij has the appearance of i on the structure of j. C length of an identity vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from crosslight.data.batch import Batch
+from crosslight.losses import batch_hard_triplet
+from crosslight.methods.attribute_head import AttributeHead
+from crosslight.methods.contract import Progress, Scheduled, Stage, Update
+from crosslight.methods.dgnet_config import adam, stepped
+from crosslight.methods.dgnet_drawing import DrawsCodes
+from crosslight.methods.dgnet_losses import adversarial_loss, both, critic_losses, encoded_again
+from crosslight.methods.dgnet_networks import (
+    STRIPES,
+    AppearanceEncoder,
+    Decoder,
+    StructureEncoder,
+)
+from crosslight.methods.dgnet_pairs import Pairs, as_light_pairs, as_pairs, swapped
+from crosslight.methods.dgnet_vi import refuse_partners_across_light
+from crosslight.methods.structure_body import StructureBody, TwoHeads
+from crosslight.methods.structure_identity_config import (
+    FUTURE,
+    REPAIRS,
+    Proposed2020Config,
+    StructureIdConfig,
+    identity_optimizer,
+    loss_weights,
+    refuse_contradictions,
+)
+from crosslight.nn.adain import AdaINParameters
+from crosslight.nn.backbones import create_backbone
+from crosslight.nn.conv_block import init_kaiming
+from crosslight.nn.critic import MultiScaleCritic
+from crosslight.nn.distributed import gather_with_gradient
+from crosslight.nn.erasing import draw_rectangles, erase
+from crosslight.nn.freezing import frozen
+from crosslight.nn.normalize import Normalize
+from crosslight.nn.precision import full_precision
+
+STRUCTURE, APPEARANCE = "structure", "appearance"
+IDENTITY, JOINT = "identity", "joint"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What the encoders make of a batch.
+
+    Attributes:
+        codes: (4P, A, K) appearance codes of `Pairs.all_images`.
+        structure: (2P, S, h, w) structure codes of `Pairs.images`.
+        vectors: Name of a code → (4P, C) identity vectors of `Pairs.all_images`, erased.
+    """
+
+    codes: Tensor
+    structure: Tensor
+    vectors: Mapping[str, Tensor]
+
+
+class Proposed2020(DrawsCodes):
+    """Identity from the structure code as the study's run had it; see `Proposed2020Config`."""
+
+    Config = Proposed2020Config
+    config: Proposed2020Config
+    switches: ClassVar = {**REPAIRS, **FUTURE}
+    small: ClassVar = {
+        "backbone": "resnet10-quarter",
+        "body_network": "resnet10-quarter",
+        "weights": "none",
+        "body_weights": "none",
+        "dim": 32,
+        "structure_width": 4,
+        "adain_width": 16,
+        "critic_width": 4,
+        "dilations": (1, 2, 3),
+        "lr": 2e-3,
+        "identity_iterations": 2,
+        "iterations": 4,
+        "ramp_start": 1,
+        "ramp_step": 0.01,
+    }
+    distance = "dot"
+
+    def __init__(self, config: Proposed2020Config, *, num_ids: int, height: int, width: int):
+        super().__init__()
+        refuse_contradictions(config, height, width)
+        self.config = config
+        backbone = create_backbone(
+            config.backbone,
+            weights=config.weights,
+            sha256=config.sha256,
+            last_stride=config.last_stride,
+            image_size=(height, width),
+        )
+        self.normalize = Normalize(backbone.mean, backbone.std)
+        self.appearance = AppearanceEncoder(backbone)
+        self.structure = StructureEncoder(
+            config.structure_width, config.dilations, source=config.structure_source
+        )
+        self.adain = AdaINParameters(
+            backbone.channels,
+            blocks=STRIPES,
+            channels=self.structure.channels,
+            hidden=config.adain_width,
+            slices=config.code_slices,
+        )
+        self.decoder = Decoder(self.structure.channels)
+        self.critic = MultiScaleCritic(width=config.critic_width, scales=config.critic_scales)
+        self.body = nn.ModuleDict()
+        if config.identity != APPEARANCE:
+            self.body[STRUCTURE] = StructureBody(
+                self.structure.channels,
+                kind=config.structure_body,
+                network=config.body_network,
+                weights=config.body_weights,
+                squeezed=config.squeezed,
+            )
+        sources = (STRUCTURE, APPEARANCE) if config.identity == "both" else (config.identity,)
+        channels = {APPEARANCE: backbone.channels}
+        channels |= {name: int(body.channels) for name, body in self.body.items()}  # type: ignore[arg-type]
+        dropout = (config.primary_dropout, config.fine_dropout)
+        self.heads = nn.ModuleDict(
+            {
+                name: TwoHeads(channels[name], config.dim, num_ids, dropout=dropout)
+                for name in sources
+            }
+        )
+        self.attributes = (
+            AttributeHead(channels[STRUCTURE], config.attributes, str(config.attributes_file))
+            if config.attributes
+            else None
+        )
+        for network in (self.structure, self.adain, self.decoder):
+            init_kaiming(network)
+        if config.initialisation == "overwritten":
+            init_kaiming(self.body)
+            init_kaiming(self.heads)
+        self._appearance_trains = config.appearance_learns or APPEARANCE in sources
+        self.appearance.requires_grad_(self._appearance_trains)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The joint one, after one of identity alone where that is wanted; there is no teacher."""
+        joint = Stage(name=JOINT, iterations=self.config.iterations)
+        if not self.config.identity_iterations:
+            return (joint,)
+        return (Stage(name=IDENTITY, iterations=self.config.identity_iterations), joint)
+
+    def optimizers(self) -> Mapping[str, Scheduled]:
+        """`critic` and `generator` (Adam), and `identity` where it has one of its own."""
+        config = self.config
+        factor = partial(_factor, config)
+        trunks = nn.ModuleList([self.body])
+        if self._appearance_trains:
+            trunks.append(self.appearance)
+        heads = nn.ModuleList([self.heads])
+        if self.attributes is not None:
+            heads.append(self.attributes)
+        generator = nn.ModuleList([self.structure, self.adain, self.decoder])
+        identity: torch.optim.Optimizer | None = None
+        if config.identity_optimizer == "generator":
+            generator.extend([trunks, heads])
+        else:
+            identity = identity_optimizer(config, trunks, heads)
+        found = {
+            "critic": Scheduled(optimizer=adam(config, self.critic), factor=factor),
+            "generator": Scheduled(optimizer=adam(config, generator), factor=factor),
+        }
+        if identity is not None:
+            found["identity"] = Scheduled(optimizer=identity, factor=factor)
+        return found
+
+    def training_step(self, batch: Batch, update: Update) -> Mapping[str, Tensor]:
+        """Critic first; then, in one step, everything that is drawn and everybody's identity."""
+        if update.progress.iteration == 0:
+            refuse_partners_across_light(batch)
+        pairs = self._pairs(batch)
+        if update.progress.stage == IDENTITY:
+            vectors = self._identity_vectors(self._erased(pairs.all_images))
+            losses = self._identity_losses(pairs, vectors)
+            losses |= self._attribute_loss(batch, pairs, vectors)
+            update(self._moved(), self._weighted(losses, torch.inf))
+            return {name: loss.detach() for name, loss in losses.items()}
+        grown = self.config.ramp_step * max(0, update.progress.iteration - self.config.ramp_start)
+        seen = self._see(pairs)
+        codes = seen.codes if self.config.appearance_learns else seen.codes.detach()
+        count = len(pairs.images)
+        colours = self.adain(codes)
+        same_image, same_id, crossed = self.decoder(
+            torch.cat([seen.structure, seen.structure, swapped(seen.structure)]),
+            torch.cat([colours, colours[:count]]),
+        ).chunk(3)
+
+        critic = critic_losses(
+            self.critic, pairs.images, crossed, penalty_weight=self.config.penalty_weight
+        )
+        update("critic", critic)
+        losses = {
+            "loss_recon_same_image": both(F.l1_loss(same_image, pairs.images)),
+            "loss_recon_same_id": both(F.l1_loss(same_id, pairs.images)),
+            "loss_adversarial": adversarial_loss(self.critic, crossed),
+            **self._losses_on_generated(pairs, seen, crossed, ramped=grown > 0),
+            **self._identity_losses(pairs, seen.vectors),
+            **self._attribute_loss(batch, pairs, seen.vectors),
+        }
+        update(self._moved(), self._weighted(losses, grown))
+        return {name: loss.detach() for name, loss in {**critic, **losses}.items()}
+
+    def embed(self, images: Tensor, modality: Tensor) -> Tensor:  # noqa: ARG002
+        """The heads' embeddings, or logits, each of length 1, side by side."""
+        features = self._features(images)
+        both_codes = self.config.identity == "both"
+        weight = self.config.appearance_score**0.5 if both_codes else 1.0
+        return torch.cat(
+            [
+                weight * feature if name.startswith(APPEARANCE) else feature
+                for name, feature in features.items()
+            ],
+            dim=1,
+        )
+
+    def codes(self, images: Tensor, modality: Tensor) -> Mapping[str, Tensor]:  # noqa: ARG002
+        """Appearance, structure (pooled to 8 x 4), and each head's feature by itself."""
+        normalised = self.normalize(images)
+        structure = F.adaptive_avg_pool2d(self.structure(normalised), (8, 4))
+        return {
+            APPEARANCE: self.appearance(normalised)[0].flatten(1),
+            STRUCTURE: structure.flatten(1).float(),
+            **self._features(images),
+        }
+
+    def _pairs(self, batch: Batch) -> Pairs:
+        images = self.normalize(batch.images)
+        if self.config.exchange == "as-sampled":
+            return as_pairs(images, batch.labels, different_ids=False)
+        across = torch.rand((), device="cpu").item() < 0.5
+        return as_light_pairs(images, batch.labels, batch.modality, across=across)
+
+    def _see(self, pairs: Pairs) -> Seen:
+        images, count = pairs.all_images, len(pairs.images)
+        with torch.set_grad_enabled(self._appearance_trains):
+            codes, vectors = self.appearance(images)
+        if not self._appearance_trains:
+            # Autocast would hand these weights, cast without a graph, to passes that have one.
+            torch.clear_autocast_cache()
+        if self.config.erasing:
+            structure = self.structure(pairs.images)
+            found = self._identity_vectors(self._erased(images))
+        else:
+            # What the identity losses see is what is drawn: one pass serves both.
+            structure = self.structure(images if self.body else pairs.images)
+            found = {name: body(structure) for name, body in self.body.items()}
+            found |= {APPEARANCE: vectors} if APPEARANCE in self.heads else {}
+        return Seen(codes=codes, structure=structure[:count], vectors=found)
+
+    def _identity_vectors(self, images: Tensor) -> dict[str, Tensor]:
+        found = {name: body(self.structure(images)) for name, body in self.body.items()}
+        if APPEARANCE in self.heads:
+            found[APPEARANCE] = self.appearance(images)[1]
+        return found
+
+    def _erased(self, images: Tensor) -> Tensor:
+        if not self.config.erasing:
+            return images
+        area = self.config.erasing_area
+        return erase(images, draw_rectangles(images, probability=self.config.erasing, area=area))
+
+    def _moved(self) -> tuple[str, ...]:
+        alone = self.config.identity_optimizer == "generator"
+        return ("generator",) if alone else ("generator", "identity")
+
+    def _losses_on_generated(
+        self, pairs: Pairs, seen: Seen, crossed: Tensor, *, ramped: bool
+    ) -> dict[str, Tensor]:
+        """The person of the code that tells people apart must be seen in the image."""
+        losses = {}
+        with frozen(self.structure, self.appearance, self.body, self.heads):
+            codes, vectors = None, {}
+            if APPEARANCE in self.heads or ramped:
+                codes, vectors[APPEARANCE] = self.appearance(crossed)
+            if STRUCTURE in self.heads:
+                vectors[STRUCTURE] = self.body[STRUCTURE](self.structure(crossed))
+            whose = {STRUCTURE: pairs.other_labels, APPEARANCE: pairs.labels}
+            for name, heads in self._two_heads():
+                with full_precision(vectors[name]):
+                    logits = heads.primary(vectors[name])
+                losses[f"loss_id_generated_{name}"] = both(F.cross_entropy(logits, whose[name]))
+        if not ramped or codes is None:
+            return losses
+        # Of x_ji, x_ij: the structures of i, j.
+        structure = swapped(encoded_again(self.structure, crossed, self.config.again_probability))
+        losses["loss_recon_structure"] = both(F.l1_loss(structure, seen.structure.detach()))
+        cycled = self.decoder(structure, self.adain(codes.detach()))
+        losses["loss_cycle"] = both(F.l1_loss(cycled, pairs.images))
+        return losses
+
+    def _identity_losses(self, pairs: Pairs, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """On real images, for each code that tells people apart."""
+        losses: dict[str, Tensor] = {}
+        labels = pairs.labels.repeat(2)
+        smoothing = self.config.label_smoothing
+        for name, heads in self._two_heads():
+            vectors = found[name]
+            with full_precision(vectors):
+                embeddings = heads.embeddings(vectors)
+                logits = heads.logits(embeddings)
+                own, partner = (
+                    both(F.cross_entropy(part, pairs.labels, label_smoothing=smoothing))
+                    for part in logits[0].chunk(2)
+                )
+                compared = logits
+                if self.config.match_on == "embedding":
+                    # Of length 1, as they are matched.
+                    compared = (F.normalize(embeddings[0]), F.normalize(embeddings[1]))
+                everybody = gather_with_gradient(labels)
+                triplets = [
+                    batch_hard_triplet(
+                        gather_with_gradient(rows), everybody, margin=self.config.margin
+                    )
+                    for rows in compared
+                ]
+                losses |= {
+                    f"loss_id_{name}": own,
+                    f"loss_id_partner_{name}": partner,
+                    f"loss_id_fine_{name}": both(
+                        F.cross_entropy(logits[1].chunk(2)[0], pairs.labels)
+                    ),
+                    f"loss_triplet_{name}": torch.stack(triplets).sum(),
+                }
+        return losses
+
+    def _attribute_loss(
+        self, batch: Batch, pairs: Pairs, found: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        if self.attributes is None:
+            return {}
+        labels = pairs.labels.repeat(2)
+        return {"loss_attributes": self.attributes.loss(found[STRUCTURE], labels, batch)}
+
+    def _weighted(self, losses: Mapping[str, Tensor], grown: float) -> dict[str, Tensor]:
+        factors = loss_weights(self.config, grown)
+        return {
+            name: loss * next(f for start, f in factors.items() if name.startswith(start))
+            for name, loss in losses.items()
+        }
+
+    def _two_heads(self) -> Iterator[tuple[str, TwoHeads]]:
+        for name, heads in self.heads.items():
+            assert isinstance(heads, TwoHeads)
+            yield name, heads
+
+    def _features(self, images: Tensor) -> dict[str, Tensor]:
+        """`structure_primary`, `structure_fine`, `appearance_...`, each row of length 1."""
+        normalised = self.normalize(images)
+        views = [normalised.flip(-1)]
+        if self.config.scored_views == "both":
+            views.append(normalised)
+        totals: dict[str, Tensor] = {}
+        for view in views:
+            for name, heads in self._two_heads():
+                vectors = (
+                    self.body[name](self.structure(view))
+                    if name == STRUCTURE
+                    else self.appearance(view)[1]
+                )
+                with full_precision(vectors):
+                    found = heads.embeddings(vectors)
+                    if self.config.match_on == "logits":
+                        found = heads.logits(found)
+                    for head, rows in zip(("primary", "fine"), found, strict=True):
+                        key = f"{name}_{head}"
+                        totals[key] = totals.get(key, 0) + F.normalize(rows)
+        return {key: F.normalize(total) for key, total in totals.items()}
+
+
+def _factor(config: Proposed2020Config, progress: Progress) -> float:
+    return 1.0 if progress.stage == IDENTITY else stepped(config.lr_steps)(progress)
+
+
+class StructureIdentity(Proposed2020):
+    """The defects repaired; see `StructureIdConfig`."""
+
+    Config = StructureIdConfig
+    config: StructureIdConfig

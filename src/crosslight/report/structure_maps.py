@@ -1,0 +1,85 @@
+"""What a network takes for the structure of an image, made visible.
+
+Letters: B images, C channels, h and w the map's height and width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from crosslight.report.grid import Cell, Verdict, image_grid
+
+CHANNELS = 5
+_SELDOM = 1.0  # percent of the values that may lie beyond the ends of a colour scale
+
+
+def structure_map_grid(
+    images: Sequence[Image.Image], names: Sequence[str], maps: NDArray[np.float32]
+) -> Image.Image:
+    """A row per image: itself, how strong its code is, its main directions, and some channels.
+
+    The main directions are the first three principal components over all the images, as red,
+    green and blue: like colours in two rows are like structure, also across light. The channels
+    are those that answer most selectively (largest fourth moment), on one scale for all rows.
+
+    Args:
+        images: B pictures of one size.
+        names: B titles.
+        maps: (B, C, h, w).
+    """
+    width, height = images[0].size
+    columns = {
+        "strength": _heat(np.abs(maps).mean(axis=1)),
+        "directions": _directions(maps),
+        **{f"channel {c}": _heat(maps[:, c]) for c in _selective(maps)},
+    }
+    blank = Image.new("RGB", (width, height), "white")
+    head = [Cell(image=blank, lines=("image",))]
+    head += [Cell(image=blank, lines=(name,)) for name in columns]
+    rows = [head]
+    for number, (image, name) in enumerate(zip(images, names, strict=True)):
+        drawn = [
+            Image.fromarray(column[number]).resize((width, height), Image.Resampling.NEAREST)
+            for column in columns.values()
+        ]
+        own = Cell(image=image, verdict=Verdict.QUERY, lines=(name,))
+        rows.append([own, *(Cell(image=picture) for picture in drawn)])
+    return image_grid(rows, cell_height=height, cell_width=width)
+
+
+def _selective(maps: NDArray[np.float32]) -> list[int]:
+    moments = (maps.astype(np.float64) ** 4).mean(axis=(0, 2, 3))
+    return [int(c) for c in np.argsort(-moments, kind="stable")[:CHANNELS]]
+
+
+def _heat(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """(B, h, w) → (B, h, w, 3)."""
+    coloured = matplotlib.colormaps["magma"](_unit(values))[..., :3]
+    return (255 * coloured).round().astype(np.uint8)
+
+
+def _directions(maps: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """(B, C, h, w) → (B, h, w, 3); fewer channels than three leave the rest gray."""
+    batch, channels, height, width = maps.shape
+    rows = maps.astype(np.float64).transpose(0, 2, 3, 1).reshape(-1, channels)
+    rows = rows - rows.mean(axis=0)
+    _, vectors = np.linalg.eigh(rows.T @ rows)
+    main = vectors[:, ::-1][:, :3]
+    # The sign of a direction is arbitrary; its largest part shall be positive.
+    main = main * np.sign(main[np.abs(main).argmax(axis=0), np.arange(main.shape[1])])
+    found = (rows @ main).reshape(batch, height, width, -1)
+    shown = np.full((batch, height, width, 3), 0.5)
+    for number in range(found.shape[-1]):
+        shown[..., number] = _unit(found[..., number])
+    return (255 * shown).round().astype(np.uint8)
+
+
+def _unit(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    low, high = np.percentile(values, [_SELDOM, 100 - _SELDOM])
+    scaled: NDArray[np.float64] = ((values - low) / max(high - low, 1e-12)).clip(0, 1)
+    return scaled

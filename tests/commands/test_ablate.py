@@ -1,0 +1,118 @@
+"""`crosslight ablate`: variants are trained once, and compared under one budget."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from crosslight import cli
+from crosslight.commands import ablate
+from crosslight.commands.ablate import switched
+from crosslight.commands.budget import images_seen, overrides_for
+from crosslight.config import load_recipe
+from crosslight.data.layouts import read_layout
+from crosslight.errors import ConfigError
+
+
+def _arguments(recipe: Path, data: Path, out: Path, *more: str) -> list[str]:
+    head = ["ablate", str(recipe), "--data", f"sysu-mm01:{data}", "--out", str(out)]
+    return [*head, "--protocol", "sysu-mm01/all/1", *more]
+
+
+def test_variants_are_trained_once_and_compared(
+    recipe: Path, promenade: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[str] = []
+    train = ablate.run_training
+
+    def counted(*arguments, **options):
+        trained.append(str(arguments[2].relative_to(tmp_path)))
+        return train(*arguments, **options)
+
+    monkeypatch.setattr(ablate, "run_training", counted)
+    switches = ("--switches", "hard:config.triplet=hard,config.margin=0.3", "--images", "32")
+    cli.main(_arguments(recipe, promenade, tmp_path, *switches))
+    assert trained == ["tiny/seed-0", "tiny+hard/seed-0"]
+    table = (tmp_path / "ablation.md").read_text()
+    assert "| tiny | 0 | 32 |" in table
+    assert "| tiny+hard | 0 | 32 |" in table
+    assert (tmp_path / "ablation.png").stat().st_size > 1000
+
+    cli.main(_arguments(recipe, promenade, tmp_path, "--images", "32", "--seeds", "0", "1"))
+    assert trained[2:] == ["tiny/seed-1"], "only what is new"
+    found = json.loads((tmp_path / "ablation.json").read_text())
+    assert found["tiny"]["seeds"] == [0, 1]
+    assert found["tiny+hard"]["seeds"] == [0], "earlier variants stay in the table"
+    assert found["tiny"]["scores"]["sysu-mm01/all/1"]["mAP"]["sd"] is not None
+    config = found["tiny+hard"]["trainings"][0]["config"]["config"]
+    assert (config["triplet"], config["margin"]) == ("hard", 0.3)
+
+
+def test_a_finished_variant_is_not_mixed_with_another_budget(
+    recipe: Path, promenade: Path, tmp_path: Path, fails
+) -> None:
+    cli.main(_arguments(recipe, promenade, tmp_path, "--images", "32"))
+    said = fails(*_arguments(recipe, promenade, tmp_path, "--images", "64"))
+    assert "already holds a training with data.iterations_per_epoch = 4" in said
+
+
+@pytest.mark.parametrize(
+    "name", ["baseline-promenade", "dgnet-vi-promenade", "structure-id-promenade"]
+)
+def test_a_budget_is_met_by_every_method(name: str, promenade: Path) -> None:
+    table = read_layout("sysu-mm01", promenade).split("train")
+    small = ("data.ids_per_batch=4",)
+    config = load_recipe(name, small)
+    for images in (5120, 30_720):
+        scaled = load_recipe(name, (*small, *overrides_for(config, table, images)))
+        assert images_seen(scaled, table) == pytest.approx(images, rel=0.02)
+
+
+def test_ramps_and_steps_are_scaled_with_the_length(promenade: Path) -> None:
+    table = read_layout("sysu-mm01", promenade).split("train")
+    config = load_recipe("dgnet-vi-promenade")
+    half = overrides_for(config, table, images_seen(config, table) // 2)
+    before, after = config.config, load_recipe("dgnet-vi-promenade", half).config
+    for name in ("iterations", "teacher_iterations", "ramp_start", "teacher_warmup"):
+        assert getattr(after, name) == getattr(before, name) // 2
+    assert after.lr_steps == tuple(step // 2 for step in before.lr_steps)
+    assert after.ramp_step == pytest.approx(2 * before.ramp_step)
+    with pytest.raises(ConfigError, match="less than one batch"):
+        overrides_for(config, table, 10)
+
+
+def test_switches_are_named_by_the_method() -> None:
+    name = "proposed-2020-promenade"
+    each = switched(name, ["wide-body", "own-optimizer+wide-body"], cumulative=False)
+    assert [variant.name for variant in each] == [
+        f"{name}+wide-body",
+        f"{name}+own-optimizer+wide-body",
+    ]
+    assert each[0].overrides == ("config.squeezed=false",)
+    both = switched(name, ["wide-body", "embedding-matching", "x:config.lr=1"], cumulative=True)
+    assert [len(variant.overrides) for variant in both] == [1, 3, 4]
+    last = load_recipe(name, both[-1].overrides).config
+    assert (last.squeezed, last.match_on, last.margin, last.lr) == (False, "embedding", 0.3, 1)
+
+
+def test_unknown_switches_are_named_before_anything_is_trained(
+    recipe: Path, promenade: Path, tmp_path: Path, fails
+) -> None:
+    for switch, sentence in (
+        ("wide", "no switch 'wide'; its method has none"),
+        ("odd:config.nothing=1", "unknown key nothing"),
+    ):
+        said = fails(*_arguments(recipe, promenade, tmp_path / "out", "--switches", switch))
+        assert sentence in said
+    with pytest.raises(ConfigError, match="did you mean 'wide-body'"):
+        switched("proposed-2020-promenade", ["wide-bod"], cumulative=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_result_is_named(recipe: Path, promenade: Path, tmp_path: Path, fails) -> None:
+    place = tmp_path / "tiny" / "seed-0"
+    place.mkdir(parents=True)
+    (place / "result.json").write_text("{}")
+    assert "is not the result of an ablation" in fails(*_arguments(recipe, promenade, tmp_path))

@@ -1,0 +1,370 @@
+"""Each defect is there in `proposed-2020`, and its switch alone repairs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from tests.data.test_sampling import table_of
+from tests.methods.conftest import MakeBatch
+from torch import Tensor, nn
+
+from crosslight.config import load_recipe
+from crosslight.data.sampling import build_batches
+from crosslight.errors import ConfigError
+from crosslight.methods.contract import Progress
+from crosslight.methods.dgnet_pairs import as_light_pairs
+from crosslight.methods.structure_body import StructureBody
+from crosslight.methods.structure_identity import Proposed2020, StructureIdentity
+from crosslight.methods.structure_identity_config import (
+    FUTURE,
+    REPAIRS,
+    Proposed2020Config,
+    StructureIdConfig,
+)
+from crosslight.nn.backbones import create_backbone
+
+SMALL: dict[str, Any] = {**Proposed2020.small, "ramp_start": 100, "ramp_step": 0.0005}
+NUM_IDS = 6
+
+
+def _method(*repairs: str, **overrides: Any) -> Proposed2020:
+    changed = {
+        key.removeprefix("config."): value
+        for repair in repairs
+        for key, value in {**REPAIRS, **FUTURE}[repair].items()
+        if key.startswith("config.")
+    }
+    config = Proposed2020Config(**{**SMALL, **changed, **overrides})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Proposed2020(config, num_ids=NUM_IDS, height=64, width=32)
+
+
+class Routed:
+    """Which networks each loss alone would send a gradient to; moves nothing."""
+
+    def __init__(self, method: nn.Module, iteration: int = 1100) -> None:
+        self.method = method
+        self.progress = Progress(
+            stage="joint", iteration=iteration, iterations=10_000, iterations_per_epoch=100
+        )
+        self.routes: dict[str, set[str]] = {}
+        self.updates: list[tuple[str | tuple[str, ...], set[str]]] = []
+
+    def note(self, sentence: str) -> None:
+        pass
+
+    def __call__(self, names: str | tuple[str, ...], losses: Mapping[str, Tensor]) -> None:
+        self.updates.append((names, set(losses)))
+        named = {n: p for n, p in self.method.named_parameters() if p.requires_grad}
+        for loss, value in losses.items():
+            found = torch.autograd.grad(
+                value, list(named.values()), retain_graph=True, allow_unused=True
+            )
+            self.routes[loss] = {
+                key.split(".")[0]
+                for key, gradient in zip(named, found, strict=True)
+                if gradient is not None and gradient.any()
+            }
+
+
+def _routes(method: Proposed2020, make_batch: MakeBatch) -> Routed:
+    update = Routed(method)
+    method.train().training_step(make_batch(), update)
+    return update
+
+
+def _convolutions(network: nn.Module) -> list[Tensor]:
+    return [m.weight for m in network.modules() if isinstance(m, nn.Conv2d)]
+
+
+def test_defect_1_the_random_start_overwrites_loaded_weights(tmp_path: Path) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        resnet = create_backbone("resnet10-quarter").network
+    with torch.no_grad():
+        for norm in (m for m in resnet.modules() if isinstance(m, nn.BatchNorm2d)):
+            norm.running_mean.add_(0.5)
+    state = {k: v.contiguous() for k, v in resnet.state_dict().items()}
+    save_file(state, tmp_path / "resnet.safetensors")
+    file = str(tmp_path / "resnet.safetensors")
+    for repairs, kept in (((), False), (("kept-initialisation",), True)):
+        method = _method(*repairs, body_weights=file)
+        loaded = method.body["structure"].layers.network
+        pairs = zip(_convolutions(loaded), _convolutions(resnet), strict=True)
+        assert all(torch.equal(own, file) == kept for own, file in pairs)
+        assert torch.equal(loaded.bn1.running_mean, resnet.bn1.running_mean), "always kept"
+        deviation = method.heads["structure"].primary.classifier.weight.std().item()
+        assert (deviation < 0.002) == kept
+
+
+def test_defect_2_three_channels_and_a_map_of_a_few_pixels() -> None:
+    sizes = {}
+    for squeezed in (True, False):
+        body = StructureBody(
+            128,
+            kind="shallow+resnet18",
+            network=None,
+            weights="none",
+            squeezed=squeezed,
+        ).eval()
+        last = body.layers.network.layer4 if squeezed else body.layers[-1]
+        shapes: list[tuple[int, ...]] = []
+        body.layers.register_forward_pre_hook(lambda _, maps, s=shapes: s.append(maps[0].shape))
+        last.register_forward_hook(lambda _m, _i, maps, s=shapes: s.append(maps.shape))
+        with torch.no_grad():
+            assert body(torch.randn(1, 128, 64, 32)).shape == (1, body.channels)
+        sizes[squeezed] = [tuple(shape[1:]) for shape in shapes]
+    assert sizes[True] == [(3, 64, 32), (512, 2, 1)]
+    assert sizes[False] == [(64, 64, 32), (512, 16, 8)]
+
+
+def test_defect_3_nothing_trains_the_appearance_encoder(make_batch: MakeBatch) -> None:
+    faulty = _method()
+    before = {k: v.clone() for k, v in faulty.appearance.state_dict().items()}
+    update = _routes(faulty, make_batch)
+    assert not any("appearance" in routes for routes in update.routes.values())
+    assert not any(p.requires_grad for p in faulty.appearance.parameters())
+    after = faulty.appearance.state_dict()
+    drifted = {k for k, v in before.items() if not torch.equal(v, after[k])}
+    assert drifted
+    assert all("running" in k or "num_batches" in k for k in drifted), "statistics alone"
+    repaired = _routes(_method("appearance-learns"), make_batch)
+    for loss in ("loss_recon_same_image", "loss_recon_same_id", "loss_adversarial"):
+        assert "appearance" in repaired.routes[loss]
+
+
+def test_defect_4_a_person_is_hardly_ever_in_a_batch_in_both_lights() -> None:
+    table = table_of([(8, 6)] * 60)
+    recipe = load_recipe("proposed-2020-promenade").data
+    changed = {
+        key.removeprefix("data."): value
+        for key, value in REPAIRS["cross-modal-batches"].items()
+        if key.startswith("data.")
+    }
+    assert _method("cross-modal-batches").config.exchange == "coin"
+    shares = []
+    for data in (recipe, replace(recipe, **changed)):
+        batches = build_batches(table, data, seed=0)
+        assert batches.batch_size == 32
+        seen = [
+            np.mean(
+                [
+                    ((table.pids[b] == table.pids[row]) & (table.modality[b] != light)).any()
+                    for row, light in zip(b, table.modality[b], strict=True)
+                ]
+            )
+            for b in batches.batches(0)[:40]
+        ]
+        shares.append(float(np.mean(seen)))
+    assert shares[0] < 0.2
+    assert shares[1] == 1
+
+
+def test_defect_5_triplets_and_matching_on_logits(make_batch: MakeBatch) -> None:
+    batch = make_batch()
+    found = {}
+    for repairs in ((), ("embedding-matching",)):
+        method = _method(*repairs)
+        update = Watched(method)
+        method.train().training_step(batch, update)
+        with torch.no_grad():
+            embedding = method.eval().embed(batch.images, batch.modality)
+        found[repairs] = (update.classifier_moves, embedding.shape[1])
+    assert found[()] == (True, 2 * NUM_IDS)
+    assert found["embedding-matching",] == (False, 2 * SMALL["dim"])
+
+
+class Watched(Routed):
+    """Whether the triplet loss reaches the classifiers."""
+
+    classifier_moves = False
+
+    def __call__(self, _: str | tuple[str, ...], losses: Mapping[str, Tensor]) -> None:
+        if "loss_triplet_structure" not in losses:
+            return
+        weights = [p for n, p in self.method.named_parameters() if "classifier.weight" in n]
+        found = torch.autograd.grad(
+            losses["loss_triplet_structure"], weights, retain_graph=True, allow_unused=True
+        )
+        self.classifier_moves = any(g is not None and bool(g.any()) for g in found)
+
+
+def test_defect_6_identity_moves_with_the_generators_adam(make_batch: MakeBatch) -> None:
+    faulty, repaired = _method(), _method("own-optimizer")
+    assert set(faulty.optimizers()) == {"critic", "generator"}
+    groups = repaired.optimizers()["identity"].optimizer.param_groups
+    assert groups[1]["lr"] == 10 * groups[0]["lr"]
+    assert groups[0]["momentum"] == 0.9
+    heads = {id(p) for p in repaired.heads.parameters()}
+    assert {id(p) for p in groups[1]["params"]} == heads
+    generator = faulty.optimizers()["generator"].optimizer
+    assert generator.param_groups[0]["betas"] == (0.0, 0.999)
+    assert {id(p) for p in faulty.heads.parameters()} <= {
+        id(p) for group in generator.param_groups for p in group["params"]
+    }
+    for method, names in ((faulty, ("generator",)), (repaired, ("generator", "identity"))):
+        assert _routes(method, make_batch).updates[-1][0] == names
+
+
+def test_only_the_mirror_image_is_scored(make_batch: MakeBatch) -> None:
+    batch = make_batch()
+    changed = batch.images.clone()
+    with torch.no_grad():
+        faulty, repaired = _method().eval(), _method("both-views").eval()
+        alone = faulty.embed(batch.images, batch.modality)
+        mirrored = faulty.embed(changed.flip(-1), batch.modality)
+        assert not torch.allclose(alone, mirrored, atol=1e-4)
+        both = [repaired.embed(x, batch.modality) for x in (batch.images, changed.flip(-1))]
+    torch.testing.assert_close(both[0], both[1], rtol=1e-4, atol=1e-5)
+
+
+def test_all_repairs_together_are_structure_id() -> None:
+    repaired = {
+        key.removeprefix("config."): value
+        for changes in REPAIRS.values()
+        for key, value in changes.items()
+        if key.startswith("config.")
+    }
+    faulty, wanted = Proposed2020Config(), StructureIdConfig()
+    for field in fields(faulty):
+        expected = {"identity": "both", **repaired}.get(field.name, getattr(faulty, field.name))
+        assert getattr(wanted, field.name) == expected, field.name
+    assert list(REPAIRS)[:6] == [
+        "kept-initialisation",
+        "wide-body",
+        "appearance-learns",
+        "cross-modal-batches",
+        "embedding-matching",
+        "own-optimizer",
+    ]
+
+
+@pytest.mark.parametrize("switch", FUTURE)
+def test_what_was_left_for_later_trains(switch: str, make_batch: MakeBatch) -> None:
+    changed = {k.removeprefix("config."): v for k, v in FUTURE[switch].items()}
+    config = StructureIdConfig(**{**SMALL, "structure_source": "gray+edge", **changed})
+    method = StructureIdentity(config, num_ids=NUM_IDS, height=64, width=32).train()
+    update = Routed(method)
+    figures = method.training_step(make_batch(), update)
+    assert all(torch.isfinite(value) for value in figures.values())
+    sources = {
+        "structure": ["structure"],
+        "appearance": ["appearance"],
+        "both": ["structure", "appearance"],
+    }[config.identity]
+    for code in ("structure", "appearance"):
+        assert (f"loss_id_{code}" in figures) == (code in sources)
+    for code in sources:
+        assert code in update.routes[f"loss_id_{code}"]
+        assert update.routes[f"loss_id_generated_{code}"] <= {
+            "structure",
+            "adain",
+            "decoder",
+            "appearance",
+        }, "the judging heads are frozen"
+
+
+def test_a_generated_image_shows_the_person_of_each_code(
+    make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Structure's person for the structure heads, clothes' for the appearance heads."""
+    method = _method("identity-from-both").train()
+    batch = make_batch()
+    pairs = method._pairs(batch)
+    seen = method._see(pairs)
+    for name, whose in (("structure", pairs.other_labels), ("appearance", pairs.labels)):
+        heads = method.heads[name]
+        with torch.no_grad():
+            heads.primary.classifier.weight.zero_()
+            heads.primary.classifier.bias.copy_(torch.arange(float(NUM_IDS)))
+        losses = method._losses_on_generated(pairs, seen, pairs.images, ramped=False)
+        logits = torch.arange(float(NUM_IDS)).expand(len(whose), -1)
+        expected = 2 * nn.functional.cross_entropy(logits, whose)
+        torch.testing.assert_close(losses[f"loss_id_generated_{name}"], expected)
+    assert not torch.equal(pairs.labels.sort().values, pairs.labels.flip(0))
+
+
+@pytest.mark.parametrize("across", [True, False])
+def test_people_of_a_batch_exchange_codes_with_others(across: bool, make_batch: MakeBatch) -> None:
+    for ids, per_modality in ((4, 2), (4, 4), (2, 2)):
+        batch = make_batch(ids=ids, per_modality=per_modality)
+        rows = torch.arange(len(batch))[:, None, None, None].expand(-1, 3, 1, 1)
+        pairs = as_light_pairs(rows, batch.labels, batch.modality, across=across)
+        taken = torch.cat([pairs.images, pairs.partners])[:, 0, 0, 0]
+        assert sorted(taken.tolist()) == list(range(len(batch)))
+        ours, theirs = pairs.images[:, 0, 0, 0].chunk(2)
+        assert (batch.labels[ours] != batch.labels[theirs]).all()
+        assert ((batch.modality[ours] != batch.modality[theirs]) == across).all()
+        own, partner = pairs.images[:, 0, 0, 0], pairs.partners[:, 0, 0, 0]
+        assert torch.equal(batch.labels[own], batch.labels[partner])
+        assert torch.equal(batch.modality[own], batch.modality[partner])
+
+
+def test_attributes_train_the_structure_code_and_unknown_ones_do_not(
+    make_batch: MakeBatch, tmp_path: Path
+) -> None:
+    (tmp_path / "known.csv").write_text("pid,hat,bag\n0,1,\n10,0,\n20,,\n")
+    batch = make_batch()
+    batch = replace(batch, pids=10 * batch.labels)
+    config = {"attributes": ("hat", "bag"), "attributes_file": str(tmp_path / "known.csv")}
+    method = _method("kept-initialisation", **config).train()
+    update = Routed(method)
+    figures = method.training_step(batch, update)
+    assert {"structure", "body", "attributes"} <= update.routes["loss_attributes"]
+    # Two of four people are known, by one attribute; at the start every answer is about even.
+    assert figures["loss_attributes"].item() == pytest.approx(np.log(2), abs=0.3)
+    (tmp_path / "known.csv").write_text("pid,hat,bag\n7,1,1\n")
+    nobody = _method(**config).train()
+    assert nobody.training_step(batch, Routed(nobody))["loss_attributes"] == 0
+    with pytest.raises(ConfigError, match=r"Batch\.pids"):
+        nobody.training_step(make_batch(), Routed(nobody))
+
+
+def test_a_first_stage_may_train_identity_alone(make_batch: MakeBatch) -> None:
+    assert [s.name for s in _method(identity_iterations=0).stages()] == ["joint"]
+    method = _method("own-optimizer", identity_iterations=7, lr_steps=(1,)).train()
+    assert [(s.name, s.iterations) for s in method.stages()] == [("identity", 7), ("joint", 4)]
+    update = Routed(method)
+    update.progress = replace(update.progress, stage="identity")
+    figures = method.training_step(make_batch(), update)
+    assert set(figures) == {
+        f"loss_{name}_structure" for name in ("id", "id_partner", "id_fine", "triplet")
+    }
+    assert update.updates == [(("generator", "identity"), set(figures))]
+    for scheduled in method.optimizers().values():
+        assert scheduled.factor(update.progress) == 1
+        assert scheduled.factor(replace(update.progress, stage="joint")) < 1
+
+
+def test_contradictions_are_refused() -> None:
+    for changed, sentence in (
+        ({"attributes": ("hat",)}, "give both or none"),
+        ({"attributes": ("hat",), "attributes_file": "x.csv", "identity": "appearance"}, "struct"),
+        ({"body_network": "vit_tiny_patch16_224", "structure_body": "resnet50"}, "a ResNet"),
+    ):
+        with pytest.raises(ConfigError, match=sentence):
+            _method(**changed)
+
+
+def test_codes_and_drawings(make_batch: MakeBatch) -> None:
+    method = _method("identity-from-both").eval()
+    batch = make_batch()
+    with torch.no_grad():
+        codes = method.codes(batch.images, batch.modality)
+        maps = method.structure_maps(batch.images)
+        drawn = method.swap(batch.images[:2], batch.images[-2:])
+    assert set(codes) == {
+        *("appearance", "structure", "structure_primary", "structure_fine"),
+        *("appearance_primary", "appearance_fine"),
+    }
+    assert all(len(code) == len(batch) and code.ndim == 2 for code in codes.values())
+    assert maps.shape == (len(batch), 32, 16, 8)
+    assert drawn.shape == (2, 3, 64, 32)
