@@ -13,7 +13,10 @@ from crosslight.errors import ConfigError
 METHODS = {
     "agw": "crosslight.methods.agw:AGW",
     "baseline": "crosslight.methods.baseline:Baseline",
+    "bdtr": "crosslight.methods.bdtr:BDTR",
     "dgnet": "crosslight.methods.dgnet:DGNet",
+    "embedding-disentangle": "crosslight.methods.embedding_disentangle:EmbeddingDisentangle",
+    "unet-disentangle": "crosslight.methods.unet_disentangle:UNetDisentangle",
     "zero-padding": "crosslight.methods.zero_padding:ZeroPadding",
 }
 ENTRY_POINT_GROUP = "crosslight.methods"
