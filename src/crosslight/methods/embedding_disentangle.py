@@ -202,28 +202,28 @@ class EmbeddingDisentangle(Method):
                 logits = self.classifier(mixed)
             with full_precision(logits):
                 # -log p(y3 | D_1(m1, s3)) - log p(y1 | D_3(m3, s1))
-                loss = 2 * F.cross_entropy(logits.float(), labels[negative])
+                loss = 2 * F.cross_entropy(_wide(logits), labels[negative])
             found["loss_dis"] = config.dis_weight * loss
         if config.triplet_weight:
             with full_precision(s):
                 if config.triplet == "hard":
-                    distances = torch.cdist(s.detach().float(), s.detach().float(), p=1)
+                    distances = torch.cdist(_wide(s.detach()), _wide(s.detach()), p=1)
                     positive, negative = hardest(distances, labels, modality)
-                loss = l1_triplet(s.float(), positive, negative, margin=config.margin)
+                loss = l1_triplet(_wide(s), positive, negative, margin=config.margin)
             found["loss_triplet"] = config.triplet_weight * loss
         return found
 
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:
         """s, to be compared by the Euclidean distance."""
         parts: Tensor = self.s_encoder(modality, self.bdtr.embed(images, modality))
-        return parts.float()
+        return _wide(parts)
 
     def codes(self, images: Tensor, modality: Tensor) -> Mapping[str, Tensor]:
         """s, m and `bdtr`, the embedding that they are parts of."""
         embeddings = self.bdtr.embed(images, modality)
         return {
-            "s": self.s_encoder(modality, embeddings).float(),
-            "m": self.m_encoder(modality, embeddings).float(),
+            "s": _wide(self.s_encoder(modality, embeddings)),
+            "m": _wide(self.m_encoder(modality, embeddings)),
             "bdtr": embeddings,
         }
 
@@ -238,7 +238,7 @@ class EmbeddingDisentangle(Method):
     ) -> Mapping[str, Tensor]:
         logits = self.classifier(embeddings)
         with full_precision(logits):
-            loss = F.cross_entropy(logits.float(), labels)
+            loss = F.cross_entropy(_wide(logits), labels)
         update("classifier", {"loss_classifier": loss})
         accuracy = (logits.argmax(dim=1) == labels).float().mean()
         return {"loss_classifier": loss, "accuracy": accuracy}
@@ -263,7 +263,7 @@ def l1_triplet(s: Tensor, positive: Tensor, negative: Tensor, *, margin: float) 
 
 def _l1(rebuilt: Tensor, embeddings: Tensor) -> Tensor:
     with full_precision(rebuilt):
-        return F.l1_loss(rebuilt.float(), embeddings.float())
+        return F.l1_loss(_wide(rebuilt), _wide(embeddings))
 
 
 def _load_bdtr(bdtr: BDTR, file: str, sha256: str | None) -> None:
@@ -271,3 +271,7 @@ def _load_bdtr(bdtr: BDTR, file: str, sha256: str | None) -> None:
     weights = read_weights(path, sha256=sha256)
     own = {k.removeprefix("bdtr."): v for k, v in weights.items() if k.startswith("bdtr.")}
     load_weights(bdtr, own or weights, source=f"The BDTR weight file {path}")
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

@@ -180,12 +180,12 @@ class UNetDisentangle(Method):
         """S of length 1, to be compared by the Euclidean distance."""
         s = self.encode(images, modality).s
         with full_precision(s):
-            return F.normalize(s.float())
+            return F.normalize(_wide(s))
 
     def codes(self, images: Tensor, modality: Tensor) -> Mapping[str, Tensor]:
         """S and M."""
         parts = self.encode(images, modality)
-        return {"s": parts.s.float(), "m": parts.m.flatten(1).float()}
+        return {"s": _wide(parts.s), "m": _wide(parts.m.flatten(1))}
 
     def swap(self, appearance: Tensor, structure: Tensor) -> Tensor:
         """The identity part S of one image with the rest M of another, in that one's light.
@@ -199,7 +199,7 @@ class UNetDisentangle(Method):
     def _triplet(self, s: Tensor, batch: Batch) -> Tensor:
         """Mean of max(0, m + ||f(X1) - f(X2)||^2 - ||f(X1) - f(X3)||^2), f being S of length 1."""
         with full_precision(s):
-            f = gather_with_gradient(F.normalize(s.float()))
+            f = gather_with_gradient(F.normalize(_wide(s)))
             labels, modality = (gather_with_gradient(x) for x in (batch.labels, batch.modality))
             positive, negative = draw_positives(labels, modality), draw_negatives(labels, modality)
             to_positive = (f - f[positive]).square().sum(dim=1)
@@ -208,3 +208,7 @@ class UNetDisentangle(Method):
 
     def _fall(self, progress: Progress) -> float:
         return 1.0 if progress.fraction < self.config.lr_fall else 0.1
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
