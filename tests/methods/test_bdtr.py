@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from crosslight.losses import bidirectional_top_ranking, cross_modal_contrastive
 from crosslight.methods.bdtr import BDTR, BDTRConfig
+from crosslight.nn.two_stream import TwoStream
 from crosslight.nn.weights import initial_weights_left_out
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -130,6 +132,17 @@ def test_streams_start_alike_and_share_the_layers_after_them(make_batch: MakeBat
             p.mul_(2)
     assert torch.equal(method.embed(images, torch.zeros(3, dtype=torch.int64)), visible)
     assert not torch.allclose(method.embed(images, torch.ones(3, dtype=torch.int64)), infrared)
+
+
+def test_streams_may_be_apart_in_their_first_layers_alone(make_batch: MakeBatch) -> None:
+    config = BDTRConfig(backbone="resnet10-quarter", weights="none", dim=16, streams="stem")
+    method = BDTR(config, num_ids=4, height=64, width=32)
+    whole = BDTR(dataclasses.replace(config, streams="whole"), num_ids=4, height=64, width=32)
+    assert isinstance(method.backbone, TwoStream)
+    sizes = [sum(p.numel() for p in m.backbone.parameters()) for m in (method, whole)]
+    assert sizes[0] < 0.6 * sizes[1]
+    batch = make_batch()
+    assert method.eval().embed(batch.images, batch.modality).shape == (len(batch), 16)
 
 
 @pytest.mark.parametrize(

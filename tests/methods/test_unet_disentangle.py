@@ -10,19 +10,22 @@ import torch
 from PIL import Image
 from tests.methods.conftest import MakeBatch
 from tests.oracles import unet_disentangle as oracle
+from tests.training.people import draw_people
 from torch import Tensor
 
 from crosslight import cli
-from crosslight.config import build
+from crosslight.config import build, parse_run_config
 from crosslight.data.batch import Batch
-from crosslight.data.promenade import make
 from crosslight.errors import ConfigError
 from crosslight.methods.contract import Disentangles, Swaps
 from crosslight.methods.cross_modal_triplets import draw_negatives, draw_positives
 from crosslight.methods.unet_disentangle import UNetDisentangle, UNetDisentangleConfig
 from crosslight.methods.unet_disentangle_networks import Decoder, modality_of
+from crosslight.training.loop import fit
+from crosslight.training.run import RunFolder
 
 SMALL = dict(UNetDisentangle.small)
+LIGHTS = ("visible", "infrared")
 WEIGHTS = ("recon", "cross", "cycle", "triplet")
 
 
@@ -171,32 +174,30 @@ def test_an_image_that_cannot_be_halved_is_explained() -> None:
 
 
 def test_swap_command_draws_a_grid(tmp_path: Path) -> None:
-    make(
-        tmp_path / "people", preset="tiny", layout="sysu-mm01", height=32, width=16, progress=False
-    )
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(
-        "method: unet-disentangle\n"
-        "config: {widths: [4, 8], identity: 8, rest: 2, epochs: 1}\n"
-        "data: {height: 32, width: 16, validation: none, ids_per_batch: 2, visible_per_id: 1,\n"
-        "  infrared_per_id: 1, iterations_per_epoch: 1, workers: 0}\n"
-    )
-    run, people = tmp_path / "run", tmp_path / "people"
-    cli.main(["train", str(recipe), "--data", f"sysu-mm01:{people}", "--out", str(run)])
-    cameras = ["--appearance", str(people / "cam1"), "--structure", str(people / "cam3")]
+    table = draw_people(tmp_path / "people", people=2, size=(32, 16))
+    batches = {"ids_per_batch": 2, "iterations_per_epoch": 1}
+    recipe = {
+        "method": "unet-disentangle",
+        "config": {"widths": [4, 8], "identity": 8, "rest": 2, "epochs": 1},
+        "data": {"height": 32, "width": 16, "workers": 0, **batches},
+    }
+    config = parse_run_config(recipe, where="test")
+    run = RunFolder.create(tmp_path / "run", config, data={"fingerprint": table.fingerprint()})
+    fit(table, config, run, progress=False)
+    visible, infrared = (sorted((tmp_path / "people").glob(f"*_{k}_0.png")) for k in LIGHTS)
     cli.main(
         [
-            "swap",
-            str(run),
-            *cameras,
-            "--limit",
-            "2",
-            "--out",
-            str(tmp_path / "g.png"),
-            "--each",
-            str(tmp_path / "each"),
+            *("swap", str(run.path), "--appearance", *map(str, visible)),
+            *("--structure", *map(str, infrared), "--out", str(tmp_path / "grid.png")),
+            *("--each", str(tmp_path / "each")),
         ]
     )
-    assert len(list((tmp_path / "each").iterdir())) == 4
-    with Image.open(tmp_path / "g.png") as grid:
+    drawn = sorted((tmp_path / "each").iterdir())
+    assert len(drawn) == 4
+    for file in drawn:
+        with Image.open(file) as image:
+            pixels = np.asarray(image)
+        assert pixels.shape == (32, 16, 3)
+        assert (pixels == pixels[..., :1]).all(), "bodies in infrared light stay in it"
+    with Image.open(tmp_path / "grid.png") as grid:
         assert grid.height > 3 * 32

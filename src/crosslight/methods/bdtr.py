@@ -20,12 +20,13 @@ from crosslight.data.batch import Batch
 from crosslight.losses import bidirectional_top_ranking, cross_modal_contrastive
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
 from crosslight.methods.optimization import Optimization, make_optimizer
-from crosslight.nn.backbones import create_backbone
+from crosslight.nn.backbones import Backbone, create_backbone
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.normalize import Normalize
 from crosslight.nn.per_modality import PerModality
 from crosslight.nn.pooling import AveragePool
 from crosslight.nn.precision import full_precision
+from crosslight.nn.two_stream import TwoStream, split_backbone
 
 SLOPE = 0.1
 """Of the leaky ReLU between embedding and classifier."""
@@ -39,8 +40,10 @@ class BDTRConfig(Optimization):
     ResNet-50 baseline that their first author published in 2019, whose network this is.
 
     Attributes:
-        backbone: Any timm model, or a light one of `crosslight.nn.backbones`; one per modality,
-            which start alike.
+        backbone: Any timm model, or a light one of `crosslight.nn.backbones`.
+        streams: `whole` gives each modality a backbone of its own, the two starting alike; `stem`
+            only the first layers of a ResNet, which is the way without ImageNet weights: whole
+            backbones see half the images each.
         weights: `timm`, `none` or the path of a file.
         sha256: Digest that the file must have.
         last_stride: Stride of a ResNet's last layer.
@@ -54,6 +57,7 @@ class BDTRConfig(Optimization):
     """
 
     backbone: str = "resnet50.tv_in1k"  # two-stream; BDTR AlexNet
+    streams: Literal["whole", "stem"] = "whole"  # BDTR, TONE, two-stream
     weights: str = "timm"  # two-stream: ImageNet
     sha256: str | None = None
     last_stride: int = 2  # two-stream
@@ -121,7 +125,11 @@ class BDTR(Method):
             image_size=(height, width),
         )
         self.normalize = Normalize(backbone.mean, backbone.std)
-        self.backbone = PerModality(lambda: deepcopy(backbone))
+        self.backbone: PerModality[Backbone] | TwoStream
+        if config.streams == "whole":
+            self.backbone = PerModality(lambda: deepcopy(backbone))
+        else:
+            self.backbone = split_backbone(backbone)
         self.pool = AveragePool()
         self.head = EmbeddingHead(backbone.channels, config.dim, num_ids, dropout=config.dropout)
 
@@ -154,7 +162,7 @@ class BDTR(Method):
             return self.head.embed(vectors)
 
     def _vectors(self, images: Tensor, modality: Tensor) -> Tensor:
-        vectors: Tensor = self.pool(self.backbone(modality, self.normalize(images)))
+        vectors: Tensor = self.pool(self.backbone(self.normalize(images), modality=modality))
         return vectors
 
     def _metric(self, embeddings: Tensor, labels: Tensor, modality: Tensor) -> dict[str, Tensor]:

@@ -146,13 +146,14 @@ class EmbeddingDisentangle(Method):
         """`model` (BDTR's own), `classifier` and `codes` (Adam)."""
         parts = nn.ModuleList([self.s_encoder, self.m_encoder, self.decoder])
         rate = self.config.lr
+        # Fused: a step on so many weights otherwise costs as much as computing their gradients.
+        classifier, codes = (
+            torch.optim.Adam(network.parameters(), lr=rate, fused=True)
+            for network in (self.classifier, parts)
+        )
         found = {
-            "classifier": Scheduled(
-                optimizer=torch.optim.Adam(self.classifier.parameters(), lr=rate)
-            ),
-            "codes": Scheduled(
-                optimizer=torch.optim.Adam(parts.parameters(), lr=rate), factor=self._fall
-            ),
+            "classifier": Scheduled(optimizer=classifier),
+            "codes": Scheduled(optimizer=codes, factor=self._fall),
         }
         if self.config.bdtr_weights == TRAIN_BDTR:
             found |= self.bdtr.optimizers()
@@ -185,19 +186,19 @@ class EmbeddingDisentangle(Method):
         config = self.config
         positive = draw_positives(labels, modality)
         negative = draw_negatives(labels, modality)
-        s = self.s_encoder(modality, embeddings)
-        m = self.m_encoder(modality, embeddings)
+        s = self.s_encoder(embeddings, modality=modality)
+        m = self.m_encoder(embeddings, modality=modality)
         found: dict[str, Tensor] = {}
         if config.simple_weight:
-            rebuilt = self.decoder(modality, s=s, m=m)
+            rebuilt = self.decoder(modality=modality, s=s, m=m)
             # x1, x2 and x3: each image plays the three of them.
             found["loss_simple"] = config.simple_weight * 3 * _l1(rebuilt, embeddings)
         if config.cross_weight:
-            rebuilt = self.decoder(modality, s=s[positive], m=m)
+            rebuilt = self.decoder(modality=modality, s=s[positive], m=m)
             # |x1 - D_1(m1, s2)| + |x2 - D_2(m2, s1)|
             found["loss_cross"] = config.cross_weight * 2 * _l1(rebuilt, embeddings)
         if config.dis_weight:
-            mixed = self.decoder(modality, s=s[negative], m=m)
+            mixed = self.decoder(modality=modality, s=s[negative], m=m)
             with frozen(self.classifier):
                 logits = self.classifier(mixed)
             with full_precision(logits):
@@ -215,15 +216,15 @@ class EmbeddingDisentangle(Method):
 
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:
         """s, to be compared by the Euclidean distance."""
-        parts: Tensor = self.s_encoder(modality, self.bdtr.embed(images, modality))
+        parts: Tensor = self.s_encoder(self.bdtr.embed(images, modality), modality=modality)
         return _wide(parts)
 
     def codes(self, images: Tensor, modality: Tensor) -> Mapping[str, Tensor]:
         """s, m and `bdtr`, the embedding that they are parts of."""
         embeddings = self.bdtr.embed(images, modality)
         return {
-            "s": _wide(self.s_encoder(modality, embeddings)),
-            "m": _wide(self.m_encoder(modality, embeddings)),
+            "s": _wide(self.s_encoder(embeddings, modality=modality)),
+            "m": _wide(self.m_encoder(embeddings, modality=modality)),
             "bdtr": embeddings,
         }
 

@@ -156,25 +156,22 @@ class UNetDisentangle(Method):
 
     def encode(self, images: Tensor, modality: Tensor) -> Parts:
         """Takes images (B, 3, H, W) apart, each by the encoder of its modality."""
-        rows = [torch.nonzero(modality == light).squeeze(1) for light in Modality]
-        encoded = [
-            encoder(images[row])
-            for encoder, row in zip(self.encoders, rows, strict=True)
-            if len(row)
-        ]
-        order = torch.cat(rows).argsort()
-        s, m, *skips = (torch.cat(part)[order] for part in zip(*encoded, strict=True))
+        rows = _rows(modality)
+        chosen = [self.encoders[light](images[row]) for light, row in rows.items()]
+        order = torch.cat(list(rows.values())).argsort()
+        s, m, *skips = (torch.cat(part)[order] for part in zip(*chosen, strict=True))
         return Parts(s=s, m=m, skips=tuple(skips))
 
     def decode(self, parts: Parts, modality: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1]: puts parts together, each by the decoder of a modality."""
-        rows = [torch.nonzero(modality == light).squeeze(1) for light in Modality]
-        decoded = [
-            decoder(s=parts.s[row], m=parts.m[row], skips=[skip[row] for skip in parts.skips])
-            for decoder, row in zip(self.decoders, rows, strict=True)
-            if len(row)
+        rows = _rows(modality)
+        drawn = [
+            self.decoders[light](
+                s=parts.s[row], m=parts.m[row], skips=[skip[row] for skip in parts.skips]
+            )
+            for light, row in rows.items()
         ]
-        return torch.cat(decoded)[torch.cat(rows).argsort()]
+        return torch.cat(drawn)[torch.cat(list(rows.values())).argsort()]
 
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:
         """S of length 1, to be compared by the Euclidean distance."""
@@ -208,6 +205,12 @@ class UNetDisentangle(Method):
 
     def _fall(self, progress: Progress) -> float:
         return 1.0 if progress.fraction < self.config.lr_fall else 0.1
+
+
+def _rows(modality: Tensor) -> dict[Modality, Tensor]:
+    """Which images of a batch are of each modality that it holds."""
+    rows = {light: torch.nonzero(modality == light).squeeze(1) for light in Modality}
+    return {light: row for light, row in rows.items() if len(row)}
 
 
 def _wide(tensor: Tensor) -> Tensor:

@@ -27,12 +27,12 @@ class PerModality(nn.Module, Generic[M]):
         super().__init__()
         self.networks = nn.ModuleList(build() for _ in Modality)
 
-    def forward(self, modality: Tensor, *inputs: Tensor, **named: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor, modality: Tensor, **named: Tensor) -> Tensor:
         """Gives what the networks make of a batch.
 
         Args:
-            modality: (B,) `Modality`; a batch may hold one of them only.
             inputs: Each (B, ...), for the networks.
+            modality: (B,) `Modality`; a batch may hold one of them only.
             named: Likewise, by keyword.
 
         Returns:
