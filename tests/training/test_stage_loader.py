@@ -94,9 +94,12 @@ def test_every_image_is_read_once_for_all_stages_that_learn_from_a_code(
     config = recipe()
     method = _coded(config, table)
     loader = _loader(table, config, Interruption())
+    notes: list[str] = []
+    loader.note = notes.append
     for stage in (FEATURES, dataclasses.replace(FEATURES, name="last")):
         assert len(list(loader.iterate(method, stage, start=0, stop=6, first_epoch=0))) == 6
     assert sorted(read) == sorted(table.paths)
+    assert notes == [f"computing the code feature of {len(table)} training images, once"]
 
 
 def test_a_stage_on_images_makes_a_stored_code_stale(table: SampleTable) -> None:

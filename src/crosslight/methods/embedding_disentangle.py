@@ -1,4 +1,4 @@
-"""Approach 1: disentangling at the level of embeddings (Jambigi, IISc project report, 2020).
+"""Approach 1: disentangling at the level of embeddings (Jambigi, IISc, project report, 2020).
 
 A BDTR network is trained and frozen. Its embedding x is taken apart into s, the identity, and m,
 the rest, by encoders of each modality, and put together again by decoders of each modality: alike
@@ -49,7 +49,7 @@ TRAIN_BDTR = "train"
 class EmbeddingDisentangleConfig:
     """What a recipe may set under `config`.
 
-    "slides" are the defence slides of 25 May 2020, "report" the project report of the same month;
+    "slides" are the project slides of 25 May 2020, "report" the project report of the same month;
     "ours" marks what neither states.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Approach 0: disentangling at the level of images (Jambigi, IISc project slides, 2020).
+"""Approach 0: disentangling at the level of images (Jambigi, IISc, project slides, 2020).
 
 An encoder of each modality takes an image apart into S, the identity, and M, the rest; a decoder
 of each modality puts them together again: its own S, or that of the same person in the other
@@ -33,7 +33,7 @@ from crosslight.types import Modality
 class UNetDisentangleConfig:
     """What a recipe may set under `config`.
 
-    "slides" are the defence slides of 25 May 2020. They do not give the network (its figure is
+    "slides" are the project slides of 25 May 2020. They do not give the network (its figure is
     lost), the margin or the schedule: "ours" marks those.
 
     Attributes:

@@ -152,7 +152,7 @@ class Training:
         if self._fabric.global_rank == 0:
             self._log = RunLog(self._run, size=self._log_bytes, step=self.step)
         self._reporter = Reporter(total=sum(self._lengths), done=self.step, shown=self._shown)
-        self._update.note = self._reporter.note
+        self._update.note = self._loader.note = self._reporter.note
         try:
             self._introduce()
             self._train()

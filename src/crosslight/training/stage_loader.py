@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import torch
 from torch import Tensor
@@ -32,6 +32,9 @@ class StageLoader:
         rank: This process's part of every batch.
         world: Number of parts.
 
+    Attributes:
+        note: Shows a person a line that stays; set by the loop.
+
     Raises:
         DataError: The people of a batch cannot be shared out equally.
     """
@@ -46,6 +49,7 @@ class StageLoader:
         rank: int,
         world: int,
     ) -> None:
+        self.note: Callable[[str], None] = print
         self._table, self._config = table, config
         self._interruption = interruption
         self._images = TrainingLoader(
@@ -91,6 +95,7 @@ class StageLoader:
         )
 
     def _stored(self, method: Method, code: str) -> Tensor:
+        self.note(f"computing the code {code} of {len(self._table)} training images, once")
         data = self._config.data
         feats = embed_table(
             method,
