@@ -24,7 +24,7 @@ from crosslight.nn.backbones import Backbone, create_backbone
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.normalize import Normalize
 from crosslight.nn.per_modality import PerModality
-from crosslight.nn.pooling import AveragePool
+from crosslight.nn.pooling import make_pool
 from crosslight.nn.precision import full_precision
 from crosslight.nn.two_stream import TwoStream, split_backbone
 
@@ -47,6 +47,9 @@ class BDTRConfig(Optimization):
         weights: `timm`, `none` or the path of a file.
         sha256: Digest that the file must have.
         last_stride: Stride of a ResNet's last layer.
+        pooling: How the feature map becomes a vector.
+        gem_p: Exponent of `gem`.
+        parts: Horizontal stripes that are pooled apart and concatenated.
         dim: D.
         dropout: Probability that a value is dropped before the classifier.
         metric: `ranking` is BDTR's loss, `contrastive` TONE's.
@@ -61,6 +64,9 @@ class BDTRConfig(Optimization):
     weights: str = "timm"  # two-stream: ImageNet
     sha256: str | None = None
     last_stride: int = 2  # two-stream
+    pooling: Literal["avg", "gem"] = "avg"  # two-stream
+    gem_p: float = 3.0
+    parts: int = 1
     dim: int = 512  # two-stream; BDTR 1024, TONE 2048
     dropout: float = 0.0  # two-stream; BDTR 0.5
     metric: Literal["ranking", "contrastive", "none"] = "ranking"  # BDTR
@@ -130,8 +136,9 @@ class BDTR(Method):
             self.backbone = PerModality(lambda: deepcopy(backbone))
         else:
             self.backbone = split_backbone(backbone)
-        self.pool = AveragePool()
-        self.head = EmbeddingHead(backbone.channels, config.dim, num_ids, dropout=config.dropout)
+        self.pool = make_pool(config.pooling, p=config.gem_p, stripes=config.parts)
+        channels = backbone.channels * config.parts
+        self.head = EmbeddingHead(channels, config.dim, num_ids, dropout=config.dropout)
 
     def stages(self) -> tuple[Stage, ...]:
         """One stage."""
