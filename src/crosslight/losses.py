@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from crosslight.types import Modality
+
 RELEASED_GUARD = 1e-6
 RELEASED_CLAMP = 88.0
 
@@ -117,3 +119,84 @@ def _softmax_mean(values: Tensor, scores: Tensor, mask: Tensor) -> Tensor:
 def _mean_over_anchors(terms: Tensor, same: Tensor) -> Tensor:
     counted = ~same.all(dim=1)
     return torch.where(counted, terms, 0.0).sum() / counted.sum().clamp(min=1)
+
+
+def bidirectional_top_ranking(
+    embeddings: Tensor,
+    labels: Tensor,
+    modality: Tensor,
+    *,
+    cross_margin: float = 0.5,
+    intra_margin: float = 0.1,
+) -> tuple[Tensor, Tensor]:
+    """BDTR's bi-directional dual-constrained top-ranking loss (Ye et al., IJCAI 2018).
+
+    For an anchor of one modality, with p its person's image and n somebody else's, both of the
+    other modality: L_cross = max(0, rho1 + d(a, p) - d(a, n)) and L_intra = max(0, rho2 - d(p, n)).
+    n is the nearest such image, p the furthest: the paper has one image of each person in each
+    modality, and this is its loss there.
+
+    Args:
+        embeddings: (N, D), float32 or wider; brought to length 1 here.
+        labels: (N,) integers.
+        modality: (N,) `Modality`.
+        cross_margin: rho1.
+        intra_margin: rho2.
+
+    Returns:
+        L_cross and L_intra, each the mean over one modality's anchors plus that over the
+        other's. Anchors without p or without n are left out. The paper adds 0.1 of L_intra.
+    """
+    distances = euclidean_distances(F.normalize(embeddings))
+    same, across = _relations(labels, modality)
+    positive, negative = same & across, ~same & across
+    counted = positive.any(dim=1) & negative.any(dim=1)
+    to_positive, furthest = distances.masked_fill(~positive, -torch.inf).max(dim=1)
+    to_negative, nearest = distances.masked_fill(~negative, torch.inf).min(dim=1)
+    # A difference of infinities would have no value, and hide behind no mask in the gradient.
+    excess = to_positive.masked_fill(~counted, 0) - to_negative.masked_fill(~counted, 0)
+    cross = F.relu(cross_margin + excess)
+    intra = F.relu(intra_margin - distances[furthest, nearest])
+    return _sum_of_means(cross, counted, modality), _sum_of_means(intra, counted, modality)
+
+
+def cross_modal_contrastive(
+    embeddings: Tensor, labels: Tensor, modality: Tensor, *, margin: float = 0.5
+) -> Tensor:
+    """TONE's contrastive loss (Ye et al., AAAI 2018) over all pairs of a visible and an infrared.
+
+    0.5 * mean of y d^2 + (1 - y) max(0, margin - d)^2, where y is 1 for two images of one person.
+    The pairs with y = 1 weigh as much together as those with y = 0, as if as many were drawn.
+
+    Args:
+        embeddings: (N, D), float32 or wider; brought to length 1 here.
+        labels: (N,) integers.
+        modality: (N,) `Modality`.
+        margin: Distance that different people shall keep.
+
+    Returns:
+        Scalar.
+    """
+    distances = euclidean_distances(F.normalize(embeddings))
+    same, across = _relations(labels, modality)
+    means = (
+        torch.where(chosen, terms, 0.0).sum() / chosen.sum().clamp(min=1)
+        for chosen, terms in (
+            (same & across, distances.square()),
+            (~same & across, F.relu(margin - distances).square()),
+        )
+    )
+    return 0.5 * torch.stack(list(means)).mean()
+
+
+def _relations(labels: Tensor, modality: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, N) of one person; (N, N) of different modalities."""
+    return labels[:, None] == labels[None, :], modality[:, None] != modality[None, :]
+
+
+def _sum_of_means(terms: Tensor, counted: Tensor, modality: Tensor) -> Tensor:
+    means = []
+    for light in Modality:
+        anchors = counted & (modality == light)
+        means.append(torch.where(anchors, terms, 0.0).sum() / anchors.sum().clamp(min=1))
+    return torch.stack(means).sum()

@@ -13,10 +13,13 @@ from crosslight.errors import ConfigError
 METHODS = {
     "agw": "crosslight.methods.agw:AGW",
     "baseline": "crosslight.methods.baseline:Baseline",
+    "bdtr": "crosslight.methods.bdtr:BDTR",
     "dgnet": "crosslight.methods.dgnet:DGNet",
     "dgnet-vi": "crosslight.methods.dgnet_vi:DGNetVI",
+    "embedding-disentangle": "crosslight.methods.embedding_disentangle:EmbeddingDisentangle",
     "proposed-2020": "crosslight.methods.structure_identity:Proposed2020",
     "structure-id": "crosslight.methods.structure_identity:StructureIdentity",
+    "unet-disentangle": "crosslight.methods.unet_disentangle:UNetDisentangle",
     "zero-padding": "crosslight.methods.zero_padding:ZeroPadding",
 }
 ENTRY_POINT_GROUP = "crosslight.methods"

@@ -20,7 +20,7 @@ from crosslight.methods.contract import Method
 from crosslight.registry import method_class
 
 SMALL: dict[str, Any] = {"backbone": "resnet10-quarter", "weights": "none"}
-NAMES = ("agw", "baseline", "zero-padding")
+NAMES = ("agw", "baseline", "bdtr", "zero-padding")
 
 
 def _method(name: str) -> Method:

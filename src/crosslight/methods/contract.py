@@ -25,11 +25,15 @@ class Stage:
         name: Unique within the method.
         epochs: Length in epochs, or None where `iterations` is given.
         iterations: Length in iterations, or None where `epochs` is given.
+        learns_from: Name of one of the method's `codes` (see `Disentangles`): batches then hold
+            that code of each image in place of the image, computed once, when the stage begins,
+            without augmentation. The networks behind it must not move in this stage. None: images.
     """
 
     name: str
     epochs: int | None = None
     iterations: int | None = None
+    learns_from: str | None = None
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.iterations is None):

@@ -18,7 +18,6 @@ from lightning_fabric import Fabric
 
 from crosslight.config import RunConfig, to_plain
 from crosslight.data.batch import Batch
-from crosslight.data.loading import TrainingLoader
 from crosslight.data.sampling import build_batches
 from crosslight.data.table import SampleTable
 from crosslight.errors import ConfigError, CrosslightError, TrainingError
@@ -29,6 +28,7 @@ from crosslight.training.interruption import Interruption, StopNow, TrainingInte
 from crosslight.training.log import Means, RunLog
 from crosslight.training.progress import Reporter
 from crosslight.training.run import RunFolder
+from crosslight.training.stage_loader import StageLoader
 from crosslight.training.update import LoopUpdate, LostValue
 from crosslight.training.weights import ModelCard, save_weights
 
@@ -79,12 +79,11 @@ class Training:
         self._shown = shown and fabric.global_rank == 0
 
         self._batches = build_batches(train, config.data, seed=settings.seed)
-        self._loader = TrainingLoader(
+        self._loader = StageLoader(
             train,
-            config.data,
+            config,
             self._batches,
-            seed=settings.seed,
-            workers=config.data.workers,
+            interruption,
             rank=fabric.global_rank,
             world=fabric.world_size,
         )
@@ -153,7 +152,7 @@ class Training:
         if self._fabric.global_rank == 0:
             self._log = RunLog(self._run, size=self._log_bytes, step=self.step)
         self._reporter = Reporter(total=sum(self._lengths), done=self.step, shown=self._shown)
-        self._update.note = self._reporter.note
+        self._update.note = self._loader.note = self._reporter.note
         try:
             self._introduce()
             self._train()
@@ -205,7 +204,10 @@ class Training:
     def _train_stage(self, length: int, first_epoch: int) -> None:
         if self._validation_due:
             self._score_weights()
-        loaded = self._loader.iterate(start=self._iteration, stop=length, first_epoch=first_epoch)
+        stage, start = self._stages[self._stage], self._iteration
+        loaded = self._loader.iterate(
+            self._method, stage, start=start, stop=length, first_epoch=first_epoch
+        )
         with closing(loaded):
             while self._iteration < length:
                 began = time.perf_counter()
@@ -225,7 +227,7 @@ class Training:
         """The next batch, unless this or another rank must stop: then all do, together."""
         batch, failure = None, None
         try:
-            batch = None if self._interruption.received else next(loaded)
+            batch = None if self._interruption.received else next(loaded, None)
         except CrosslightError as error:
             failure = error
         verdict = _FAIL if failure else self._interruption.received

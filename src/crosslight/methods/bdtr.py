@@ -1,0 +1,192 @@
+"""BDTR (Ye et al., IJCAI 2018) and TONE (Ye et al., AAAI 2018): two streams, one embedding.
+
+A network for each modality, then a linear layer that both share and whose values are the
+embedding. Identity loss, and a loss that compares images across modalities: BDTR's top-ranking
+loss, TONE's contrastive loss, or none, which is the plain two-stream baseline.
+Letters: B batch over all ranks, C channels of the backbone, D embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from crosslight.data.batch import Batch
+from crosslight.losses import bidirectional_top_ranking, cross_modal_contrastive
+from crosslight.methods.contract import Method, Scheduled, Stage, Update
+from crosslight.methods.optimization import Optimization, make_optimizer
+from crosslight.nn.backbones import Backbone, create_backbone
+from crosslight.nn.distributed import gather_with_gradient
+from crosslight.nn.normalize import Normalize
+from crosslight.nn.per_modality import PerModality
+from crosslight.nn.pooling import make_pool
+from crosslight.nn.precision import full_precision
+from crosslight.nn.two_stream import TwoStream, split_backbone
+
+SLOPE = 0.1
+"""Of the leaky ReLU between embedding and classifier."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BDTRConfig(Optimization):
+    """What a recipe may set under `config`; the optimization fields are at `Optimization`.
+
+    "BDTR" and "TONE" are the papers, which have an AlexNet in each stream; "two-stream" is the
+    ResNet-50 baseline that their first author published in 2019, whose network this is.
+
+    Attributes:
+        backbone: Any timm model, or a light one of `crosslight.nn.backbones`.
+        streams: `whole` gives each modality a backbone of its own, the two starting alike; `stem`
+            only the first layers of a ResNet, which is the way without ImageNet weights: whole
+            backbones see half the images each.
+        weights: `timm`, `none` or the path of a file.
+        sha256: Digest that the file must have.
+        last_stride: Stride of a ResNet's last layer.
+        pooling: How the feature map becomes a vector.
+        gem_p: Exponent of `gem`.
+        parts: Horizontal stripes that are pooled apart and concatenated.
+        dim: D.
+        dropout: Probability that a value is dropped before the classifier.
+        metric: `ranking` is BDTR's loss, `contrastive` TONE's.
+        metric_weight: Weight of that loss; TONE 0.2.
+        cross_margin: BDTR's rho1; also the margin of `contrastive`.
+        intra_margin: BDTR's rho2.
+        intra_weight: Weight of BDTR's intra-modality term within its loss; 0 is "BCTR".
+    """
+
+    backbone: str = "resnet50.tv_in1k"  # two-stream; BDTR AlexNet
+    streams: Literal["whole", "stem"] = "whole"  # BDTR, TONE, two-stream
+    weights: str = "timm"  # two-stream: ImageNet
+    sha256: str | None = None
+    last_stride: int = 2  # two-stream
+    pooling: Literal["avg", "gem"] = "avg"  # two-stream
+    gem_p: float = 3.0
+    parts: int = 1
+    dim: int = 512  # two-stream; BDTR 1024, TONE 2048
+    dropout: float = 0.0  # two-stream; BDTR 0.5
+    metric: Literal["ranking", "contrastive", "none"] = "ranking"  # BDTR
+    metric_weight: float = 1.0  # BDTR
+    cross_margin: float = 0.5  # BDTR; TONE 0.5
+    intra_margin: float = 0.1  # BDTR
+    intra_weight: float = 0.1  # BDTR
+    epochs: int = 61  # two-stream
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"  # two-stream
+    lr: float = 0.01  # two-stream: the layers after the backbones
+    backbone_lr_factor: float = 0.1  # two-stream
+    weight_decay: float = 5e-4  # two-stream
+    step_epochs: tuple[int, ...] = (30, 60)  # two-stream
+
+
+class EmbeddingHead(nn.Module):
+    """What the streams share: linear layer and batch norm give the embedding, then a classifier.
+
+    Args:
+        channels: C.
+        dim: D.
+        num_ids: Number of training people.
+        dropout: Probability that a value is dropped before the classifier.
+    """
+
+    def __init__(self, channels: int, dim: int, num_ids: int, *, dropout: float) -> None:
+        super().__init__()
+        self.linear = nn.Linear(channels, dim)
+        self.norm = nn.BatchNorm1d(dim)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(dim, num_ids)
+        nn.init.kaiming_normal_(self.linear.weight, mode="fan_out")
+        nn.init.zeros_(self.linear.bias)
+        nn.init.normal_(self.classifier.weight, std=0.001)
+        nn.init.zeros_(self.classifier.bias)
+
+    def embed(self, vectors: Tensor) -> Tensor:
+        """(B, C) → (B, D)."""
+        embedding: Tensor = self.norm(self.linear(vectors))
+        return embedding
+
+    def classify(self, embeddings: Tensor) -> Tensor:
+        """(B, D) → (B, num_ids) logits."""
+        logits: Tensor = self.classifier(self.dropout(F.leaky_relu(embeddings, SLOPE)))
+        return logits
+
+
+class BDTR(Method):
+    """BDTR; see `BDTRConfig`."""
+
+    Config = BDTRConfig
+    small: ClassVar = {"backbone": "resnet10-quarter", "weights": "none", "dim": 32}
+
+    def __init__(self, config: BDTRConfig, *, num_ids: int, height: int, width: int) -> None:
+        super().__init__()
+        self.config = config
+        backbone = create_backbone(
+            config.backbone,
+            weights=config.weights,
+            sha256=config.sha256,
+            last_stride=config.last_stride,
+            image_size=(height, width),
+        )
+        self.normalize = Normalize(backbone.mean, backbone.std)
+        self.backbone: PerModality[Backbone] | TwoStream
+        if config.streams == "whole":
+            self.backbone = PerModality(lambda: deepcopy(backbone))
+        else:
+            self.backbone = split_backbone(backbone)
+        self.pool = make_pool(config.pooling, p=config.gem_p, stripes=config.parts)
+        channels = backbone.channels * config.parts
+        self.head = EmbeddingHead(channels, config.dim, num_ids, dropout=config.dropout)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """One stage."""
+        return (Stage(name="train", epochs=self.config.epochs),)
+
+    def optimizers(self) -> Mapping[str, Scheduled]:
+        """One optimizer, `model`."""
+        return {"model": make_optimizer(self.config, self, new=self.head)}
+
+    def training_step(self, batch: Batch, update: Update) -> Mapping[str, Tensor]:
+        """Identity loss on all images, and the loss across modalities."""
+        vectors = self._vectors(batch.images, batch.modality)
+        with full_precision(vectors):
+            embeddings = self.head.embed(gather_with_gradient(vectors))  # (B, D)
+            labels = gather_with_gradient(batch.labels)
+            modality = gather_with_gradient(batch.modality)
+            logits = self.head.classify(embeddings)
+            losses = {"loss_id": F.cross_entropy(logits, labels)}
+            losses |= self._metric(embeddings, labels, modality)
+        update("model", losses)
+        accuracy = (logits.argmax(dim=1) == labels).float().mean()
+        return {**losses, "accuracy": accuracy}
+
+    def embed(self, images: Tensor, modality: Tensor) -> Tensor:
+        """The shared layer's values after its batch norm, to be compared by the cosine."""
+        vectors = self._vectors(images, modality)
+        with full_precision(vectors):
+            return self.head.embed(vectors)
+
+    def _vectors(self, images: Tensor, modality: Tensor) -> Tensor:
+        vectors: Tensor = self.pool(self.backbone(self.normalize(images), modality=modality))
+        return vectors
+
+    def _metric(self, embeddings: Tensor, labels: Tensor, modality: Tensor) -> dict[str, Tensor]:
+        config = self.config
+        if config.metric == "contrastive":
+            loss = cross_modal_contrastive(embeddings, labels, modality, margin=config.cross_margin)
+            return {"loss_contrastive": config.metric_weight * loss}
+        if config.metric == "none":
+            return {}
+        cross, intra = bidirectional_top_ranking(
+            embeddings,
+            labels,
+            modality,
+            cross_margin=config.cross_margin,
+            intra_margin=config.intra_margin,
+        )
+        return {
+            "loss_cross": config.metric_weight * cross,
+            "loss_intra": config.metric_weight * config.intra_weight * intra,
+        }

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from tests.methods.conftest import MakeBatch
+from tests.oracles import embedding_disentangle as oracle
+from torch import Tensor, nn
+
+from crosslight.config import build
+from crosslight.errors import CheckpointError, ConfigError
+from crosslight.methods.bdtr import BDTR
+from crosslight.methods.contract import Progress
+from crosslight.methods.cross_modal_triplets import draw_negatives, draw_positives, hardest
+from crosslight.methods.embedding_disentangle import (
+    EmbeddingDisentangle,
+    EmbeddingDisentangleConfig,
+)
+from crosslight.methods.embedding_disentangle_networks import Classifier, Decoder, Encoder
+
+LABELS = [0, 0, 1, 1, 2, 2] * 2
+MODALITY = [0] * 6 + [1] * 6
+SMALL = dict(EmbeddingDisentangle.small)
+
+
+def _method(**overrides: Any) -> EmbeddingDisentangle:
+    config = build(EmbeddingDisentangleConfig, {**SMALL, **overrides}, where="test")
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return EmbeddingDisentangle(config, num_ids=4, height=64, width=32)
+
+
+def _embeddings() -> Tensor:
+    return torch.randn(12, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+
+
+def _only(name: str, **overrides: Any) -> EmbeddingDisentangle:
+    weights = dict.fromkeys(("simple", "cross", "dis", "triplet"), 0.0) | {name: 1.0}
+    chosen = {f"{loss}_weight": weight for loss, weight in weights.items()}
+    return _method(**chosen, **overrides).double()
+
+
+def _slow(
+    method: EmbeddingDisentangle, name: str, x: Tensor, positive: Tensor, negative: Tensor
+) -> Tensor:
+    """The oracle, sample by sample through the method's own networks."""
+
+    def parts(encoders: nn.Module) -> Tensor:
+        rows = [encoders.networks[k](x[i : i + 1]) for i, k in enumerate(MODALITY)]  # type: ignore[union-attr,index,operator]
+        return torch.cat(rows)
+
+    def decode(light: int, s: Tensor, m: Tensor) -> Tensor:
+        decoder = method.decoder.networks[light]
+        return decoder(s=s[None], m=m[None])[0]  # type: ignore[no-any-return]
+
+    def posterior(embedding: Tensor) -> Tensor:
+        scores: Tensor = method.classifier(embedding[None])[0]
+        return torch.exp(scores) / torch.exp(scores).sum()
+
+    s, m = parts(method.s_encoder), parts(method.m_encoder)
+    if name == "simple":
+        return oracle.simple(x, s, m, MODALITY, decode)
+    if name == "cross":
+        return oracle.cross(x, s, m, MODALITY, positive.tolist(), decode)
+    if name == "dis":
+        return oracle.dis(s, m, LABELS, MODALITY, negative.tolist(), decode, posterior)
+    if method.config.triplet == "hard":
+        return oracle.triplet(s, *oracle.hardest(s, LABELS, MODALITY), method.config.margin)
+    return oracle.triplet(s, positive.tolist(), negative.tolist(), method.config.margin)
+
+
+@pytest.mark.parametrize(
+    ("name", "triplet"),
+    [
+        ("simple", "hard"),
+        ("cross", "hard"),
+        ("dis", "hard"),
+        ("triplet", "random"),
+        ("triplet", "hard"),
+    ],
+)
+def test_value_and_gradient_agree_with_the_slides(name: str, triplet: str) -> None:
+    method = _only(name, triplet=triplet)
+    labels, modality, x = torch.tensor(LABELS), torch.tensor(MODALITY), _embeddings()
+    trained = [
+        p
+        for part in (method.s_encoder, method.m_encoder, method.decoder)
+        for p in part.parameters()
+    ]
+    results = []
+    for slow in (False, True):
+        with torch.random.fork_rng():
+            torch.manual_seed(8)
+            if slow:
+                positive = draw_positives(labels, modality)
+                negative = draw_negatives(labels, modality)
+                loss = _slow(method, name, x, positive, negative)
+            else:
+                losses = method.losses(x, labels, modality)
+                assert losses.keys() == {f"loss_{name}"}
+                loss = losses[f"loss_{name}"]
+        results.append((loss.detach(), torch.autograd.grad(loss, trained, allow_unused=True)))
+    torch.testing.assert_close(results[0][0], results[1][0])
+    assert results[0][0] > 0
+    for ours, theirs in zip(results[0][1], results[1][1], strict=True):
+        assert (ours is None) == (theirs is None)
+        if ours is not None and theirs is not None:
+            torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-12)
+
+
+def test_l_dis_moves_the_codes_and_not_the_classifier() -> None:
+    method = _only("dis")
+    losses = method.losses(_embeddings(), torch.tensor(LABELS), torch.tensor(MODALITY))
+    losses["loss_dis"].backward()
+    assert all(p.grad is None for p in method.classifier.parameters())
+    assert all(p.grad is not None for p in method.s_encoder.parameters())
+    assert all(p.requires_grad for p in method.classifier.parameters())
+
+
+def test_layers_are_those_of_the_table() -> None:
+    def widths(network: nn.Module) -> list[tuple[int, int]]:
+        linear = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+        return [(layer.in_features, layer.out_features) for layer in linear]
+
+    assert EmbeddingDisentangleConfig().code == 256
+    with torch.device("meta"):
+        encoder, decoder, classifier = Encoder(512, 256), Decoder(256, 512), Classifier(512, 395)
+    assert widths(encoder) == [(512, 1024), (1024, 2048), (2048, 512), (512, 256)]
+    branch = [(256, 512), (512, 2048), (2048, 512)]
+    assert widths(decoder.from_s) == widths(decoder.from_m) == branch
+    assert widths(classifier) == [(512, 512), (512, 395)]
+    for ends_in_relu in (encoder, decoder.from_s, decoder.from_m):
+        kinds = [type(layer) for layer in ends_in_relu]
+        assert kinds == [nn.Linear, nn.ReLU] * (len(kinds) // 2)
+    assert [type(layer) for layer in classifier] == [nn.Linear, nn.ReLU, nn.Linear]
+
+
+def test_decoder_is_the_sum_of_its_branches_and_knows_s_from_m() -> None:
+    decoder = Decoder(8, 16, (12,), output="linear")
+    s, m = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(decoder(s=s, m=m), decoder.from_s(s) + decoder.from_m(m))
+    assert not torch.allclose(decoder(s=s, m=m), decoder(s=m, m=s))
+    assert (decoder(s=s, m=m) < 0).any()
+    assert not (Decoder(8, 16, (12,))(s=s, m=m) < 0).any()
+    with pytest.raises(TypeError):
+        decoder(s, m)
+
+
+def test_each_modality_has_networks_of_its_own() -> None:
+    method = _method()
+    for network in (method.s_encoder, method.m_encoder, method.decoder):
+        first, second = (list(part.parameters()) for part in network.networks)
+        assert not any(torch.equal(p, q) for p, q in zip(first, second, strict=True) if p.ndim > 1)
+
+
+def test_drawn_triplets_are_across_light_and_hard_ones_are_extreme() -> None:
+    labels, modality = torch.tensor(LABELS), torch.tensor(MODALITY)
+    seen = set()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for _ in range(50):
+            positive = draw_positives(labels, modality)
+            negative = draw_negatives(labels, modality)
+            seen.add(int(negative[0]))
+            assert torch.equal(labels[positive], labels)
+            assert (labels[negative] != labels).all()
+            assert (modality[positive] != modality).all()
+            assert (modality[negative] != modality).all()
+    assert seen == {8, 9, 10, 11}
+    s = torch.randn(12, 4, generator=torch.Generator().manual_seed(2))
+    found = [index.tolist() for index in hardest(torch.cdist(s, s, p=1), labels, modality)]
+    assert found == list(oracle.hardest(s, LABELS, MODALITY))
+
+
+@pytest.mark.parametrize(("labels", "modality"), [([0, 0, 1, 1], [0, 0, 1, 1]), ([0, 0], [0, 1])])
+def test_a_batch_without_partners_is_explained(labels: list[int], modality: list[int]) -> None:
+    with pytest.raises(ConfigError, match=r"data\.sampling to cross-modal"):
+        _method().losses(torch.zeros(len(labels), 32), torch.tensor(labels), torch.tensor(modality))
+
+
+class _Update:
+    def __init__(self, stage: str) -> None:
+        self.progress = Progress(stage=stage, iteration=0, iterations=2, iterations_per_epoch=2)
+
+    def __call__(self, _: object, losses: Mapping[str, Tensor]) -> None:
+        torch.stack(list(losses.values())).sum().backward()
+
+
+@pytest.mark.parametrize("stage", ["classifier", "disentangle"])
+def test_the_frozen_network_stays_as_it_is_bit_for_bit(stage: str, make_batch: MakeBatch) -> None:
+    """Its batch norms too, also where images come in place of stored embeddings."""
+    method = _method().train()
+    before = {name: value.clone() for name, value in method.bdtr.state_dict().items()}
+    method.training_step(make_batch(), _Update(stage))  # type: ignore[arg-type]
+    assert all(torch.equal(before[name], v) for name, v in method.bdtr.state_dict().items())
+    assert all(p.grad is None for p in method.bdtr.parameters())
+    assert method.bdtr.training
+
+
+def test_given_weights_replace_the_first_stage(tmp_path: Path, make_batch: MakeBatch) -> None:
+    """From a run of BDTR alone, or from one of this method."""
+    whole = _method()
+    bdtr: BDTR = whole.bdtr
+    save_file(bdtr.state_dict(), tmp_path / "bdtr.safetensors")
+    save_file(whole.state_dict(), tmp_path / "whole.safetensors")
+    batch = make_batch()
+    expected = bdtr.eval().embed(batch.images, batch.modality)
+    for file in ("bdtr.safetensors", "whole.safetensors"):
+        method = _method(bdtr_weights=str(tmp_path / file))
+        assert [stage.name for stage in method.stages()] == ["classifier", "disentangle"]
+        assert set(method.optimizers()) == {"classifier", "codes"}
+        assert not any(p.requires_grad for p in method.bdtr.parameters())
+        found = method.eval().codes(batch.images, batch.modality)
+        torch.testing.assert_close(found["bdtr"], expected)
+        torch.testing.assert_close(found["s"], method.embed(batch.images, batch.modality))
+    with pytest.raises(CheckpointError, match="BDTR weight file"):
+        _method(bdtr_weights=str(tmp_path / "bdtr.safetensors"), bdtr={**SMALL["bdtr"], "dim": 8})
