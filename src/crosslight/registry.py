@@ -13,6 +13,7 @@ from crosslight.errors import ConfigError
 METHODS = {
     "agw": "crosslight.methods.agw:AGW",
     "baseline": "crosslight.methods.baseline:Baseline",
+    "d2rl": "crosslight.methods.d2rl:D2RL",
     "dgnet": "crosslight.methods.dgnet:DGNet",
     "zero-padding": "crosslight.methods.zero_padding:ZeroPadding",
 }
