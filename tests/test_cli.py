@@ -19,6 +19,7 @@ COMMANDS = {
     ("evaluate",),
     ("score",),
     ("swap",),
+    ("translate",),
     ("report",),
 }
 TRAIN_FLAGS = {"--data", "--out", "--trial", "--set", "--accelerator", "--devices", "--nodes"}

@@ -6,20 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from crosslight.commands.pictures import as_picture, images_in, write_png
 from crosslight.data.images import read_image
 from crosslight.data.transforms import InferenceTransform
 from crosslight.errors import ConfigError, DataError
-from crosslight.files import written_whole
 from crosslight.methods.contract import Interpolates, Method, Swaps
 from crosslight.report.grid import Cell, Verdict, image_grid
 from crosslight.training.run import RunFolder
-
-ENDINGS = (".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,13 +75,13 @@ def run_swap(
     rows = [[_corner(height, width), *(_title(look, pixels, height, width) for look in looks)]]
     for body, name in zip(bodies, _names(bodies), strict=True):
         drawn = _drawn(method, looks, pixels, body)
-        cells = [Cell(image=_picture(image)) for image in drawn]
-        start = Cell(image=_picture(pixels[body]), verdict=Verdict.QUERY, lines=(name,))
+        cells = [Cell(image=as_picture(image)) for image in drawn]
+        start = Cell(image=as_picture(pixels[body]), verdict=Verdict.QUERY, lines=(name,))
         rows.append([start, *cells])
         if each is not None:
             for look, image in zip(looks, drawn, strict=True):
-                _write(_picture(image), each / f"{look.name}__{name}.png")
-    _write(image_grid(rows, cell_height=height, cell_width=width), out)
+                write_png(as_picture(image), each / f"{look.name}__{name}.png")
+    write_png(image_grid(rows, cell_height=height, cell_width=width), out)
     print(f"{out}: {len(bodies)} bodies in {len(looks)} looks; clothes follow the column.")
     if each is not None:
         print(f"{each}: {len(bodies) * len(looks)} images, named CLOTHES__BODY.png.")
@@ -127,7 +124,7 @@ def _images(given: Sequence[Path], limit: int, flag: str) -> list[Path]:
     found: list[Path] = []
     for path in given:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS)
+            inside = images_in(path)
             if not inside:
                 raise DataError(f"The folder {path} of {flag} holds no image; give another one.")
             count = min(limit, len(inside))
@@ -154,22 +151,11 @@ def _drawn(
     return images
 
 
-def _picture(pixels: Tensor) -> Image.Image:
-    values = (pixels * 255).round().clamp(0, 255).byte().permute(1, 2, 0)
-    return Image.fromarray(np.ascontiguousarray(values.numpy()))
-
-
 def _title(look: Look, pixels: dict[Path, Tensor], height: int, width: int) -> Cell:
     blank = Image.new("RGB", (width, height), "white")
-    picture = blank if look.fraction else _picture(pixels[look.first])
+    picture = blank if look.fraction else as_picture(pixels[look.first])
     return Cell(image=picture, verdict=Verdict.QUERY, lines=(look.name,))
 
 
 def _corner(height: int, width: int) -> Cell:
     return Cell(image=Image.new("RGB", (width, height), "white"), lines=("body / clothes",))
-
-
-def _write(picture: Image.Image, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as file:
-        picture.save(file, format="PNG")

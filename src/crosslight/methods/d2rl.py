@@ -258,5 +258,3 @@ def _detached(figures: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _thumbnails(images: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(images - 0.5, _CODE_SIZE).flatten(1)
-
-

@@ -150,7 +150,7 @@ class D2RLConfig:
     @property
     def is_joint(self) -> bool:
         """Whether the two levels are trained together at the end."""
-        return self.joint and self.has_image_level
+        return self.joint and self.has_image_level and self.joint_iterations > 0
 
     @property
     def trains_image_level(self) -> bool:
@@ -173,6 +173,12 @@ def refuse_contradictions(config: D2RLConfig, height: int, width: int) -> None:
         raise ConfigError(
             f"config.samples is {config.samples} and config.image_batch {config.image_batch}; "
             "give 1 or more of each, or leave them out."
+        )
+    if config.feature_iterations < 1 or config.joint_iterations < 0 or config.image_iterations < 1:
+        raise ConfigError(
+            f"config.image_iterations is {config.image_iterations}, config.feature_iterations "
+            f"{config.feature_iterations} and config.joint_iterations {config.joint_iterations}; "
+            "give 1 or more of the first two and 0 or more of the third."
         )
     if not config.has_image_level:
         return

@@ -65,9 +65,7 @@ class Heads(nn.Module):
     def forward(self, vectors: Tensor) -> Features:
         """(B, channels) → the three layers."""
         shared = self.norm(self.shared(vectors))
-        return Features(
-            shared=shared, metric=self.metric(shared), logits=self.classifier(shared)
-        )
+        return Features(shared=shared, metric=self.metric(shared), logits=self.classifier(shared))
 
 
 class FeatureLevel(nn.Module):

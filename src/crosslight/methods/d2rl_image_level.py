@@ -6,7 +6,6 @@ their codes (B, K, H / 4, W / 4). yhat is the infrared drawn of x, xhat the colo
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch

@@ -6,6 +6,7 @@ Letters: B batch, C channels of the image, H and W its size, S scales, n halving
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -34,10 +35,7 @@ class PatchCritic(nn.Module):
         widths = [in_channels, *(width * 2**n for n in range(layers))]
         self.critics = nn.ModuleList(
             nn.Sequential(
-                *(
-                    HalvingConv(before, after, norm=False)
-                    for before, after in zip(widths[:-1], widths[1:], strict=True)
-                ),
+                *(HalvingConv(before, after, norm=False) for before, after in pairwise(widths)),
                 nn.Conv2d(widths[-1], 1, 1),
             )
             for _ in range(scales)
