@@ -45,6 +45,7 @@ class D2RLConfig:
         blocks: Residual blocks of an encoder, and of a decoder.
         shared_blocks: How many of them, at the codes' side, both modalities share; UNIT shared 1
             in 2017 and none in 2018.
+        encoder_norm: Instance normalisation in the encoders' first three layers.
         infrared_channels: Of what encoders, decoders and critics of the infrared take and give.
         critic_width: Channels of the critics' first convolution.
         critic_layers: Halvings in a critic.
@@ -100,6 +101,7 @@ class D2RLConfig:
     width: int = 64  # UNIT
     blocks: int = 4  # UNIT
     shared_blocks: int = 0  # UNIT
+    encoder_norm: bool = True  # UNIT
     infrared_channels: Literal[1, 3] = 1  # ours: gives the paper's 4 channels
     critic_width: int = 64  # UNIT
     critic_layers: int = 4  # UNIT

@@ -73,11 +73,15 @@ class ImageLevel(nn.Module):
     def __init__(self, config: D2RLConfig) -> None:
         super().__init__()
         self.config = config
-        own = {"width": config.width, "blocks": config.blocks - config.shared_blocks}
-        self.encoder_v: nn.Module = Encoder(VISIBLE_CHANNELS, **own)
-        self.encoder_i: nn.Module = Encoder(config.infrared_channels, **own)
-        self.decoder_v: nn.Module = Decoder(VISIBLE_CHANNELS, **own)
-        self.decoder_i: nn.Module = Decoder(config.infrared_channels, **own)
+        width, blocks = config.width, config.blocks - config.shared_blocks
+        channels = (VISIBLE_CHANNELS, config.infrared_channels)
+        self.encoder_v, self.encoder_i = (
+            Encoder(count, width=width, blocks=blocks, norm=config.encoder_norm)
+            for count in channels
+        )
+        self.decoder_v, self.decoder_i = (
+            Decoder(count, width=width, blocks=blocks) for count in channels
+        )
         self.shared_in, self.shared_out = (
             nn.Sequential(*(ResidualBlock(4 * config.width) for _ in range(config.shared_blocks)))
             for _ in range(2)
@@ -86,12 +90,12 @@ class ImageLevel(nn.Module):
             init_kaiming(network)
         self.critic_v, self.critic_i = (
             PatchCritic(
-                channels,
+                count,
                 width=config.critic_width,
                 layers=config.critic_layers,
                 scales=config.critic_scales,
             )
-            for channels in (VISIBLE_CHANNELS, config.infrared_channels)
+            for count in channels
         )
 
     @property

@@ -44,24 +44,27 @@ class HalvingConv(nn.Module):
 class Encoder(nn.Module):
     """An image to the mean of its code.
 
-    7x7, two halvings to K channels, residual blocks; instance normalisation throughout.
+    7x7, two halvings to K channels, residual blocks with instance normalisation.
 
     Args:
         in_channels: C.
         width: Channels of the first convolution; K is 4 times as many.
         blocks: Residual blocks.
+        norm: Instance normalisation in the first three layers too. It takes an image's overall
+            brightness and cast of colour away and bounds the code, so that noise of variance 1
+            hides much of it where K is small.
 
     Attributes:
         channels: K.
     """
 
-    def __init__(self, in_channels: int, *, width: int, blocks: int) -> None:
+    def __init__(self, in_channels: int, *, width: int, blocks: int, norm: bool = True) -> None:
         super().__init__()
         self.channels = 4 * width
         self.layers = nn.Sequential(
-            ConvBlock(in_channels, width, 7),
-            HalvingConv(width, 2 * width),
-            HalvingConv(2 * width, 4 * width),
+            ConvBlock(in_channels, width, 7, norm=norm),
+            HalvingConv(width, 2 * width, norm=norm),
+            HalvingConv(2 * width, 4 * width, norm=norm),
             *(ResidualBlock(4 * width) for _ in range(blocks)),
         )
 
