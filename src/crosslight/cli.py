@@ -321,16 +321,17 @@ def translate(
 
 
 @app.command(name="report")
-def report(run: Positional[Path], *, out: Path | None = None) -> None:
+def report(run: Positional[Path], *, out: Path | None = None, code: str | None = None) -> None:
     """Write one self-contained HTML page about an evaluated run.
 
     Args:
         run: Run folder that `crosslight evaluate` has scored.
         out: Page to write; None: report.html in the run folder.
+        code: Show one of the method's codes, scored with `evaluate --code`, in its place.
     """
     from crosslight.commands.report import run_report
 
-    run_report(run, out)
+    run_report(run, out, code=code)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -104,6 +105,22 @@ def test_another_training_takes_over_the_image_level(
     image_level = [name for name in after if name.startswith("image_level.")]
     assert image_level
     assert all(torch.equal(before[name], after[name]) for name in image_level)
+
+
+def test_the_report_shows_the_distances_before_and_after_each_level(
+    run: Path, promenade: Path, fails
+) -> None:
+    said = {}
+    for code in ("pixels", "unified", None):
+        flags = ["--code", code] if code else []
+        data = ["--data", f"sysu-mm01:{promenade}", "--protocol", "sysu-mm01/all/1"]
+        cli.main(["evaluate", str(run), *data, "--workers", "0", *flags])
+        cli.main(["report", str(run), *flags])
+        page = run / (f"report-{code}.html" if code else "report.html")
+        said[code] = re.findall(r"overlap ([\d.]+) %", page.read_text(encoding="utf-8"))
+    assert len(said["pixels"]) >= 3, "within visible, within infrared, across"
+    assert len({tuple(values) for values in said.values()}) == 3
+    assert "--code metric" in fails("report", run, "--code", "metric")
 
 
 def _translate(run: Path, images: Path, to: str, out: Path, *flags: str) -> None:
