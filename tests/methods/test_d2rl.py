@@ -186,6 +186,18 @@ def test_without_adversarial_losses_no_critic_moves(make_batch: MakeBatch) -> No
     assert _moved_by(update.gradients) == GENERATORS
 
 
+def test_what_is_in_the_other_light_already_is_kept(make_batch: MakeBatch) -> None:
+    level = ImageLevel(D2RLConfig(**D2RL.small, keep_weight=2.0)).eval()
+    x, y = _images(level, make_batch())
+    losses = level.losses(level.draw(x, y))
+    gray = (x * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    kept_v = level.decoder_v(level.encoder_i(gray))
+    kept_i = level.decoder_i(level.encoder_v(y.expand(-1, 3, -1, -1)))
+    torch.testing.assert_close(losses["loss_keep_v"], 2 * (kept_v - x).abs().mean())
+    torch.testing.assert_close(losses["loss_keep_i"], 2 * (kept_i - y).abs().mean())
+    assert len(losses) == 8
+
+
 def test_codes_are_drawn_in_training_and_fixed_in_evaluation(make_batch: MakeBatch) -> None:
     method, batch = _d2rl(), make_batch()
     with torch.no_grad():

@@ -60,6 +60,10 @@ class D2RLConfig:
         gan_weight: Of L_GAN.
         cycle_weight: Of the cross reconstruction in L_CC.
         cycle_kl_weight: Of the divergence of the second encoding in L_CC.
+        keep_weight: Of a seventh and an eighth image loss, CycleGAN's identity mapping: an infrared
+            image taken for a visible one stays as it is when drawn in infrared, and the gray of a
+            visible image taken for infrared gets its colours back. Against translations that are
+            inverted copies.
         infrared_weight: Of the three infrared image losses over the three visible ones. All are
             means over pixels and channels, so that 1 channel counts as much as 3.
         image_iterations: Length of the image stage.
@@ -114,6 +118,7 @@ class D2RLConfig:
     gan_weight: float = 1.0  # UNIT
     cycle_weight: float = 10.0  # UNIT
     cycle_kl_weight: float = 0.01  # UNIT
+    keep_weight: float = 0.0  # paper: no such loss
     infrared_weight: float = 1.0  # UNIT
     image_iterations: int = 100_000  # ours
     image_lr: float = 1e-4  # UNIT

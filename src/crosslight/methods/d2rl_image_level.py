@@ -167,7 +167,8 @@ class ImageLevel(nn.Module):
                 "cc_i": self._cycle(drawn.mean_cycle_i, drawn.cycle_i, drawn.y),
             }
         left_out = self.config.without
-        return {f"loss_{name}": loss for name, loss in found.items() if name not in left_out}
+        losses = {f"loss_{name}": loss for name, loss in found.items() if name not in left_out}
+        return {**losses, **self._keep(drawn.x, drawn.y)} if self.config.keep_weight else losses
 
     def weighted(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         """L_I term by term, the infrared's share as the recipe weighs it."""
@@ -192,6 +193,19 @@ class ImageLevel(nn.Module):
     def _cycle(self, mean: Tensor, back: Tensor, image: Tensor) -> Tensor:
         divergence = self.config.cycle_kl_weight * kl_to_standard_normal(mean)
         return divergence + self.config.cycle_weight * F.l1_loss(back, image)
+
+    def _keep(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Identity mapping (Zhu et al., ICCV 2017, section 5.2): nothing to do is left undone."""
+        gray = to_gray(x).expand(-1, self.config.infrared_channels, -1, -1)
+        colours = y.mean(1, keepdim=True).expand(-1, VISIBLE_CHANNELS, -1, -1)
+        kept_v = self._decode(self.decoder_v, self._sample(self._encode(self.encoder_i, gray)))
+        kept_i = self._decode(self.decoder_i, self._sample(self._encode(self.encoder_v, colours)))
+        weight = self.config.keep_weight
+        with full_precision(x):
+            return {
+                "loss_keep_v": weight * F.l1_loss(kept_v, x),
+                "loss_keep_i": weight * F.l1_loss(kept_i, y),
+            }
 
     def _encode(self, encoder: nn.Module, images: Tensor) -> Tensor:
         mean: Tensor = self.shared_in(encoder(images))
