@@ -111,16 +111,47 @@ def test_the_report_shows_the_distances_before_and_after_each_level(
     run: Path, promenade: Path, fails
 ) -> None:
     said = {}
-    for code in ("pixels", "unified", None):
+    for code in ("pixels", None):
         flags = ["--code", code] if code else []
         data = ["--data", f"sysu-mm01:{promenade}", "--protocol", "sysu-mm01/all/1"]
         cli.main(["evaluate", str(run), *data, "--workers", "0", *flags])
         cli.main(["report", str(run), *flags])
         page = run / (f"report-{code}.html" if code else "report.html")
         said[code] = re.findall(r"overlap ([\d.]+) %", page.read_text(encoding="utf-8"))
+    assert "Drawn during training" in page.read_text(encoding="utf-8")
     assert len(said["pixels"]) >= 3, "within visible, within infrared, across"
-    assert len({tuple(values) for values in said.values()}) == 3
+    assert said["pixels"] != said[None]
     assert "--code metric" in fails("report", run, "--code", "metric")
+
+
+def test_previews_are_drawn_on_the_way_and_change_nothing(
+    run: Path, promenade: Path, d2rl_recipe: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    cli.main(
+        [
+            *("train", str(d2rl_recipe), "--data", f"sysu-mm01:{promenade}", "--out", str(out)),
+            *("--set", "training.preview_every=2"),
+        ]
+    )
+    assert [p.stem for p in sorted((out / "previews").iterdir())] == [
+        *("0000002", "0000004", "0000006")
+    ]
+    assert [p.stem for p in (run / "previews").iterdir()] == ["0000006"]
+    expected, found = (load_file(path / "model.safetensors") for path in (run, out))
+    assert all(found[name].equal(value) for name, value in expected.items())
+
+
+def test_what_generates_nothing_has_no_previews(
+    promenade: Path, d2rl_recipe: Path, tmp_path: Path
+) -> None:
+    cli.main(
+        [
+            *("train", str(d2rl_recipe), "--data", f"sysu-mm01:{promenade}"),
+            *("--out", str(tmp_path / "run"), "--set", "config.unify=none"),
+        ]
+    )
+    assert not (tmp_path / "run" / "previews").exists()
 
 
 def _translate(run: Path, images: Path, to: str, out: Path, *flags: str) -> None:

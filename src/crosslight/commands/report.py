@@ -53,6 +53,7 @@ def write_report(
             config=to_plain(config),
             log=folder.log_path,
             contact_sheet=draw_contact_sheet(evaluation.table),
+            previews=tuple(sorted(folder.previews_path.glob("[0-9]*.png"))),
             seconds=seconds or {},
             notes=tuple(notes),
         ),
