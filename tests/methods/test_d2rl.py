@@ -378,7 +378,7 @@ def test_schedules_run_over_both_stages_of_the_feature_level() -> None:
     assert factor(joint, "feature", "joint", 39) < 0.001
     assert factor(joint, "generator", "image", 19) == 1
     assert factor(joint, "generator", "image", 20) == 0.5
-    assert factor(joint, "generator", "joint", 0) == 0.05
+    assert factor(joint, "generator", "joint", 0) == 0.1
     steps = _d2rl(**lengths, lr_steps=(30, 80))
     assert [factor(steps, "feature", "feature", n) for n in (29, 30)] == pytest.approx([1, 0.1])
     assert factor(steps, "feature", "joint", 20) == pytest.approx(0.01)

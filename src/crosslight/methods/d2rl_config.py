@@ -229,9 +229,9 @@ def feature_optimizer(config: D2RLConfig, backbone: nn.Module, new: nn.Module) -
 
 
 def _image_factor(config: D2RLConfig, progress: Progress) -> float:
-    iteration = progress.iteration if progress.stage == IMAGE else config.image_iterations
-    factor = float(0.5 ** sum(iteration >= step for step in config.image_lr_steps))
-    return factor * (config.joint_lr_factor if progress.stage == JOINT else 1.0)
+    if progress.stage == JOINT:
+        return config.joint_lr_factor
+    return float(0.5 ** sum(progress.iteration >= step for step in config.image_lr_steps))
 
 
 def _feature_factor(config: D2RLConfig, progress: Progress) -> float:
