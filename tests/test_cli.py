@@ -20,6 +20,7 @@ COMMANDS = {
     ("score",),
     ("swap",),
     ("ablate",),
+    ("translate",),
     ("report",),
 }
 TRAIN_FLAGS = {"--data", "--out", "--trial", "--set", "--accelerator", "--devices", "--nodes"}

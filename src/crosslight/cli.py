@@ -396,17 +396,43 @@ def swap(
     )
 
 
+@app.command(name="translate")
+def translate(
+    run: Positional[Path],
+    *,
+    images: Path,
+    to: Literal["infrared", "visible"],
+    out: Path,
+    rows: int = 8,
+) -> None:
+    """Draw images in the other light; of Promenade's people also the true image and the scores.
+
+    Args:
+        run: Run folder of a method that can, such as d2rl.
+        images: Folder of images of the other light, or one image. Of Promenade's, those that are
+            in the wanted light already are left out.
+        to: The light to draw them in.
+        out: Folder for images/, sheet.png and scores.json.
+        rows: Images on the sheet at most, spread evenly over the names.
+    """
+    from crosslight.commands.translate import run_translation
+    from crosslight.types import Modality
+
+    run_translation(run, images=images, to=Modality[to.upper()], out=out, rows=rows)
+
+
 @app.command(name="report")
-def report(run: Positional[Path], *, out: Path | None = None) -> None:
+def report(run: Positional[Path], *, out: Path | None = None, code: str | None = None) -> None:
     """Write one self-contained HTML page about an evaluated run.
 
     Args:
         run: Run folder that `crosslight evaluate` has scored.
         out: Page to write; None: report.html in the run folder.
+        code: Show one of the method's codes, scored with `evaluate --code`, in its place.
     """
     from crosslight.commands.report import run_report
 
-    run_report(run, out)
+    run_report(run, out, code=code)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -106,6 +106,7 @@ class TrainingConfig:
         compile: Compiles the method's networks with torch.compile.
         validate_every: Epochs between two validations.
         checkpoint_every: Iterations between two checkpoints for resuming.
+        preview_every: Iterations between two sheets of what a drawing method draws; 0: none.
         clip_norm: Largest gradient norm of an update; None leaves gradients alone.
         log_every: Iterations between two lines of the log.
     """
@@ -117,6 +118,7 @@ class TrainingConfig:
     compile: bool = False
     validate_every: int = 5
     checkpoint_every: int = 500
+    preview_every: int = 500
     clip_norm: float | None = None
     log_every: int = 10
 

@@ -14,6 +14,7 @@ METHODS = {
     "agw": "crosslight.methods.agw:AGW",
     "baseline": "crosslight.methods.baseline:Baseline",
     "bdtr": "crosslight.methods.bdtr:BDTR",
+    "d2rl": "crosslight.methods.d2rl:D2RL",
     "dgnet": "crosslight.methods.dgnet:DGNet",
     "dgnet-vi": "crosslight.methods.dgnet_vi:DGNetVI",
     "embedding-disentangle": "crosslight.methods.embedding_disentangle:EmbeddingDisentangle",

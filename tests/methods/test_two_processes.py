@@ -1,11 +1,13 @@
 """Two processes with half the people each move the weights as one process with all of them.
 
 The backbones' batch normalisations see only their own process's images, in training as in every
-distributed training without synchronised statistics; they are frozen here to see the rest.
+distributed training without synchronised statistics; they are frozen here to see the rest. So is
+all of D2RL, whose codes are drawn at random in training.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +18,20 @@ import torch.multiprocessing as mp
 from torch import Tensor
 
 from crosslight.data.batch import Batch
-from crosslight.methods.contract import Method
+from crosslight.methods.contract import Method, Progress
 from crosslight.registry import method_class
 
 SMALL: dict[str, Any] = {"backbone": "resnet10-quarter", "weights": "none"}
-NAMES = ("agw", "baseline", "bdtr", "zero-padding")
+NAMES = ("agw", "baseline", "bdtr", "d2rl", "zero-padding")
 
 
 def _method(name: str) -> Method:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         cls = method_class(name)
-        method: Method = cls(cls.Config(**SMALL), num_ids=4, height=32, width=16)
-    method.get_submodule("backbone").eval()
+        config = cls.Config(**(cls.small if name == "d2rl" else SMALL))
+        method: Method = cls(config, num_ids=4, height=32, width=16)
+    (method if name == "d2rl" else method.get_submodule("backbone")).eval()
     return method.double()
 
 
@@ -42,13 +45,24 @@ def _batch(people: range) -> Batch:
     return Batch(images=chosen, labels=labels, cams=labels, modality=modality, rows=labels)
 
 
+class Gradients:
+    """The loop's update at the start of the last stage, without its steps."""
+
+    def __init__(self, method: Method) -> None:
+        stage = method.stages()[-1].name
+        self.progress = Progress(stage=stage, iteration=0, iterations=10, iterations_per_epoch=10)
+
+    def note(self, sentence: str) -> None:
+        pass
+
+    def __call__(self, _: str | tuple[str, ...], losses: Mapping[str, Tensor]) -> None:
+        torch.stack(list(losses.values())).sum().backward()
+
+
 def _gradients(name: str, people: range) -> dict[str, Tensor]:
     method = _method(name)
 
-    def update(_: object, losses: dict[str, Tensor]) -> None:
-        torch.stack(list(losses.values())).sum().backward()
-
-    figures = method.training_step(_batch(people), update)  # type: ignore[arg-type]
+    figures = method.training_step(_batch(people), Gradients(method))
     found = {n: p.grad for n, p in method.named_parameters() if p.grad is not None}
     return {**found, **{f"figure {n}": v.detach().double() for n, v in figures.items()}}
 

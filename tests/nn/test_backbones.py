@@ -69,6 +69,20 @@ def test_new_input_channels_are_the_mean_of_the_old(tmp_path: Path) -> None:
         torch.testing.assert_close(network.conv1.weight[:, channel], kernels)  # type: ignore[union-attr, index, operator]
 
 
+def test_channels_beyond_three_are_their_mean_and_the_three_stay() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        plain = create_backbone("resnet10-quarter")
+        torch.manual_seed(0)
+        wide = create_backbone("resnet10-quarter", in_channels=4)
+    before, after = (backbone.network.conv1[0].weight for backbone in (plain, wide))  # type: ignore[index, union-attr]
+    assert torch.equal(after[:, :3], before)
+    torch.testing.assert_close(after[:, 3], before.mean(dim=1))
+    assert wide.mean[:3] == plain.mean
+    assert wide.mean[3] == pytest.approx(sum(plain.mean) / 3)
+    assert wide.std[3] == pytest.approx(sum(plain.std) / 3)
+
+
 @pytest.mark.parametrize("name", ["resnet18", "resnet18-half"])
 def test_local_file_is_loaded_with_its_classifier_dropped(tmp_path: Path, name: str) -> None:
     source = create_backbone(name)

@@ -157,7 +157,7 @@ def run_evaluation(
         flip=flip,
     )
     suffix = f"-{code}" if code else ""
-    place = _place(run).with_name(f"evaluation{suffix}")
+    place = _place(run, code)
     place.mkdir(parents=True, exist_ok=True)
     save_features(place / "features.npz", features)
     table.write(place / "table.parquet")
@@ -170,18 +170,20 @@ def run_evaluation(
     return evaluation
 
 
-def load_evaluation(run: Path) -> Evaluation:
-    """The last evaluation of a run, scored again from its features.
+def load_evaluation(run: Path, *, code: str | None = None) -> Evaluation:
+    """The last evaluation of a run, or of one of its codes, scored again from its features.
 
     Raises:
-        ConfigError: The run has not been evaluated.
+        ConfigError: The run, or that code, has not been evaluated.
     """
-    place = _place(run)
+    place = _place(run, code)
     try:
         settings = Settings(**json.loads((place / "settings.json").read_text(encoding="utf-8")))
     except FileNotFoundError as error:
+        by_code, flag = (f" by its code {code}", f" --code {code}") if code else ("", "")
         raise ConfigError(
-            f"{run} has not been evaluated; say: crosslight evaluate {run} --data LAYOUT:ROOT"
+            f"{run} has not been evaluated{by_code}; say: crosslight evaluate {run} "
+            f"--data LAYOUT:ROOT{flag}"
         ) from error
     stored = read_table(place / "table.parquet")
     table = SampleTable(layout=settings.layout, root=Path(settings.root), frame=stored.frame)
@@ -232,5 +234,5 @@ def _refuse_other_split(folder: RunFolder, layout: str, trial: int) -> None:
         )
 
 
-def _place(run: Path) -> Path:
-    return run / "evaluation"
+def _place(run: Path, code: str | None) -> Path:
+    return run / (f"evaluation-{code}" if code else "evaluation")

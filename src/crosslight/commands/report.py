@@ -13,15 +13,23 @@ from crosslight.report.html import ReportInputs, build_report
 from crosslight.training.run import RunFolder
 
 
-def run_report(run: Path, out: Path | None) -> Path:
-    """Writes the report of a run that has been evaluated."""
-    page = write_report(run, load_evaluation(run), out or run / "report.html")
+def run_report(run: Path, out: Path | None, *, code: str | None = None) -> Path:
+    """Writes the report of a run that has been evaluated, by its embedding or one of its codes."""
+    suffix = f"-{code}" if code else ""
+    page = write_report(
+        run, load_evaluation(run, code=code), out or run / f"report{suffix}.html", code=code
+    )
     print(f"Report: {page}")
     return page
 
 
 def write_report(
-    run: Path, evaluation: Evaluation, out: Path, *, seconds: Mapping[str, float] | None = None
+    run: Path,
+    evaluation: Evaluation,
+    out: Path,
+    *,
+    seconds: Mapping[str, float] | None = None,
+    code: str | None = None,
 ) -> Path:
     """Writes the report of an evaluation at hand; `seconds` names the steps that led to it."""
     folder = RunFolder.open(run)
@@ -32,6 +40,8 @@ def write_report(
         notes.append("These people are drawn, not filmed: no figure here is one on a real set.")
     if settings.flip:
         notes.append("Images and their mirror images were embedded and summed.")
+    if code:
+        notes.append(f"The code {code} was scored, in place of the embedding.")
     return build_report(
         ReportInputs(
             title=f"{config.method} on {settings.title}",
@@ -43,6 +53,7 @@ def write_report(
             config=to_plain(config),
             log=folder.log_path,
             contact_sheet=draw_contact_sheet(evaluation.table),
+            previews=tuple(sorted(folder.previews_path.glob("[0-9]*.png"))),
             seconds=seconds or {},
             notes=tuple(notes),
         ),

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from crosslight.commands.pictures import as_picture, images_in, write_png
 from crosslight.commands.swap_cases import draw_cases
-from crosslight.commands.tensor_pictures import as_picture, write_png
 from crosslight.data.images import read_image
 from crosslight.data.transforms import InferenceTransform
 from crosslight.errors import ConfigError, DataError
@@ -20,8 +19,6 @@ from crosslight.methods.contract import Interpolates, MapsStructure, Method, Swa
 from crosslight.report.grid import Cell, Verdict, image_grid
 from crosslight.report.structure_maps import structure_map_grid
 from crosslight.training.run import RunFolder
-
-ENDINGS = (".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +161,7 @@ def _images(given: Sequence[Path], limit: int, flag: str) -> list[Path]:
     found: list[Path] = []
     for path in given:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS)
+            inside = images_in(path)
             if not inside:
                 raise DataError(f"The folder {path} of {flag} holds no image; give another one.")
             count = min(limit, len(inside))

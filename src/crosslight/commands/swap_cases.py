@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from crosslight.commands.tensor_pictures import as_picture
+from crosslight.commands.pictures import as_picture
 from crosslight.data.images import read_image
 from crosslight.data.layouts import parse_data_argument, read_layout
 from crosslight.data.table import SampleTable

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from crosslight.commands.previews import Previews
 from crosslight.commands.validation import make_validation, split_people, validation_protocol
 from crosslight.config import load_recipe
 from crosslight.data.layouts import parse_data_argument, read_layout
@@ -57,6 +58,7 @@ def run_training(
         config,
         run,
         validate=validate,
+        preview=Previews(train, config.data, run) if config.training.preview_every else None,
         accelerator=accelerator,
         devices=devices,
         nodes=nodes,

@@ -98,8 +98,9 @@ def create_backbone(
         name: A timm model, with or without its weight tag, or one of `LIGHT_BACKBONES`.
         weights: `none`, `timm` (fetched, or from timm's cache) or the path of a file.
         sha256: Expected digest of that file; None checks nothing.
-        in_channels: Channels of the input. Other than 3, each new input channel of the first
-            convolution starts as the mean of the three that the weights were trained with.
+        in_channels: Channels of the input. Fewer than 3: each input channel of the first
+            convolution starts as the mean of the three that the weights were trained with. More:
+            the first three keep their weights and the others start as their mean.
         last_stride: Stride of a ResNet's last layer, 1 or 2. 1 is the field's "last stride 1":
             same weights, twice the resolution, no dilation. Other families keep their own.
         image_size: (H, W), for models that are built for one size, such as ViTs.
@@ -129,7 +130,7 @@ def create_backbone(
         _undo_last_stride(network)
     mean, std = card.get("mean", IMAGENET_MEAN), card.get("std", IMAGENET_STD)
     if in_channels != 3:
-        mean, std = ((sum(values) / 3,) * in_channels for values in (mean, std))
+        mean, std = (_for_channels(values, in_channels) for values in (mean, std))
     return Backbone(network, channels=int(network.num_features), mean=mean, std=std)
 
 
@@ -201,10 +202,18 @@ def _replace_first_convolution(network: nn.Module, name: str, in_channels: int) 
     )
     with torch.no_grad():
         new.weight.copy_(old.weight.mean(dim=1, keepdim=True).expand_as(new.weight))
+        if in_channels > old.in_channels:
+            new.weight[:, : old.in_channels] = old.weight
         if old.bias is not None and new.bias is not None:
             new.bias.copy_(old.bias)
     parent, _, child = name.rpartition(".")
     setattr(network.get_submodule(parent), child, new)
+
+
+def _for_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    mean = sum(values) / len(values)
+    kept = tuple(values) if channels > len(values) else ()
+    return (*kept, *(mean for _ in range(channels - len(kept))))
 
 
 def _undo_last_stride(network: nn.Module) -> None:

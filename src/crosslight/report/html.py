@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from crosslight.data.images import read_image
 from crosslight.data.table import SampleTable
 from crosslight.errors import ConfigError
 from crosslight.files import write_text
@@ -30,6 +31,7 @@ from crosslight.report.verdict import (
 
 __all__ = ["ReportInputs", "build_report", "render_report"]
 
+PREVIEWS = 6
 SHEET_WIDTH_PX = 1600
 SHEET_HEIGHT_PX = 2400
 
@@ -113,6 +115,7 @@ def render_report(inputs: ReportInputs) -> str:
         distance_names=sorted({result.distance for result in inputs.results.values()}),
         map=_map_pictures(inputs),
         sheet=_sheet_picture(inputs),
+        previews=_preview_pictures(inputs.previews),
         config=yaml.safe_dump(_plain(inputs.config), sort_keys=False, allow_unicode=True),
     )
 
@@ -186,6 +189,23 @@ def _sheet_picture(inputs: ReportInputs) -> Picture | None:
         max_width=SHEET_WIDTH_PX,
         max_height=SHEET_HEIGHT_PX,
     )
+
+
+def _preview_pictures(paths: Sequence[Path]) -> list[Captioned]:
+    """At most `PREVIEWS` of them, spread evenly, the last one among them."""
+    count = min(PREVIEWS, len(paths))
+    chosen = [paths[(n + 1) * len(paths) // count - 1] for n in range(count)]
+    made = []
+    for path in chosen:
+        said = f"After {int(path.stem):,} iterations."
+        picture = as_jpeg(
+            read_image(path),
+            f"Preview. {said}",
+            max_width=SHEET_WIDTH_PX,
+            max_height=SHEET_HEIGHT_PX,
+        )
+        made.append(Captioned(picture=picture, caption=said))
+    return made
 
 
 def _printed_lists(inputs: ReportInputs) -> dict[str, list[PrintedList]]:

@@ -37,6 +37,7 @@ class ReportInputs:
         data_fingerprint: Names the data of the run; None takes that of `table`.
         log: The run's `log.jsonl`, None where there was no training.
         contact_sheet: Picture of the data.
+        previews: Sheets drawn during training, in order, named by the iterations done.
         seconds: Step → wall time in seconds, in order.
         notes: Remarks for the reader, a sentence or two each.
         created: Date of the page.
@@ -53,6 +54,7 @@ class ReportInputs:
     data_fingerprint: str | None = None
     log: Path | None = None
     contact_sheet: Image.Image | None = None
+    previews: tuple[Path, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     created: datetime = field(default_factory=lambda: datetime.now().astimezone())

@@ -21,7 +21,7 @@ from crosslight.methods.contract import Method
 from crosslight.training.devices import exactly_repeatable, launch
 from crosslight.training.interruption import Interruption
 from crosslight.training.run import RunFolder, build_method
-from crosslight.training.session import Training, Validate
+from crosslight.training.session import Preview, Training, Validate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,7 @@ def fit(
     *,
     method: Method | None = None,
     validate: Validate | None = None,
+    preview: Preview | None = None,
     select: str = "mAP",
     accelerator: str = "auto",
     devices: int = 1,
@@ -70,6 +71,8 @@ def fit(
         run: Where the state, the log and the weights go.
         method: What is trained, with its initial weights; None: as `config` says.
         validate: Scores a method in eval mode; larger is better. None: the last weights are kept.
+        preview: Draws what a method in eval mode makes, every `training.preview_every` iterations;
+            gets the number of iterations done over all stages.
         select: Figure of `validate` that chooses the weights to keep.
         accelerator: auto, cpu, cuda or mps.
         devices: Processes on each node.
@@ -99,6 +102,7 @@ def fit(
             config,
             run,
             validate=validate,
+            preview=preview,
             select=select,
             interruption=interruption,
             shown=progress,

@@ -25,6 +25,7 @@ _FREE_KEYS = (
     "data.workers",
     "training.checkpoint_every",
     "training.log_every",
+    "training.preview_every",
 )
 """Keys that may change while a training continues: its weights do not depend on them."""
 
@@ -107,6 +108,11 @@ class RunFolder:
     def tensorboard_path(self) -> Path:
         """Folder for TensorBoard."""
         return self.path / "tensorboard"
+
+    @property
+    def previews_path(self) -> Path:
+        """Folder of the sheets that were drawn during training, named by the iteration."""
+        return self.path / "previews"
 
     @property
     def checkpoints_path(self) -> Path:

@@ -33,6 +33,7 @@ from crosslight.training.update import LoopUpdate, LostValue
 from crosslight.training.weights import ModelCard, save_weights
 
 Validate = Callable[[Method], Mapping[str, float]]
+Preview = Callable[[Method, int], None]
 T = TypeVar("T")
 _FAIL = 1000  # above every signal's number
 
@@ -47,6 +48,7 @@ class Training:
         config: What to train and how.
         run: Where the state, the log and the weights go.
         validate: Scores a method; None: the last weights are kept.
+        preview: Draws what a method makes; gets the iterations done over all stages.
         select: Figure of `validate` that chooses the weights to keep.
         interruption: Entered; says when to stop.
         shown: Show progress on stderr.
@@ -67,6 +69,7 @@ class Training:
         run: RunFolder,
         *,
         validate: Validate | None,
+        preview: Preview | None,
         select: str,
         interruption: Interruption,
         shown: bool,
@@ -74,7 +77,7 @@ class Training:
         settings = config.training
         self._fabric, self._config, self._settings = fabric, config, settings
         self._run, self._table = run, train
-        self._validate, self._select = validate, select
+        self._validate, self._select, self._preview = validate, select, preview
         self._interruption = interruption
         self._shown = shown and fabric.global_rank == 0
 
@@ -270,6 +273,8 @@ class Training:
         is_last = ends and self._stage == len(self._stages) - 1
         if ends or _every(settings.log_every, self._iteration):
             self._log_training()
+        if self._preview is not None and (is_last or _every(settings.preview_every, self.step)):
+            self._on_first_rank(partial(self._draw, self._preview))
         if is_last and self._validate is None:
             self._on_first_rank(partial(self._keep_weights, None))
         if self._validate is not None and (
@@ -331,6 +336,12 @@ class Training:
                 f"{', '.join(scored)}."
             )
         return scored
+
+    def _draw(self, preview: Preview) -> None:
+        self._method.eval()
+        with torch.inference_mode():
+            preview(self._method, self.step)
+        self._method.train()
 
     def _keep_weights(self, score: float | None) -> None:
         card = ModelCard(

@@ -1,4 +1,4 @@
-"""From images as methods make them to pictures on the disk."""
+"""Pixels that a method drew, as picture files."""
 
 from __future__ import annotations
 
@@ -10,15 +10,26 @@ from torch import Tensor
 
 from crosslight.files import written_whole
 
+IMAGE_ENDINGS = (
+    *(".bmp", ".gif", ".jp2", ".jpeg", ".jpg"),
+    *(".png", ".ppm", ".tif", ".tiff", ".webp"),
+)
+"""Of the files that are taken from a folder."""
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The image files in a folder and the folders in it, sorted."""
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
+
 
 def as_picture(pixels: Tensor) -> Image.Image:
-    """(3, H, W) in [0, 1] → a picture."""
+    """(3, H, W) in [0, 1] as an RGB picture."""
     values = (pixels * 255).round().clamp(0, 255).byte().permute(1, 2, 0)
     return Image.fromarray(np.ascontiguousarray(values.numpy()))
 
 
 def write_png(picture: Image.Image, path: Path) -> None:
-    """Writes a picture whole or not at all, and the folders that lead to it."""
+    """Writes a PNG, whole or not at all, and makes the folders that lead to it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as file:
         picture.save(file, format="PNG")

@@ -1,0 +1,63 @@
+"""Sheets that show, while training runs, how a method draws some training people in other light."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from crosslight.commands.pictures import as_picture, write_png
+from crosslight.config import DataConfig
+from crosslight.data.images import read_image
+from crosslight.data.table import SampleTable
+from crosslight.data.transforms import InferenceTransform
+from crosslight.errors import ConfigError
+from crosslight.methods.contract import Method, Translates
+from crosslight.report.grid import Cell, Verdict, image_grid
+from crosslight.training.run import RunFolder
+from crosslight.types import Modality
+
+SHOWN = 4
+"""Images of each light."""
+
+
+class Previews:
+    """Draws the same few training images again and again, into a file per call.
+
+    Methods that cannot draw in other light, or were not set up to, leave no file.
+
+    Args:
+        train: The training rows.
+        config: Image size.
+        run: Whose folder `previews` is written.
+    """
+
+    def __init__(self, train: SampleTable, config: DataConfig, run: RunFolder) -> None:
+        self._train = train
+        self._size = (config.height, config.width)
+        self._folder = run.previews_path
+
+    def __call__(self, method: Method, step: int) -> None:
+        """Writes `previews/STEP.png`: a row per light, each image followed by its translation."""
+        if not isinstance(method, Translates):
+            return
+        transform = InferenceTransform(*self._size)
+        place = next(method.parameters()).device
+        rows = []
+        for light, other in (tuple(Modality), tuple(reversed(Modality))):
+            found = np.flatnonzero(self._train.modality == light)
+            chosen = [int(found[n * len(found) // SHOWN]) for n in range(min(SHOWN, len(found)))]
+            if not chosen:
+                continue
+            images = torch.stack([transform(read_image(self._train.paths[n])) for n in chosen])
+            try:
+                drawn = method.translate(images.to(place), light, other).float().cpu()
+            except ConfigError:  # nothing in this configuration draws
+                return
+            cells = []
+            for before, after in zip(images, drawn, strict=True):
+                cells.append(Cell(image=as_picture(before), verdict=Verdict.QUERY))
+                cells.append(Cell(image=as_picture(after), lines=(other.name.lower(),)))
+            rows.append(cells)
+        height, width = self._size
+        sheet = image_grid(rows, cell_height=height, cell_width=width)
+        write_png(sheet, self._folder / f"{step:07d}.png")

@@ -1,0 +1,260 @@
+"""D2RL: dual-level discrepancy reduction (Wang et al., CVPR 2019).
+
+The image level translates between visible and infrared, so that every image becomes one of four
+channels, three colours and infrared, the missing ones generated. The feature level identifies
+people in these. Both are trained one after the other, then together: the feature losses flow
+through the generated channels back into the generators. Letters: B batch, U channels of a unified
+image (4 as published).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from crosslight.data.batch import Batch
+from crosslight.errors import CheckpointError, ConfigError, TrainingError
+from crosslight.methods.contract import Method, Scheduled, Stage, Update
+from crosslight.methods.d2rl_config import (
+    FEATURE,
+    IMAGE,
+    JOINT,
+    D2RLConfig,
+    feature_optimizer,
+    image_optimizer,
+    refuse_contradictions,
+)
+from crosslight.methods.d2rl_feature_level import FeatureLevel, restored_order
+from crosslight.methods.d2rl_image_level import Drawn, ImageLevel
+from crosslight.nn.normalize import to_gray
+from crosslight.nn.weights import initial_weights_wanted, load_weights, read_weights
+from crosslight.types import Modality
+
+_IMAGE_LEVEL = "image_level."
+_CODE_SIZE = (16, 8)
+
+
+class D2RL(Method):
+    """D2RL; see `D2RLConfig`."""
+
+    Config = D2RLConfig
+    small: ClassVar = {
+        "width": 8,
+        "blocks": 1,
+        "critic_width": 8,
+        "critic_layers": 2,
+        "critic_scales": 2,
+        "image_lr": 1e-3,
+        "backbone": "resnet10-quarter",
+        "weights": "none",
+        "dim": 32,
+        "metric_dim": 16,
+        "image_iterations": 2,
+        "feature_iterations": 2,
+        "joint_iterations": 2,
+        "lr_steps": (),
+    }
+
+    def __init__(self, config: D2RLConfig, *, num_ids: int, height: int, width: int) -> None:
+        super().__init__()
+        refuse_contradictions(config, height, width)
+        self.config = config
+        self.image_level = ImageLevel(config) if config.has_image_level else None
+        self.feature_level = FeatureLevel(config, num_ids=num_ids, height=height, width=width)
+        if self.image_level is not None and not config.trains_image_level:
+            if initial_weights_wanted():
+                _load_image_level(self.image_level, config)
+            self.image_level.requires_grad_(config.is_joint)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The image level, the feature level, both: those that there are."""
+        config = self.config
+        found = []
+        if config.trains_image_level:
+            found.append(Stage(name=IMAGE, iterations=config.image_iterations))
+        alone = config.feature_iterations + (0 if config.is_joint else config.joint_iterations)
+        found.append(Stage(name=FEATURE, iterations=alone))
+        if config.is_joint:
+            found.append(Stage(name=JOINT, iterations=config.joint_iterations))
+        return tuple(found)
+
+    def optimizers(self) -> Mapping[str, Scheduled]:
+        """`critic` and `generator` (Adam) where the image level is trained, and `feature`."""
+        config, level = self.config, self.image_level
+        found = {
+            "feature": feature_optimizer(
+                config, self.feature_level.backbone, self.feature_level.heads
+            )
+        }
+        if level is not None and (config.trains_image_level or config.is_joint):
+            found["critic"] = image_optimizer(config, level.critics)
+            found["generator"] = image_optimizer(config, level.generator)
+        return found
+
+    def training_step(self, batch: Batch, update: Update) -> Mapping[str, Tensor]:
+        """Critics, then generators; or the feature level; or critics, then all the rest."""
+        stage = update.progress.stage
+        if stage == FEATURE:
+            with torch.no_grad():
+                unified, labels = self._unified_samples(batch)
+            # Otherwise autocast would hand the weights that it has cast here, without a graph, to
+            # passes that train them.
+            torch.clear_autocast_cache()
+            losses, accuracy = self.feature_level.losses(unified, labels)
+            update("feature", self.feature_level.weighted(losses))
+            return {**_detached(losses), "accuracy": accuracy}
+
+        level = self._image_level()
+        drawn = self._drawn(level, batch)
+        critic = level.critic_losses(drawn)
+        if critic:
+            update("critic", critic)
+        image = level.losses(drawn)
+        figures = {**critic, **image, **_figures(drawn)}
+        if stage == IMAGE:
+            if image:
+                update("generator", level.weighted(image))
+            return _detached(figures)
+
+        unified, labels = self._unified_samples(batch)
+        feature, accuracy = self.feature_level.losses(unified, labels)
+        weighted = self.feature_level.weighted(feature)
+        total = {name: self.config.feature_weight * loss for name, loss in weighted.items()}
+        update(("generator", "feature"), {**level.weighted(image), **total})
+        return {**_detached({**figures, **feature}), "accuracy": accuracy}
+
+    def embed(self, images: Tensor, modality: Tensor) -> Tensor:
+        """FC-1024 (or FC-128, see `D2RLConfig.feature`) of the unified image, of length 1."""
+        features = self.feature_level(self.unified(images, modality))
+        chosen = features.shared if self.config.feature == "shared" else features.metric
+        return F.normalize(chosen.float())
+
+    def codes(self, images: Tensor, modality: Tensor) -> Mapping[str, Tensor]:
+        """Both layers of the feature level, and what stands before and behind the image level.
+
+        `pixels` and `unified` are the image and the unified image, shrunk to 16 x 8, around 0.
+        """
+        unified = self.unified(images, modality)
+        features = self.feature_level(unified)
+        return {
+            "shared": features.shared,
+            "metric": features.metric,
+            "pixels": _thumbnails(images),
+            "unified": _thumbnails(unified),
+        }
+
+    def unified(self, images: Tensor, modality: Tensor) -> Tensor:
+        """u: real channels as they are, the missing ones generated.
+
+        Args:
+            images: (B, 3, H, W) in [0, 1].
+            modality: (B,) `Modality`.
+
+        Returns:
+            (B, U, H, W) in [0, 1]: red, green, blue and infrared, or what `unify` keeps of them.
+        """
+        if self.image_level is None:
+            return images
+        parts, rows = [], []
+        for light in Modality:
+            chosen = (modality == light).nonzero()[:, 0]
+            if len(chosen):
+                parts.append(self._unify(self.image_level, images[chosen], light))
+                rows.append(chosen)
+        return restored_order(parts, rows)
+
+    def translate(self, images: Tensor, source: int, target: int) -> Tensor:
+        """The same scene in the other light; infrared has three equal channels.
+
+        Raises:
+            ConfigError: Nothing was trained to translate, or both lights are the same.
+        """
+        level = self._image_level()
+        if source == target:
+            raise ConfigError(
+                f"source and target are both {Modality(source).name.lower()}; name the other light "
+                "as the target."
+            )
+        if target == Modality.VISIBLE:
+            return level.fake_visible(to_gray(images))
+        return level.fake_infrared(images).expand(-1, 3, -1, -1)
+
+    def _unify(self, level: ImageLevel, images: Tensor, light: Modality) -> Tensor:
+        wanted = self.config.unify
+        if light == Modality.VISIBLE:
+            if wanted == "visible":
+                return images
+            fake = level.fake_infrared(images)
+            return fake if wanted == "infrared" else torch.cat([images, fake], dim=1)
+        gray = to_gray(images)
+        if wanted == "infrared":
+            return gray
+        fake = level.fake_visible(gray)
+        return fake if wanted == "visible" else torch.cat([fake, gray], dim=1)
+
+    def _unified_samples(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Unified images with labels, as many times as noise samples are wanted."""
+        times = self.config.samples if self.config.has_image_level else 1
+        labels, modality = batch.labels.repeat(times), batch.modality.repeat(times)
+        return self.unified(batch.images.repeat(times, 1, 1, 1), modality), labels
+
+    def _drawn(self, level: ImageLevel, batch: Batch) -> Drawn:
+        chosen = []
+        for light in Modality:
+            rows = (batch.modality == light).nonzero()[:, 0]
+            if not len(rows):
+                raise TrainingError(
+                    f"A batch of {len(batch)} images holds no {light.name.lower()} one, but D2RL "
+                    "translates both ways; set data.sampling to cross-modal."
+                )
+            count = min(len(rows), self.config.image_batch or len(rows))
+            spread = torch.arange(count, device=rows.device) * len(rows) // count
+            chosen.append(batch.images[rows[spread]])
+        return level.draw(*level.prepare(*chosen))
+
+    def _image_level(self) -> ImageLevel:
+        if self.image_level is None:
+            raise ConfigError(
+                "This D2RL was trained with unify: none, which generates nothing; give a run with "
+                "unify: multispectral, visible or infrared."
+            )
+        return self.image_level
+
+
+def _load_image_level(level: ImageLevel, config: D2RLConfig) -> None:
+    path = Path(config.image_weights).expanduser()
+    weights = read_weights(path, sha256=config.image_sha256)
+    own = {
+        name.removeprefix(_IMAGE_LEVEL): value
+        for name, value in weights.items()
+        if name.startswith(_IMAGE_LEVEL)
+    }
+    if not own:
+        raise CheckpointError(
+            f"{path} holds no image level of D2RL; give the model.safetensors of a d2rl run whose "
+            "unify is not none."
+        )
+    load_weights(level, own, source=f"The image level's weight file {path}")
+
+
+def _figures(drawn: Drawn) -> dict[str, Tensor]:
+    """How far reconstructions are off, alone, for the log."""
+    return {
+        "l1_recon_v": F.l1_loss(drawn.recon_v, drawn.x),
+        "l1_recon_i": F.l1_loss(drawn.recon_i, drawn.y),
+        "l1_cycle_v": F.l1_loss(drawn.cycle_v, drawn.x),
+        "l1_cycle_i": F.l1_loss(drawn.cycle_i, drawn.y),
+    }
+
+
+def _detached(figures: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach() for name, value in figures.items()}
+
+
+def _thumbnails(images: Tensor) -> Tensor:
+    return F.adaptive_avg_pool2d(images - 0.5, _CODE_SIZE).flatten(1)

@@ -1,0 +1,143 @@
+"""D2RL's feature level T_F: a ResNet on unified images, and the two heads behind FC-1024.
+
+Letters: B batch, U channels of a unified image, D length of the shared layer, M of the metric one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from crosslight.losses import batch_hard_triplet
+from crosslight.methods.d2rl_config import D2RLConfig, Unification
+from crosslight.nn.backbones import create_backbone
+from crosslight.nn.distributed import gather_with_gradient
+from crosslight.nn.normalize import Normalize
+from crosslight.nn.pooling import AveragePool
+from crosslight.nn.precision import full_precision
+
+CHANNELS: dict[Unification, int] = {"multispectral": 4, "visible": 3, "infrared": 1, "none": 3}
+"""U."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """What the feature level makes of a batch.
+
+    Attributes:
+        shared: (B, D) of FC-1024.
+        metric: (B, M) of FC-128, which the triplet loss compares.
+        logits: (B, people) of FC-N_p.
+    """
+
+    shared: Tensor
+    metric: Tensor
+    logits: Tensor
+
+
+class Heads(nn.Module):
+    """What replaces ImageNet's classifier: FC-1024, then FC-128 and FC-N_p side by side.
+
+    Args:
+        channels: Of the ResNet's last layer.
+        dim: D.
+        metric_dim: M.
+        num_ids: Training people.
+        norm: Batch normalisation behind the shared layer.
+    """
+
+    def __init__(
+        self, channels: int, *, dim: int, metric_dim: int, num_ids: int, norm: bool
+    ) -> None:
+        super().__init__()
+        self.shared = nn.Linear(channels, dim)
+        self.norm = nn.BatchNorm1d(dim) if norm else nn.Identity()
+        self.metric = nn.Linear(dim, metric_dim)
+        self.classifier = nn.Linear(dim, num_ids)
+        nn.init.kaiming_normal_(self.shared.weight, mode="fan_out")
+        nn.init.zeros_(self.shared.bias)
+        nn.init.normal_(self.classifier.weight, std=0.001)
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, vectors: Tensor) -> Features:
+        """(B, channels) → the three layers."""
+        shared = self.norm(self.shared(vectors))
+        return Features(shared=shared, metric=self.metric(shared), logits=self.classifier(shared))
+
+
+class FeatureLevel(nn.Module):
+    """T_F; takes (B, U, H, W) unified images in [0, 1].
+
+    Attributes:
+        normalize: To what the ResNet was trained on; infrared by the mean of the three colours.
+        backbone: The ResNet; its first convolution takes U channels.
+        heads: See `Heads`.
+    """
+
+    def __init__(self, config: D2RLConfig, *, num_ids: int, height: int, width: int) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = create_backbone(
+            config.backbone,
+            weights=config.weights,
+            sha256=config.sha256,
+            in_channels=CHANNELS[config.unify],
+            last_stride=config.last_stride,
+            image_size=(height, width),
+        )
+        self.normalize = Normalize(self.backbone.mean, self.backbone.std)
+        self.pool = AveragePool()
+        self.heads = Heads(
+            self.backbone.channels,
+            dim=config.dim,
+            metric_dim=config.metric_dim,
+            num_ids=num_ids,
+            norm=config.dim_norm,
+        )
+
+    def forward(self, unified: Tensor) -> Features:
+        """(B, U, H, W) in [0, 1] → features."""
+        maps = self.backbone(self.normalize(unified))
+        with full_precision(maps):
+            features: Features = self.heads(self.pool(maps))
+        return features
+
+    def losses(self, unified: Tensor, labels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """L_tri of FC-128 and L_ce of FC-N_p over all ranks' images; and the accuracy.
+
+        Args:
+            unified: (B, U, H, W) in [0, 1]; both modalities form one pool.
+            labels: (B,).
+        """
+        features = self(unified)
+        with full_precision(unified):
+            metric = gather_with_gradient(features.metric)
+            logits = gather_with_gradient(features.logits)
+            people = gather_with_gradient(labels)
+            losses = {
+                "loss_triplet": batch_hard_triplet(metric, people, margin=self.config.margin),
+                "loss_id": F.cross_entropy(
+                    logits, people, label_smoothing=self.config.label_smoothing
+                ),
+            }
+            accuracy = (logits.argmax(dim=1) == people).float().mean()
+        return losses, accuracy
+
+    def weighted(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """L_F term by term."""
+        config = self.config
+        weights = {"loss_triplet": config.triplet_weight, "loss_id": config.id_weight}
+        return {name: weights[name] * loss for name, loss in losses.items()}
+
+
+def restored_order(parts: list[Tensor], rows: list[Tensor]) -> Tensor:
+    """The parts of a batch joined as their images came.
+
+    Args:
+        parts: (B_k, ...) each.
+        rows: (B_k,) where each image of the part stood.
+    """
+    return torch.cat(parts)[torch.cat(rows).argsort()]
