@@ -242,7 +242,7 @@ def prepared(vectors: NDArray[Any], distance: Distance) -> Vectors:
     kept: Vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     if distance == "cosine":
         norms = np.linalg.norm(kept, axis=1, keepdims=True)
-        kept = kept / np.where(norms > 0, norms, np.float32(1))
+        kept = (kept / np.where(norms > 0, norms, 1)).astype(np.float32)
     return kept
 
 
