@@ -1,0 +1,239 @@
+"""Maintenance of a LanceDB table: compaction, indexes, and whether the index still finds enough.
+
+The vector index is RaBitQ over inverted lists. A question to it reads `nprobes` of the lists and
+compares `refine` times as many candidates as were asked for with their full vectors. Both are
+raised until the index finds what an exact search finds, on rows drawn from the table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crosslight.errors import GalleryError
+from crosslight.files import write_text
+from crosslight.gallery.store import Distance
+
+NAME = "index.json"
+VECTOR = "vector"
+INDEX = "vector_idx"
+
+INDEXED_FROM = 50_000
+"""Rows from which a vector index pays; below, comparing with all of them is as quick."""
+
+COLUMNS_INDEXED_FROM = 5_000
+RECALL = 0.99
+"""Share of the 10 nearest rows that the index must find."""
+
+_KEPT = timedelta(hours=1)  # readers may still be at an older version
+_RETRAINED_AT = 2.0
+_QUERIES = 100
+_NEAREST = 10
+_COLUMN_INDEXES = {
+    "id": "BTREE",
+    "pid": "BTREE",
+    "time": "BTREE",
+    "cam": "BITMAP",
+    "modality": "BITMAP",
+}
+_METRICS = {"cosine": "cosine", "euclidean": "l2", "dot": "dot"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexSettings:
+    """How the index is asked, and how well it answered.
+
+    Attributes:
+        trained_rows: Rows when its lists were made.
+        partitions: Lists.
+        nprobes: Lists that a question reads.
+        refine: Candidates compared exactly, as a multiple of the results asked for.
+        recall: Share of the exact 10 nearest found, over all rows.
+        filtered_recall: The same among rows of the other modality.
+    """
+
+    trained_rows: int
+    partitions: int
+    nprobes: int
+    refine: int
+    recall: float = 0.0
+    filtered_recall: float = 0.0
+
+
+def read_settings(folder: Path) -> IndexSettings | None:
+    """The settings of a store's index, None where it has none.
+
+    Raises:
+        GalleryError: Damaged.
+    """
+    path = folder / NAME
+    try:
+        return IndexSettings(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise GalleryError(
+            f"{path} is damaged ({error}); remove it, and run crosslight gallery optimize "
+            f"{folder}."
+        ) from error
+
+
+def maintain(table: Any, folder: Path, distance: Distance) -> str:
+    """Compacts, indexes what pays, and checks the recall.
+
+    Returns:
+        What was done, in a sentence.
+    """
+    table.optimize(cleanup_older_than=_KEPT)
+    rows = int(table.count_rows())
+    if rows >= COLUMNS_INDEXED_FROM:
+        there = {column for index in table.list_indices() for column in index.columns}
+        for column, kind in _COLUMN_INDEXES.items():
+            if column not in there:
+                table.create_scalar_index(column, index_type=kind)
+    settings = read_settings(folder)
+    if rows < INDEXED_FROM and settings is None:
+        return f"{rows} rows: compacted; every search compares with all of them."
+    if settings is None or rows > _RETRAINED_AT * settings.trained_rows:
+        settings = _train(table, rows, distance)
+    settings = _checked(table, settings, distance)
+    write_text(folder / NAME, json.dumps(asdict(settings), indent=2) + "\n")
+    return (
+        f"{rows} rows: compacted and indexed; reading {settings.nprobes} of {settings.partitions} "
+        f"lists finds {settings.recall:.1%} of the 10 nearest, {settings.filtered_recall:.1%} "
+        "in the other light."
+    )
+
+
+def _train(table: Any, rows: int, distance: Distance) -> IndexSettings:
+    partitions = max(1, round(rows**0.5))
+    table.create_index(
+        metric=_METRICS[distance],
+        vector_column_name=VECTOR,
+        index_type="IVF_RQ",
+        num_partitions=partitions,
+        name=INDEX,
+        replace=True,
+    )
+    return IndexSettings(
+        trained_rows=rows, partitions=partitions, nprobes=max(1, partitions // 16), refine=10
+    )
+
+
+def _checked(table: Any, settings: IndexSettings, distance: Distance) -> IndexSettings:
+    """The settings with as many probes as it takes."""
+    queries, lights = _sampled(table)
+    everywhere, opposite = _exact(table, queries, lights, distance)
+    while True:
+        recall = _recall(table, settings, queries, [None] * len(queries), everywhere, distance)
+        filters = [f"modality = {1 - light}" for light in lights]
+        filtered = _recall(table, settings, queries, filters, opposite, distance)
+        settings = replace(settings, recall=recall, filtered_recall=filtered)
+        if min(recall, filtered) >= RECALL or settings.nprobes >= settings.partitions:
+            return settings
+        settings = replace(
+            settings,
+            nprobes=min(settings.partitions, settings.nprobes * 3 // 2 + 1),
+            refine=min(50, settings.refine + 10),
+        )
+
+
+def _sampled(table: Any) -> tuple[NDArray[np.float32], list[int]]:
+    """Vectors and modalities of rows drawn from the table, the same ones each time."""
+    count = int(table.count_rows())
+    chosen = np.random.default_rng(count).choice(count, min(_QUERIES, count), replace=False)
+    rows = table.take_offsets(sorted(int(n) for n in chosen)).select([VECTOR, "modality"])
+    drawn = rows.to_arrow()
+    return _matrix(drawn), drawn.column("modality").to_pylist()
+
+
+def _exact(
+    table: Any, queries: NDArray[np.float32], lights: list[int], distance: Distance
+) -> tuple[list[set[str]], list[set[str]]]:
+    """Ids of the nearest rows of each query, over all rows and over those of the other light.
+
+    The vectors pass through memory a few thousand at a time.
+    """
+    best = _Nearest(len(queries))
+    best_opposite = _Nearest(len(queries))
+    light = np.array(lights)[:, None]
+    for batch in _batches(table):
+        vectors = _matrix(batch)
+        scores = queries @ vectors.T
+        if distance == "euclidean":
+            scores -= np.square(vectors).sum(axis=1) / 2
+        ids = np.array(batch.column("id").to_pylist(), dtype=object)
+        best.update(scores, ids)
+        same_light = np.asarray(batch.column("modality").to_numpy())[None] == light
+        best_opposite.update(np.where(same_light, -np.inf, scores), ids)
+    return best.ids(), best_opposite.ids()
+
+
+class _Nearest:
+    """The best scores so far."""
+
+    def __init__(self, queries: int) -> None:
+        self._scores = np.full((queries, _NEAREST), -np.inf, np.float32)
+        self._ids = np.full((queries, _NEAREST), None, object)
+
+    def update(self, scores: NDArray[np.float32], ids: NDArray[Any]) -> None:
+        if scores.shape[1] > _NEAREST:
+            few = np.argpartition(-scores, _NEAREST - 1, axis=1)[:, :_NEAREST]
+            scores, found = np.take_along_axis(scores, few, axis=1), ids[few]
+        else:
+            found = np.broadcast_to(ids, scores.shape)
+        all_scores = np.concatenate([self._scores, scores], axis=1)
+        all_ids = np.concatenate([self._ids, found], axis=1)
+        order = np.argsort(-all_scores, axis=1, kind="stable")[:, :_NEAREST]
+        self._scores = np.take_along_axis(all_scores, order, axis=1)
+        self._ids = np.take_along_axis(all_ids, order, axis=1)
+
+    def ids(self) -> list[set[str]]:
+        return [
+            {i for i, score in zip(ids, scores, strict=True) if score > -np.inf}
+            for ids, scores in zip(self._ids, self._scores, strict=True)
+        ]
+
+
+def _recall(
+    table: Any,
+    settings: IndexSettings,
+    queries: NDArray[np.float32],
+    filters: list[str | None] | list[str],
+    truth: list[set[str]],
+    distance: Distance,
+) -> float:
+    right = wanted = 0
+    for query, rendered, expected in zip(queries, filters, truth, strict=True):
+        asked = (
+            table.search(query, vector_column_name=VECTOR)
+            .distance_type(_METRICS[distance])
+            .select(["id", "_distance"])
+            .nprobes(settings.nprobes)
+            .refine_factor(settings.refine)
+            .limit(_NEAREST)
+        )
+        if rendered is not None:
+            asked = asked.where(rendered, prefilter=True)
+        found = set(asked.to_arrow().column("id").to_pylist())
+        right += len(found & expected)
+        wanted += len(expected)
+    return right / wanted if wanted else 1.0
+
+
+def _batches(table: Any) -> Iterator[Any]:
+    yield from table.search().select(["id", "modality", VECTOR]).to_batches(8_192)
+
+
+def _matrix(batch: Any) -> NDArray[np.float32]:
+    column = batch.column(VECTOR)
+    column = column.combine_chunks() if hasattr(column, "combine_chunks") else column
+    flat: NDArray[np.float32] = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+    return flat.reshape(len(batch), -1) if len(batch) else flat.reshape(0, 1)
