@@ -28,6 +28,12 @@ Search for a person across cameras that see in different light. Every error is
 `Authorization: Bearer TOKEN`. Nothing that is sent is kept.
 """
 
+_PLAIN = {
+    "Not Found": "There is nothing at this address; /docs lists what there is.",
+    "Method Not Allowed": "This address does not take that method; /docs lists what it takes.",
+}
+"""The framework's own words, as sentences."""
+
 _log = logging.getLogger("crosslight.service")
 
 
@@ -88,7 +94,8 @@ async def _invalid(_: Request, error: Exception) -> Response:
 
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _sentence(error.status_code, str(error.detail), **dict(error.headers or {}))
+    sentence = _PLAIN.get(str(error.detail), str(error.detail))
+    return _sentence(error.status_code, sentence, **dict(error.headers or {}))
 
 
 async def _unusable(_: Request, error: Exception) -> Response:

@@ -150,15 +150,17 @@ function showQuery() {
   const figure = byId("query-figure");
   show(byId("drop"), !query);
   show(figure, Boolean(query));
-  byId("query-light").disabled = Boolean(query?.row);
+  const light = byId("query-light");
+  light.disabled = Boolean(query?.row);
+  light.dataset.known = query?.row ? query.modality ?? "" : "";
   if (!query) { drawn.hide(); return; }
   const image = byId("query-picture");
   const address = query.row ? api.pictureOf(query.row) : query.picture;
   if (address) { if (image.getAttribute("src") !== address) image.src = address; } else image.removeAttribute("src");
   image.alt = query.row ? "The query, from the gallery" : "The query, as it was sent";
-  const light = query.modality ? `${query.modality}${query.guessed ? ", guessed" : ""}` : "…";
+  const known = query.modality ? `${query.modality}${query.guessed ? ", guessed" : ""}` : "…";
   const from = query.row ? [query.pid == null ? null : `person ${query.pid}`, query.cam === undefined ? null : camName(query.cam)] : [query.name];
-  byId("query-caption").textContent = [...from, light].filter(Boolean).join(" · ");
+  byId("query-caption").textContent = [...from, known].filter(Boolean).join(" · ");
 }
 
 function showReply(reply) {
@@ -179,22 +181,29 @@ function showReply(reply) {
 
 function tellVerdict(reply) {
   const box = byId("verdict");
-  const first = reply.results[0];
-  const rate = reply.false_match_rate === null ? "" : `${+(100 * reply.false_match_rate).toPrecision(2)} %`;
+  const [first, rate] = [reply.results[0], reply.false_match_rate];
+  const near = reply.results.filter((result) => result.accepted).length;
+  const chance = rate * reply.searched;
   const texts = {
-    "in-gallery": ["good", "Probably in the gallery.", `The best result is near enough: pairs of different people come this near in at most ${rate} of cases.`],
-    "not-in-gallery": ["bad", "Probably not in the gallery.", `No result is near enough for a false-match rate of ${rate}; the most likely one has ${first?.probability == null ? "no probability" : percent(first.probability)}.`],
-    unknown: ["", "No probabilities.", "This gallery is not calibrated for this pair of lights; results are ordered by distance. To change that: crosslight gallery calibrate."],
+    "in-gallery": () => ["good", `${near} of ${reply.results.length} results are near enough to be the same person.`,
+      `An image of somebody else comes as near in at most ${shareText(rate)} of cases, so expect about ${chance < 1 ? "none" : count(Math.round(chance))} by chance among ${count(reply.searched)} images.`],
+    "not-in-gallery": () => ["bad", "Probably not in the gallery.",
+      `No result is near enough for a false-match rate of ${shareText(rate)}. The most likely one has ${percent(first.probability)}.`],
+    unknown: () => ["", "No probabilities.",
+      "This gallery is not calibrated for every pair of lights here, so the list says only what is nearest. To change that: crosslight gallery calibrate."],
   };
-  const [kind, title, text] = texts[reply.verdict];
+  show(box, Boolean(first));
+  if (!first) return;
+  const [kind, title, text] = texts[reply.verdict]();
   box.className = `notice ${kind}`;
   const strong = document.createElement("b");
   strong.textContent = title;
   const line = document.createElement("p");
   line.append(strong, ` ${text}`);
   box.replaceChildren(line);
-  show(box, reply.results.length > 0);
 }
+
+const shareText = (rate) => `${+(100 * rate).toPrecision(2)} %`;
 
 function tellNothing() {
   const bare = gallery.rows === 0;

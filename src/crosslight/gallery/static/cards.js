@@ -1,7 +1,7 @@
 // The ranked list, and the smaller cards of the gallery.
 
 import { pictureOf } from "./api.js";
-import { camBadge, camName, lightBadge, make, percent, timeText } from "./dom.js";
+import { camBadge, camName, lightBadge, make, percent, placeBadge, timeText } from "./dom.js";
 
 const described = (row) => [
   row.pid === null ? null : `person ${row.pid}`, camName(row.cam), row.modality,
@@ -21,7 +21,7 @@ export const smallCard = (row, onPick) =>
   make("li", { className: "card", title: row.id },
     picture(row, `Search from ${described(row)}`, onPick, false),
     make("div", { className: "about" },
-      make("div", { className: "badges" }, lightBadge(row.modality), row.cam < 0 ? null : make("span", { className: "badge" }, `cam ${row.cam}`))));
+      make("div", { className: "badges" }, placeBadge(row.modality, row.cam))));
 
 /** A result of the ranked list. */
 export function resultCard(result, { mark, onPick, onMark }) {

@@ -21,7 +21,14 @@ export const lightBadge = (light) =>
   make("span", { className: "badge" },
     make("i", { className: `mark-${light}`, "aria-hidden": "true" }), light);
 
-export const camBadge = (cam) => make("span", { className: "badge" }, camName(cam));
+export const camBadge = (cam) => make("span", { className: "badge", title: camName(cam) }, camShort(cam));
+
+/** Light and camera in the room of one badge. */
+export const placeBadge = (light, cam) =>
+  make("span", { className: "badge", title: `${light}, ${camName(cam)}` },
+    make("i", { className: `mark-${light}`, "aria-hidden": "true" }), cam < 0 ? light : camShort(cam));
+
+const camShort = (cam) => (cam < 0 ? "cam ?" : `cam ${cam}`);
 
 export const camName = (cam) => (cam < 0 ? "camera unknown" : `camera ${cam}`);
 
