@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ DIM = 512
 LATENT = 96
 CROPS = 25
 CAMERAS = 20
+NOISE = 0.5  # of a person's crops, beside 1 between people and 0.5 between cameras
 MODEL = "0" * 64
 BATCH = 5_000
 NEAREST = 10
@@ -55,63 +57,74 @@ class People:
         self._cameras = 0.5 * rng.normal(size=(CAMERAS, LATENT)).astype(np.float32)
 
     def cams(self, numbers: np.ndarray) -> np.ndarray:
+        """Of rows."""
         return numbers * 7 % CAMERAS
 
     def times(self, numbers: np.ndarray) -> np.ndarray:
+        """Of a block of rows, in seconds."""
         return np.random.default_rng([2, int(numbers[0])]).uniform(0, DAY_S, len(numbers))
 
     def vectors(self, numbers: np.ndarray, seed: int) -> np.ndarray:
+        """Of a block of rows; another seed gives other crops of the same people."""
         rng = np.random.default_rng([seed, int(numbers[0])])
-        noise = 0.7 * rng.normal(size=(len(numbers), LATENT)).astype(np.float32)
+        noise = NOISE * rng.normal(size=(len(numbers), LATENT)).astype(np.float32)
         latent = self._people[numbers // CROPS] + self._cameras[self.cams(numbers)] + noise
         vectors = latent @ self._basis
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
-    def blocks(self):
+    def blocks(self) -> Iterator[np.ndarray]:
+        """The rows, `BATCH` at a time."""
         for start in range(0, self.rows, BATCH):
             yield np.arange(start, min(start + BATCH, self.rows))
 
     def queries(self, count: int) -> np.ndarray:
+        """New crops of some people."""
         numbers = np.random.default_rng(9).integers(0, self.rows, count)
         return np.concatenate([self.vectors(numbers[n : n + 1], 10 + n) for n in range(count)])
 
 
-def fill(people: People, folder: Path) -> tuple[dict[str, float], np.ndarray, dict]:
-    """Inserts and indexes; gives the figures, all vectors and the columns that filters look at."""
-    everything = np.empty((people.rows, DIM), np.float32)
-    columns = {"cam": [], "time": [], "modality": []}
+def known_about(people: People, numbers: np.ndarray) -> dict[str, np.ndarray]:
+    """What the filters look at, for a block of rows."""
+    cams = people.cams(numbers)
+    modality = (cams % 2).astype(np.uint8)
+    return {"cam": cams, "modality": modality, "time": people.times(numbers)}
+
+
+def fill(people: People, folder: Path) -> dict[str, float]:
+    """Inserts and indexes."""
     spent = 0.0
-    store = create_store(
-        folder, model=MODEL, method="made-up", run=".", dim=DIM, distance="cosine"
-    )
+    store = create_store(folder, model=MODEL, method="made-up", run=".", dim=DIM, distance="cosine")
     with store:
         for numbers in people.blocks():
-            vectors = people.vectors(numbers, 1)
-            everything[numbers] = vectors
-            cams, times = people.cams(numbers), people.times(numbers)
-            known = {
+            known = known_about(people, numbers)
+            columns = {
+                **known,
                 "id": [f"{n:024}" for n in numbers],
                 "pid": numbers // CROPS,
-                "cam": cams,
-                "modality": (cams % 2).astype(np.uint8),
-                "time": times,
-                "path": [f"cam{c}/{n}.jpg" for n, c in zip(numbers, cams, strict=True)],
+                "path": [f"cam{c}/{n}.jpg" for n, c in zip(numbers, known["cam"], strict=True)],
                 "thumbnail": [THUMBNAIL] * len(numbers),
             }
-            for name in columns:
-                columns[name].append(np.asarray(known[name]))
-            rows = build_rows(known, vectors, model=MODEL)
+            rows = build_rows(columns, people.vectors(numbers, 1), model=MODEL)
             start = time.perf_counter()
             store.add(rows)
             spent += time.perf_counter() - start
         start, start_cpu = time.perf_counter(), time.process_time()
         print(" ", store.optimize(), flush=True)
-        figures = {
+        return {
             "insert_rows_per_s": people.rows / spent,
             "index_s": time.perf_counter() - start,
             "index_cpu_s": time.process_time() - start_cpu,
         }
-    return figures, everything, {name: np.concatenate(parts) for name, parts in columns.items()}
+
+
+def everything(people: People) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """All vectors and columns again, in memory, for the scan and the truth."""
+    vectors = np.empty((people.rows, DIM), np.float32)
+    parts = []
+    for numbers in people.blocks():
+        vectors[numbers] = people.vectors(numbers, 1)
+        parts.append(known_about(people, numbers))
+    return vectors, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def fitting(where: Filter, columns: dict) -> np.ndarray:
@@ -188,31 +201,38 @@ def _resident() -> dict[str, float]:
     return {"anon": int(found["RssAnon"]) / 1024, "file": int(found["RssFile"]) / 1024}
 
 
-def measure(rows: int, queries: int) -> dict:
-    people = People(rows)
-    with tempfile.TemporaryDirectory(prefix="crosslight-gallery-") as place:
-        folder = Path(place) / "people.lance"
-        print(f"{rows:,} rows x {DIM}", flush=True)
-        figures, vectors, columns = fill(people, folder)
-        figures["disk_mib"] = sum(
-            path.stat().st_size for path in folder.rglob("*") if path.is_file()
-        ) / (1 << 20)
-        figures["memory"] = memory_of_a_reader(folder, people, queries)
-        figures["search"] = ask(folder, vectors, columns, people.queries(queries))
-    return figures
+def measure(people: People, folder: Path, queries: int) -> dict:
+    """Fills the folder if it is empty, and asks."""
+    print(f"{people.rows:,} rows x {DIM}", flush=True)
+    filled = folder / "filled.json"
+    store = folder / "people.lance"
+    if not filled.exists():
+        filled.write_text(json.dumps(fill(people, store)))
+    files = [path.stat().st_size for path in store.rglob("*") if path.is_file()]
+    return {
+        "rows": people.rows,
+        **json.loads(filled.read_text()),
+        "disk_mib": sum(files) / (1 << 20),
+        "memory": memory_of_a_reader(store, people, queries),
+        "search": ask(store, *everything(people), people.queries(queries)),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--queries", type=int, default=200)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--folder", type=Path, help="keep the store here, and use it again")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("--reader", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.reader:
         read(given.reader, People(given.rows), given.queries)
         return
-    figures = measure(given.rows, given.queries)
+    with tempfile.TemporaryDirectory(prefix="crosslight-gallery-") as place:
+        folder = given.folder or Path(place)
+        folder.mkdir(parents=True, exist_ok=True)
+        figures = measure(People(given.rows), folder, given.queries)
     print(f"  insert  {figures['insert_rows_per_s']:,.0f} rows/s, each batch of {BATCH} durable")
     print(f"  index   {figures['index_s']:.0f} s ({figures['index_cpu_s']:.0f} s of CPU)")
     print(f"  disk    {figures['disk_mib']:,.0f} MiB with 512-byte thumbnails")

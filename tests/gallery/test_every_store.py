@@ -58,20 +58,17 @@ def test_finds_what_the_definition_of_the_distance_finds(create, distance):
             assert hit.distance == pytest.approx(expected[rows.ids.index(hit.id)], abs=0.02)
 
 
-@pytest.mark.parametrize("name", FILTERS)
-def test_filters_keep_exactly_the_rows_that_fit(create, name):
-    where = FILTERS[name]
+def test_filters_keep_exactly_the_rows_that_fit(create):
     store, rows = create(), made_up(80)
     store.add(rows)
-    fitting = rows.frame.filter(where.expression())
-    assert store.count(where) == fitting.height
-    assert store.frame(where).equals(fitting.select(list(COLUMNS)).sort("id"))
-    found = store.search(rows.vectors[:3], 80, where)
-    assert [sorted(h.id for h in hits) for hits in found] == [sorted(fitting["id"])] * 3
-    nearest = store.search(rows.vectors[7:8], 5, where, exact=True)[0]
-    assert [h.id for h in nearest] == [h.id for h in store.search(rows.vectors[7:8], 80, where)[0]][
-        :5
-    ]
+    query = rows.vectors[7:8]
+    for name, where in FILTERS.items():
+        fitting = rows.frame.filter(where.expression())
+        assert store.count(where) == fitting.height, name
+        assert store.frame(where).equals(fitting.select(list(COLUMNS)).sort("id")), name
+        found = [hit.id for hit in store.search(query, 80, where)[0]]
+        assert sorted(found) == sorted(fitting["id"]), name
+        assert [hit.id for hit in store.search(query, 5, where, exact=True)[0]] == found[:5], name
 
 
 def test_a_hit_carries_what_is_known_about_its_row(create):

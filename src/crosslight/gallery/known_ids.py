@@ -1,4 +1,4 @@
-"""Which ids a store may hold, in eight bytes each: so that a writer need not ask for every batch."""
+"""Which ids a store may hold, in eight bytes each: a writer need not ask for every batch."""
 
 from __future__ import annotations
 

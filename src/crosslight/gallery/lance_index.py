@@ -8,7 +8,7 @@ raised until the index finds what an exact search finds, on rows drawn from the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from crosslight.errors import GalleryError
 from crosslight.files import write_text
+from crosslight.gallery.nearest import Nearest
 from crosslight.gallery.store import Distance
 
 NAME = "index.json"
@@ -36,6 +37,7 @@ _KEPT = timedelta(hours=1)  # readers may still be at an older version
 _RETRAINED_AT = 2.0
 _QUERIES = 100
 _NEAREST = 10
+_MOST_REFINED = 80
 _COLUMN_INDEXES = {
     "id": "BTREE",
     "pid": "BTREE",
@@ -80,8 +82,7 @@ def read_settings(folder: Path) -> IndexSettings | None:
         return None
     except (OSError, ValueError, TypeError) as error:
         raise GalleryError(
-            f"{path} is damaged ({error}); remove it, and run crosslight gallery optimize "
-            f"{folder}."
+            f"{path} is damaged ({error}); remove it, and run crosslight gallery optimize {folder}."
         ) from error
 
 
@@ -128,7 +129,7 @@ def _train(table: Any, rows: int, distance: Distance) -> IndexSettings:
 
 
 def _checked(table: Any, settings: IndexSettings, distance: Distance) -> IndexSettings:
-    """The settings with as many probes as it takes."""
+    """The settings with as many lists read, and then candidates compared, as it takes."""
     queries, lights = _sampled(table)
     everywhere, opposite = _exact(table, queries, lights, distance)
     while True:
@@ -136,13 +137,15 @@ def _checked(table: Any, settings: IndexSettings, distance: Distance) -> IndexSe
         filters = [f"modality = {1 - light}" for light in lights]
         filtered = _recall(table, settings, queries, filters, opposite, distance)
         settings = replace(settings, recall=recall, filtered_recall=filtered)
-        if min(recall, filtered) >= RECALL or settings.nprobes >= settings.partitions:
+        if min(recall, filtered) >= RECALL:
             return settings
-        settings = replace(
-            settings,
-            nprobes=min(settings.partitions, settings.nprobes * 3 // 2 + 1),
-            refine=min(50, settings.refine + 10),
-        )
+        if settings.nprobes < settings.partitions:
+            more = settings.nprobes * 3 // 2 + 1
+            settings = replace(settings, nprobes=min(settings.partitions, more))
+        elif settings.refine < _MOST_REFINED:
+            settings = replace(settings, refine=2 * settings.refine)
+        else:
+            return settings
 
 
 def _sampled(table: Any) -> tuple[NDArray[np.float32], list[int]]:
@@ -161,52 +164,22 @@ def _exact(
 
     The vectors pass through memory a few thousand at a time.
     """
-    best = _Nearest(len(queries))
-    best_opposite = _Nearest(len(queries))
+    nearest = [Nearest(len(queries), _NEAREST, distance) for _ in range(2)]
     light = np.array(lights)[:, None]
-    for batch in _batches(table):
-        vectors = _matrix(batch)
-        scores = queries @ vectors.T
-        if distance == "euclidean":
-            scores -= np.square(vectors).sum(axis=1) / 2
-        ids = np.array(batch.column("id").to_pylist(), dtype=object)
-        best.update(scores, ids)
-        same_light = np.asarray(batch.column("modality").to_numpy())[None] == light
-        best_opposite.update(np.where(same_light, -np.inf, scores), ids)
-    return best.ids(), best_opposite.ids()
-
-
-class _Nearest:
-    """The best scores so far."""
-
-    def __init__(self, queries: int) -> None:
-        self._scores = np.full((queries, _NEAREST), -np.inf, np.float32)
-        self._ids = np.full((queries, _NEAREST), None, object)
-
-    def update(self, scores: NDArray[np.float32], ids: NDArray[Any]) -> None:
-        if scores.shape[1] > _NEAREST:
-            few = np.argpartition(-scores, _NEAREST - 1, axis=1)[:, :_NEAREST]
-            scores, found = np.take_along_axis(scores, few, axis=1), ids[few]
-        else:
-            found = np.broadcast_to(ids, scores.shape)
-        all_scores = np.concatenate([self._scores, scores], axis=1)
-        all_ids = np.concatenate([self._ids, found], axis=1)
-        order = np.argsort(-all_scores, axis=1, kind="stable")[:, :_NEAREST]
-        self._scores = np.take_along_axis(all_scores, order, axis=1)
-        self._ids = np.take_along_axis(all_ids, order, axis=1)
-
-    def ids(self) -> list[set[str]]:
-        return [
-            {i for i, score in zip(ids, scores, strict=True) if score > -np.inf}
-            for ids, scores in zip(self._ids, self._scores, strict=True)
-        ]
+    for batch in table.search().select(["id", "modality", VECTOR]).to_batches(8_192):
+        vectors, ids = _matrix(batch), batch.column("id").to_pylist()
+        nearest[0].update(queries, vectors, ids)
+        opposite = np.asarray(batch.column("modality").to_numpy())[None] != light
+        nearest[1].update(queries, vectors, ids, opposite)
+    everywhere, other_light = ([set(ids) for ids, _ in kept.ranked()] for kept in nearest)
+    return everywhere, other_light
 
 
 def _recall(
     table: Any,
     settings: IndexSettings,
     queries: NDArray[np.float32],
-    filters: list[str | None] | list[str],
+    filters: Sequence[str | None],
     truth: list[set[str]],
     distance: Distance,
 ) -> float:
@@ -226,10 +199,6 @@ def _recall(
         right += len(found & expected)
         wanted += len(expected)
     return right / wanted if wanted else 1.0
-
-
-def _batches(table: Any) -> Iterator[Any]:
-    yield from table.search().select(["id", "modality", VECTOR]).to_batches(8_192)
 
 
 def _matrix(batch: Any) -> NDArray[np.float32]:
