@@ -52,17 +52,15 @@ class Access:
         """What the cookie of a client that has shown the token holds; not the token itself."""
         return self._session
 
-    def knows_token(self, headers: Mapping[str, str]) -> bool:
+    def shows_token(self, headers: Mapping[str, str]) -> bool:
         """Whether `Authorization: Bearer` holds the token."""
         kind, _, given = headers.get("authorization", "").partition(" ")
         if self._token is None or kind.lower() != "bearer":
             return False
         return hmac.compare_digest(given.strip().encode(), self._token.encode())
 
-    def admits(self, headers: Mapping[str, str]) -> bool:
-        """Whether the request shows the token or the cookie, or needs neither."""
-        if self._token is None or self.knows_token(headers):
-            return True
+    def shows_cookie(self, headers: Mapping[str, str]) -> bool:
+        """Whether the request comes from a browser that has shown the token before."""
         try:
             cookies = SimpleCookie(headers.get("cookie", ""))
         except CookieError:

@@ -109,9 +109,18 @@ class Guard:
             raise Refusal(403, "Pages of other sites may not use this service.", reason="origin")
         allowance = self._searches if costly else self._reads
         self._refuse_hurry(allowance.spend(client))
-        if path in OPEN_ROUTES or path.startswith(OPEN_FOLDER) or self._access.admits(headers):
+        if not (path in OPEN_ROUTES or path.startswith(OPEN_FOLDER)):
+            self._check_token(headers, client)
+
+    def _check_token(self, headers: Mapping[str, str], client: str) -> None:
+        access = self._access
+        if not access.needs_token or access.shows_cookie(headers):
             return
-        self._refuse_hurry(self._failures.spend(client))
+        # A client that has guessed too often is not told whether it guesses right now.
+        self._refuse_hurry(self._failures.wait_s(client))
+        if access.shows_token(headers):
+            return
+        self._failures.spend(client)
         raise Refusal(
             401,
             "This service needs its token: send the header Authorization: Bearer TOKEN.",

@@ -31,7 +31,7 @@ class Limits:
     body_s: float = 30.0
     searches_per_minute: float = 120.0
     reads_per_minute: float = 6000.0
-    failures_per_minute: float = 10.0
+    failures_per_minute: float = 30.0
     waiting: int = 16
 
 
