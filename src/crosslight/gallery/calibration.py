@@ -86,6 +86,15 @@ class Calibration:
         curve = self.curve(first, second)
         return None if curve is None else distance <= curve.threshold
 
+    def summary(self) -> str:
+        """In a sentence."""
+        parts = [
+            f"{name} lights distance up to {curve.threshold:.3f} (misses {curve.missed:.1%})"
+            for name, curve in (("within", self.within), ("across", self.across))
+            if curve is not None
+        ]
+        return f"false-match rate {self.false_match_rate:g} on {self.data}: {', '.join(parts)}"
+
     def to_plain(self) -> dict[str, Any]:
         """As JSON can write it."""
         return asdict(self)

@@ -71,7 +71,7 @@ class Nearest:
         if self._distance == "dot":
             return -products
         if self._distance == "cosine":
-            return np.clip(1 - products, 0, 2)
+            return np.asarray(np.clip(1 - products, 0, 2))
         squares = [np.square(side.astype(np.float64)).sum(axis=1) for side in (queries, vectors)]
         between = squares[0][:, None] + squares[1][None] - 2 * products
-        return np.sqrt(np.maximum(between, 0))
+        return np.asarray(np.sqrt(np.maximum(between, 0)))
