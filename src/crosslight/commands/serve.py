@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -40,7 +45,7 @@ def run_serve(
         ConfigError: The address cannot be bound, a limit makes no sense, or the token is unusable.
     """
     limits = _limits(searches_per_minute, upload_mib, upload_megapixels)
-    token = _token(host, token_file)
+    token = token_for(host, token_file)
     store = open_store(location)
     searcher = Searcher(store, embedder_for(store.info, model))
     app = create_app(searcher, token=token, limits=limits)
@@ -57,25 +62,50 @@ def run_serve(
         timeout_keep_alive=15,
         timeout_graceful_shutdown=LEAVING_S,
     )
-    try:
-        socket = config.bind_socket()
-    except SystemExit:  # uvicorn has logged why
-        raise ConfigError(
-            f"{host}:{port} cannot be listened on; something else may use it: say --port 0 for "
-            "any free port, and --host with an address of this machine."
-        ) from None
+    listening = _listen(host, port)
     name = f"[{host}]" if ":" in host else host
-    bound = socket.getsockname()[1]
+    bound = listening.getsockname()[1]
     print(f"Gallery:  {location}, {store.count():,} images", flush=True)
     print(f"Page:     http://{name}:{bound}/{f'#token={token}' if token else ''}", flush=True)
     print(f"API:      http://{name}:{bound}/docs", flush=True)
     print("Ctrl-C stops it.", flush=True)
-    uvicorn.Server(config).run(sockets=[socket])
+    with _stops_are_ordinary():
+        uvicorn.Server(config).run(sockets=[listening])
     print("Stopped.", flush=True)
 
 
-def _token(host: str, file: Path | None) -> str | None:
-    """The token from the file, from the environment, or a new one where others can come in."""
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=CONNECTIONS)
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"{host}:{port} cannot be listened on ({error}); say --port 0 for any free port, and "
+            "--host with an address of this machine."
+        ) from error
+
+
+@contextmanager
+def _stops_are_ordinary() -> Iterator[None]:
+    """uvicorn sends itself the signal again once it has finished, which would end the process."""
+    before = {number: signal.signal(number, _ignored) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ignored(_: int, __: FrameType | None) -> None:
+    """Of the signal that has been obeyed already."""
+
+
+def token_for(host: str, file: Path | None) -> str | None:
+    """The token from the file, from the environment, or a new one where others can come in.
+
+    Raises:
+        ConfigError: The file cannot be read.
+    """
     if file is not None:
         try:
             return file.read_text(encoding="utf-8").strip()

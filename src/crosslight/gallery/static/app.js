@@ -12,6 +12,7 @@ const uploads = new Map(); // pictures that were sent, by number, for the way ba
 let gallery, filters, marks, picker, drawn;
 let query = null;
 let running = null;
+let early = null; // a picture that came before the gallery was known
 
 async function begin() {
   const hash = new URLSearchParams(location.hash.slice(1));
@@ -36,8 +37,9 @@ async function begin() {
   filters = new Filters(gallery, () => { if (query) { remember(false); search(); } });
   picker = new Picker(gallery, fromRow);
   tellMarks();
-  listen();
   restore(history.state);
+  if (early) fromFile(early);
+  early = null;
 }
 
 function askToken(sentence) {
@@ -68,10 +70,13 @@ function tellFacts() {
 
 /* Queries */
 
+const FORM_BYTES = 4096; // what a form needs beside its picture
+const mib = (bytes) => `${+(bytes / 2 ** 20).toPrecision(3)} MiB`;
+
 function fromFile(file) {
-  if (!gallery) return;
-  if (file.size > gallery.upload_bytes - 4096) {
-    return trouble(`The picture has ${(file.size / 2 ** 20).toFixed(1)} MiB, more than the ${(gallery.upload_bytes / 2 ** 20).toFixed(0)} MiB that are accepted; send a smaller one.`);
+  if (!gallery) { early = file; return; }
+  if (file.size > gallery.upload_bytes - FORM_BYTES) {
+    return trouble(`The picture has ${mib(file.size)}, more than the ${mib(gallery.upload_bytes)} that are accepted; send a smaller one.`);
   }
   ask({ row: null, file, name: file.name || "pasted picture", modality: null, sha256: null, picture: null });
 }
@@ -263,7 +268,7 @@ function tellMarks() {
 /* What is listened to */
 
 function exportMarks() {
-  if (marks.counts().all) download(`marks-${gallery.name.replace(/[^\w.-]/g, "_")}.csv`, marks.csv());
+  if (marks?.counts().all) download(`marks-${gallery.name.replace(/[^\w.-]/g, "_")}.csv`, marks.csv());
 }
 
 function markFocused(kind) {
@@ -272,13 +277,11 @@ function markFocused(kind) {
 }
 
 function listen() {
-  if (listen.done) return;
-  listen.done = true;
   const file = byId("file");
   byId("choose").addEventListener("click", () => file.click());
   byId("drop").addEventListener("click", () => file.click());
   file.addEventListener("change", () => { if (file.files[0]) fromFile(file.files[0]); file.value = ""; });
-  byId("open-picker").addEventListener("click", () => picker.open());
+  byId("open-picker").addEventListener("click", () => picker?.open());
   byId("open-help").addEventListener("click", () => byId("help").showModal());
   byId("back").addEventListener("click", () => history.back());
   byId("export").addEventListener("click", exportMarks);
@@ -293,7 +296,7 @@ function listen() {
       if (event.target === dialog || event.target.closest("[data-close]")) dialog.close();
     });
   }
-  addEventListener("popstate", (event) => restore(event.state));
+  addEventListener("popstate", (event) => { if (gallery) restore(event.state); });
   addEventListener("paste", (event) => {
     const pasted = [...(event.clipboardData?.files ?? [])][0];
     if (pasted) { event.preventDefault(); fromFile(pasted); }
@@ -331,10 +334,11 @@ function onKey(event) {
   }
   if (open) return;
   const keys = {
-    u: () => byId("file").click(), g: () => picker.open(), r: () => markFocused("right"), w: () => markFocused("wrong"),
+    u: () => byId("file").click(), g: () => picker?.open(), r: () => markFocused("right"), w: () => markFocused("wrong"),
     e: exportMarks, "?": () => byId("help").showModal(), Backspace: () => { if (!byId("back").hidden) history.back(); },
   };
   if (keys[event.key]) { event.preventDefault(); keys[event.key](); }
 }
 
+listen();
 begin();
