@@ -43,13 +43,13 @@ def serve(folder: Path, port: int) -> None:
     from crosslight.gallery.search import Embedder, Searcher
     from crosslight.gallery.service.app import create_app
     from crosslight.gallery.service.limits import Limits
-    from crosslight.nn.backbones import build_backbone
+    from crosslight.nn.backbones import create_backbone
 
     torch.set_num_threads(1)
-    network = build_backbone("resnet10-quarter", weights="none").eval()
+    network = create_backbone("resnet10-quarter").eval()
 
     @torch.inference_mode()
-    def embed(images, modality):
+    def embed(images, _):
         arrays = [np.asarray(image.resize((WIDTH, HEIGHT))) for image in images]
         pixels = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float() / 255
         return network(pixels).mean(dim=(2, 3)).numpy()
@@ -65,7 +65,7 @@ def serve(folder: Path, port: int) -> None:
         height=HEIGHT,
         width=WIDTH,
         embed=embed,
-        swap=lambda appearance, structure: appearance,
+        swap=lambda appearance, _: appearance,
     )
     store = create_store(
         folder / "people.lance",

@@ -15,8 +15,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("fastapi", reason="say: pip install crosslight")
-
 from crosslight.commands.gallery_model import load_embedder
 from crosslight.commands.serve import TOKEN_VARIABLE, token_for
 from crosslight.data.images import read_image
@@ -137,6 +135,7 @@ def test_no_store_no_token_no_limit(store: Path, tmp_path: Path, fails) -> None:
     assert "5 characters" in fails("serve", store, "--token-file", short)
 
 
-def test_the_model_of_another_run_is_refused(store: Path, trained: Path, tmp_path: Path, fails) -> None:
+def test_the_model_of_another_run_is_refused(
+    store: Path, trained: Path, tmp_path: Path, fails
+) -> None:
     assert "is no longer at" in fails("serve", store, "--model", tmp_path / "gone")
-

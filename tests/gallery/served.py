@@ -58,8 +58,8 @@ EMBEDDER = Embedder(
 )
 DRAWING = replace(
     EMBEDDER,
-    translate=lambda image, source, target: ImageOps.grayscale(image).convert("RGB"),
-    swap=lambda appearance, structure: ImageOps.invert(appearance),
+    translate=lambda image, *_: ImageOps.grayscale(image).convert("RGB"),
+    swap=lambda appearance, _: ImageOps.invert(appearance),
 )
 
 CURVE = Curve(

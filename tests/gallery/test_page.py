@@ -7,18 +7,20 @@ import re
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-
-pytest.importorskip("fastapi", reason="say: pip install 'crosslight[dev]'")
-pytest.importorskip("playwright", reason="say: pip install 'crosslight[dev]'")
-from playwright.sync_api import Page, expect
 
 from crosslight.gallery.service.app import create_app
 from crosslight.gallery.service.limits import Limits
 from tests.gallery.browsing import browser, running
 from tests.gallery.served import CAMS, PEOPLE, encoded, made_searcher, picture, row_id
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+api = pytest.importorskip("playwright.sync_api", reason="say: pip install 'crosslight[dev]'")
+expect = api.expect
 
 TOKEN = "correct-horse-battery-staple"
 PLENTY = Limits(searches_per_minute=10**6, upload_bytes=200_000)
@@ -28,7 +30,7 @@ PERSON = 5
 WAIT_MS = 30_000
 """For what takes some milliseconds where nothing else runs."""
 
-Open = Callable[..., Page]
+Open = Callable[..., "Page"]
 
 
 @pytest.fixture(scope="module")
@@ -290,8 +292,9 @@ def test_light_and_dark_can_be_read(visit: Open, scheme: str) -> None:
             }
             return "rgb(255, 255, 255)";
           };
-          const seen = ["h1", "#facts", "#status", "#verdict p", "#query-caption", ".line b", ".line span",
-            ".badge", ".judge button", "#choose", "#open-help", ".segments span"];
+          const seen = ["h1", "#facts", "#status", "#verdict p", "#query-caption",
+            ".line b", ".line span", ".badge", ".judge button", "#choose", "#open-help",
+            ".segments span"];
           return seen.map((selector) => {
             const element = document.querySelector(selector);
             const [a, b] = [light(getComputedStyle(element).color), light(behind(element))];
@@ -336,18 +339,18 @@ def test_results_do_not_move_what_is_around_them(page: Page) -> None:
 def test_everything_that_can_be_used_has_a_name(page: Page) -> None:
     upload(page)
     unnamed = page.evaluate(
-        """() => [...document.querySelectorAll("button, a, input, select, img, [role]")].filter((e) => {
-          const name = e.getAttribute("aria-label") || e.innerText || e.alt || e.labels?.[0]?.innerText
-            || e.getAttribute("aria-labelledby");
-          return !name && e.offsetParent && e.getAttribute("aria-hidden") !== "true" && e.alt !== "";
-        }).map((e) => e.outerHTML.slice(0, 120))"""
+        """() => [...document.querySelectorAll("button, a, input, select, img, [role]")].filter(
+          (e) => {
+            const name = e.getAttribute("aria-label") || e.innerText || e.alt
+              || e.labels?.[0]?.innerText || e.getAttribute("aria-labelledby");
+            const hidden = !e.offsetParent || e.getAttribute("aria-hidden") === "true";
+            return !name && !hidden && e.alt !== "";
+          }).map((e) => e.outerHTML.slice(0, 120))"""
     )
     assert [html for html in unnamed if 'role="status"' not in html] == []
 
 
-def test_a_token_in_the_address_opens_the_page_and_vanishes(
-    visit: Open, tmp_path: Path
-) -> None:
+def test_a_token_in_the_address_opens_the_page_and_vanishes(visit: Open, tmp_path: Path) -> None:
     searcher = made_searcher(tmp_path / "people.exact", people=3)
     with running(create_app(searcher, token=TOKEN, limits=PLENTY)) as address:
         page = visit(f"{address}#token={TOKEN}")

@@ -13,8 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-
-pytest.importorskip("fastapi", reason="say: pip install 'crosslight[dev]'")
 from starlette.testclient import TestClient
 
 from crosslight.data.images import decode_image
@@ -86,7 +84,12 @@ def test_a_broken_image_is_a_422_with_a_sentence(client, name: str, path: str) -
 
 
 def test_a_body_that_is_no_form_is_refused(client) -> None:
-    kinds = ("multipart/form-data; boundary=x", "multipart/form-data", "image/png", "application/json")
+    kinds = (
+        "multipart/form-data; boundary=x",
+        "multipart/form-data",
+        "image/png",
+        "application/json",
+    )
     for kind in kinds:
         for body in (b"", b"--x", GOOD, b"\xff\xfe"):
             reply = client.post("/api/search", content=body, headers={"content-type": kind})
@@ -94,7 +97,9 @@ def test_a_body_that_is_no_form_is_refused(client) -> None:
             assert set(reply.json()) == {"error"}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.data())
 def test_damaged_bytes_never_make_the_service_fail(client, data: st.DataObject) -> None:
     content = bytearray(
@@ -168,5 +173,5 @@ def test_the_cache_forgets_the_oldest_and_the_old() -> None:
 
 
 def test_the_limit_of_pixels_holds_before_decoding() -> None:
-    with pytest.raises(DataError, match="more than the limit of 0.001 million"):
+    with pytest.raises(DataError, match=r"more than the limit of 0\.001 million"):
         decode_image(encoded(Image.new("RGB", (100, 100))), name="It", max_pixels=1000)

@@ -87,7 +87,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 @contextmanager
 def _stops_are_ordinary() -> Iterator[None]:
-    """uvicorn sends itself the signal again once it has finished, which would end the process."""
+    """Uvicorn sends itself the signal again once it has finished, which would end the process."""
     before = {number: signal.signal(number, _ignored) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -15,7 +15,7 @@ import crosslight
 from crosslight.errors import CrosslightError, DataError
 from crosslight.gallery.search import Searcher
 from crosslight.gallery.service.access import Access
-from crosslight.gallery.service.desk import Busy, Desk
+from crosslight.gallery.service.desk import BusyError, Desk
 from crosslight.gallery.service.guard import Guard
 from crosslight.gallery.service.limits import Limits
 from crosslight.gallery.service.metrics import Metrics
@@ -75,7 +75,7 @@ def create_app(
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(DataError, _unusable)
     app.add_exception_handler(CrosslightError, _unavailable)
-    app.add_exception_handler(Busy, _busy)
+    app.add_exception_handler(BusyError, _busy)
     app.add_exception_handler(Exception, _failed)
     app.add_middleware(Guard, access=access, limits=limits, metrics=metrics)
     return app

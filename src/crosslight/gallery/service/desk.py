@@ -34,7 +34,7 @@ FACTS_FOR_S = 30.0
 T = TypeVar("T")
 
 
-class Busy(Exception):
+class BusyError(Exception):
     """Too many requests wait for the model."""
 
 
@@ -63,10 +63,10 @@ class Desk:
         """Runs work that needs the model, one request after the other, beside the event loop.
 
         Raises:
-            Busy: Too many requests wait already.
+            BusyError: Too many requests wait already.
         """
         if self._waiting > self.limits.waiting:
-            raise Busy
+            raise BusyError
         self._waiting += 1
         try:
             return await run_sync(work, limiter=self._model)

@@ -34,7 +34,7 @@ OPEN_ROUTES = ("/", "/docs", "/health", "/openapi.json")
 OPEN_FOLDER = "/static/"
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """A request that is answered with a sentence instead of being passed on."""
 
     def __init__(
@@ -86,7 +86,7 @@ class Guard:
             self._check(scope)
             body = await self._whole_body(scope, receive)
             await self._app(scope, _replay(body, receive), sending)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             self._metrics.refused(refusal.reason)
             await _answer(refusal, sending)
         finally:
@@ -98,7 +98,7 @@ class Guard:
         address = scope.get("client")
         client = client_of(address[0] if address else "")
         if not self._access.host_is_ours(headers):
-            raise Refusal(
+            raise RefusalError(
                 421,
                 "This service answers under the names of this machine only; open it as "
                 "http://127.0.0.1, or start it with --token-file to reach it by another name.",
@@ -106,7 +106,9 @@ class Guard:
             )
         path, costly = scope["path"], scope["method"] == "POST"
         if costly and comes_from_elsewhere(headers):
-            raise Refusal(403, "Pages of other sites may not use this service.", reason="origin")
+            raise RefusalError(
+                403, "Pages of other sites may not use this service.", reason="origin"
+            )
         allowance = self._searches if costly else self._reads
         self._refuse_hurry(allowance.spend(client))
         if not (path in OPEN_ROUTES or path.startswith(OPEN_FOLDER)):
@@ -121,7 +123,7 @@ class Guard:
         if access.shows_token(headers):
             return
         self._failures.spend(client)
-        raise Refusal(
+        raise RefusalError(
             401,
             "This service needs its token: send the header Authorization: Bearer TOKEN.",
             reason="token",
@@ -131,7 +133,7 @@ class Guard:
     def _refuse_hurry(self, wait_s: float) -> None:
         if wait_s:
             seconds = math.ceil(wait_s)
-            raise Refusal(
+            raise RefusalError(
                 429,
                 f"Too many requests; try again in {seconds} s.",
                 reason="rate",
@@ -145,7 +147,7 @@ class Guard:
         try:
             stated = int(dict(scope["headers"]).get(b"content-length", b"0"))
         except ValueError:
-            raise Refusal(400, "The Content-Length is no number.", reason="length") from None
+            raise RefusalError(400, "The Content-Length is no number.", reason="length") from None
         parts: list[bytes] = []
         size = stated if stated > most else 0
         try:
@@ -153,19 +155,19 @@ class Guard:
                 while size <= most:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise Refusal(400, "The client left.", reason="left")
+                        raise RefusalError(400, "The client left.", reason="left")
                     parts.append(message.get("body", b""))
                     size += len(parts[-1])
                     if not message.get("more_body", False):
                         break
         except TimeoutError:
-            raise Refusal(
+            raise RefusalError(
                 408,
                 f"The request took more than {self._limits.body_s:g} s to arrive; try again.",
                 reason="time",
             ) from None
         if size > most:
-            raise Refusal(
+            raise RefusalError(
                 413,
                 f"The request has more than the {most / 2**20:.3g} MiB that are accepted; "
                 "send a smaller image, for instance the person alone.",
@@ -195,7 +197,7 @@ def _route_of(scope: Scope) -> str:
     return getattr(route, "path", "none")
 
 
-async def _answer(refusal: Refusal, send: Send) -> None:
+async def _answer(refusal: RefusalError, send: Send) -> None:
     body = json.dumps({"error": refusal.sentence}).encode()
     headers = {
         "content-type": "application/json",

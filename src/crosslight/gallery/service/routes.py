@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, File, Form, HTTPException, Query, Request, UploadFile
@@ -46,7 +46,10 @@ _REFUSED = {
     429: "Too many requests; `Retry-After` says when to come back.",
     503: "The store does not answer.",
 }
-_MISSING = {404: {"model": ErrorReply, "description": "There is no such row or picture."}}
+_Responses = dict[int | str, dict[str, Any]]
+_MISSING: _Responses = {
+    404: {"model": ErrorReply, "description": "There is no such row or picture."}
+}
 
 router = APIRouter(
     responses={
