@@ -50,7 +50,8 @@ function askToken(sentence) {
     try {
       await api.unlock(byId("token").value.trim());
       dialog.close();
-      begin();
+      if (gallery) location.reload(); // the service was started anew with another token
+      else begin();
     } catch (error) {
       byId("wrong-token").textContent = error.status === 401 ? "That is not the token." : error.message;
     }
@@ -293,7 +294,10 @@ function listen() {
   });
   for (const dialog of document.querySelectorAll("#picker, #help")) {
     dialog.addEventListener("click", (event) => {
-      if (event.target === dialog || event.target.closest("[data-close]")) dialog.close();
+      const box = dialog.getBoundingClientRect();
+      const outside = event.clientX < box.left || event.clientX > box.right || event.clientY < box.top || event.clientY > box.bottom;
+      // A click by keyboard has no place.
+      if ((outside && event.detail > 0 && event.target === dialog) || event.target.closest("[data-close]")) dialog.close();
     });
   }
   addEventListener("popstate", (event) => { if (gallery) restore(event.state); });

@@ -18,7 +18,7 @@ function picture(row, label, onPick, eager) {
 
 /** A row of the gallery to pick. */
 export const smallCard = (row, onPick) =>
-  make("li", { className: "card", title: row.id },
+  make("li", { className: "card", title: row.name },
     picture(row, `Search from ${described(row)}`, onPick, false),
     make("div", { className: "about" },
       make("div", { className: "badges" }, placeBadge(row.modality, row.cam))));
@@ -35,7 +35,7 @@ export function resultCard(result, { mark, onPick, onMark }) {
     make("div", { className: "about" },
       likelihood(result, sure),
       make("div", { className: "badges" }, lightBadge(result.modality), camBadge(result.cam)),
-      make("div", { className: "line", title: result.id },
+      make("div", { className: "line", title: result.name },
         make("span", { className: "wide" }, result.pid === null ? result.name : `person ${result.pid}`)),
       result.time === null ? null : make("div", { className: "line" }, make("span", { className: "wide" }, timeText(result.time))),
       judge));
