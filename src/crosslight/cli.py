@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
+from crosslight.cli_gallery import gallery_app
 from crosslight.errors import CrosslightError
 
 app = SubcommandApp()
@@ -30,10 +31,10 @@ Overrides = Annotated[
 
 @app.command(name="demo")
 def demo(*, out: Path = Path("crosslight-demo"), seed: int = 0, workers: int = 2) -> None:
-    """Make people, train, score and report, all in one: about 8 minutes on 2 cores.
+    """Make people, train, score, enrol and report, all in one: about 8 minutes on 2 cores.
 
     Args:
-        out: Folder for data/, run/, report.html and metrics.json.
+        out: Folder for data/, run/, gallery.lance, report.html and metrics.json.
         seed: Decides the people and the training.
         workers: Processes that draw and load images.
     """
@@ -295,17 +296,21 @@ def swap(
     )
 
 
+app.command(gallery_app, name="gallery", help="Enrol people and search for them.")
+
+
 @app.command(name="report")
-def report(run: Positional[Path], *, out: Path | None = None) -> None:
+def report(run: Positional[Path], *, out: Path | None = None, gallery: str | None = None) -> None:
     """Write one self-contained HTML page about an evaluated run.
 
     Args:
         run: Run folder that `crosslight evaluate` has scored.
         out: Page to write; None: report.html in the run folder.
+        gallery: Store that the run filled; the page then shows its calibration.
     """
     from crosslight.commands.report import run_report
 
-    run_report(run, out)
+    run_report(run, out, gallery=gallery)
 
 
 @app.command(name="serve")

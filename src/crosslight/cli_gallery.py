@@ -35,7 +35,7 @@ def create(store: StoreArgument, *, model: Path) -> None:
             milvus://host:port/name.
         model: Run folder.
     """
-    from crosslight.commands.gallery import create as run
+    from crosslight.commands.gallery_add import create as run
 
     run(store, model=model)
 
@@ -98,7 +98,7 @@ def add(
             workers=workers,
         )
         return
-    from crosslight.commands.gallery import add as run
+    from crosslight.commands.gallery_add import add as run
 
     run(
         store,
@@ -272,7 +272,6 @@ def calibrate(
     prior: float | None = None,
     trial: int = 1,
     model: Path | None = None,
-    workers: int = 2,
 ) -> None:
     """Learn what a distance means: the probability of the same person, and a threshold.
 
@@ -284,7 +283,6 @@ def calibrate(
         prior: Share of same-person pairs that probabilities assume. None: that of the data.
         trial: Split number, for layouts that have several.
         model: Run folder, where the one that the store remembers has moved.
-        workers: Processes that load images.
     """
     from crosslight.commands.gallery_calibrate import calibrate as run
 
@@ -296,5 +294,4 @@ def calibrate(
         false_match_rate=false_match_rate,
         prior=prior,
         trial=trial,
-        workers=workers,
     )

@@ -26,7 +26,6 @@ def calibrate(
     false_match_rate: float = 0.001,
     prior: float | None = None,
     trial: int = 1,
-    workers: int = 2,
 ) -> Calibration:
     """Fits the curves on a split of a data set and keeps them in the store.
 
@@ -49,7 +48,7 @@ def calibrate(
             table,
             height=config.data.height,
             width=config.data.width,
-            workers=workers,
+            workers=0,  # processes forked from one in which a store is open can hang
             precision=config.training.precision,
         )
         found = fit_calibration(

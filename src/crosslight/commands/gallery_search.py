@@ -47,7 +47,7 @@ def search(
         light = None if query_modality is None else int(LIGHTS[query_modality])
         answer = searcher.search(picture, k=top, where=where, modality=light, exact=exact)
         if sheet is not None:
-            drawn = sheet_of(opened, [(picture, str(image.name), answer)])
+            drawn = sheet_of(opened, [(picture, image.name, answer)])
             with written_whole(sheet) as file:
                 drawn.save(file, format="PNG")
     if as_json:

@@ -5,25 +5,57 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from PIL import Image
+
 from crosslight.commands.contact_sheet import draw_contact_sheet
 from crosslight.commands.evaluate import Evaluation, load_evaluation
+from crosslight.commands.gallery_model import fingerprint_of
+from crosslight.commands.gallery_report import reliability_of
 from crosslight.config import to_plain
 from crosslight.data.promenade.recipe import MANIFEST
+from crosslight.errors import GalleryError
+from crosslight.gallery.calibration import Calibration
+from crosslight.gallery.opening import open_store
+from crosslight.gallery.store import refusal
 from crosslight.report.html import ReportInputs, build_report
 from crosslight.training.run import RunFolder
 
 
-def run_report(run: Path, out: Path | None) -> Path:
-    """Writes the report of a run that has been evaluated."""
-    page = write_report(run, load_evaluation(run), out or run / "report.html")
+def run_report(run: Path, out: Path | None, *, gallery: str | None = None) -> Path:
+    """Writes the report of a run that has been evaluated; of a gallery it shows the calibration.
+
+    Raises:
+        GalleryError: The gallery is not there, or another run filled it.
+    """
+    calibration = None if gallery is None else _calibration_of(gallery, run)
+    page = write_report(
+        run, load_evaluation(run), out or run / "report.html", calibration=calibration
+    )
     print(f"Report: {page}")
     return page
 
 
 def write_report(
-    run: Path, evaluation: Evaluation, out: Path, *, seconds: Mapping[str, float] | None = None
+    run: Path,
+    evaluation: Evaluation,
+    out: Path,
+    *,
+    seconds: Mapping[str, float] | None = None,
+    calibration: Calibration | None = None,
+    search_sheet: Image.Image | None = None,
+    search_sheet_file: str | None = None,
 ) -> Path:
-    """Writes the report of an evaluation at hand; `seconds` names the steps that led to it."""
+    """Writes the report of an evaluation at hand.
+
+    Args:
+        run: Run folder.
+        evaluation: Of the run.
+        out: Page to write.
+        seconds: The steps that led to it, with their times.
+        calibration: Of a gallery that the run filled.
+        search_sheet: Queries to that gallery, drawn.
+        search_sheet_file: The same as a file beside the page.
+    """
     folder = RunFolder.open(run)
     config = folder.load_config()
     settings = evaluation.settings
@@ -43,8 +75,24 @@ def write_report(
             config=to_plain(config),
             log=folder.log_path,
             contact_sheet=draw_contact_sheet(evaluation.table),
+            calibration=reliability_of(calibration),
+            search_sheet=search_sheet,
+            search_sheet_file=search_sheet_file,
             seconds=seconds or {},
             notes=tuple(notes),
         ),
         out,
     )
+
+
+def _calibration_of(gallery: str, run: Path) -> Calibration:
+    with open_store(gallery) as store:
+        if (found := fingerprint_of(run)) != store.info.model:
+            raise GalleryError(refusal(store.info, found))
+        calibration = Calibration.from_plain(store.info.calibration)
+    if calibration is None:
+        raise GalleryError(
+            f"{gallery} is not calibrated; say: crosslight gallery calibrate {gallery} --data "
+            "LAYOUT:ROOT"
+        )
+    return calibration
