@@ -113,6 +113,9 @@ def row_id(person: int, cam: int) -> str:
     return f"p{person}/cam {cam}&é.png"
 
 
-def made_searcher(location: Path, *, drawing: bool = False, **options: object) -> Searcher:
-    """Model and store."""
-    return Searcher(made_store(location, **options), DRAWING if drawing else EMBEDDER)
+def made_searcher(
+    location: Path, *, drawing: bool = False, translating: bool = True, **options: object
+) -> Searcher:
+    """Model and store; a model that draws may only swap."""
+    model = DRAWING if translating else replace(DRAWING, translate=None)
+    return Searcher(made_store(location, **options), model if drawing else EMBEDDER)

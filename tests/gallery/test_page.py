@@ -206,6 +206,21 @@ def test_the_person_is_drawn_in_the_other_light(page: Page) -> None:
     )
 
 
+def test_a_model_that_only_swaps_draws_the_person_in_another_place(
+    visit: Open, tmp_path: Path
+) -> None:
+    searcher = made_searcher(tmp_path / "people.exact", drawing=True, translating=False)
+    with running(create_app(searcher, limits=PLENTY)) as address:
+        page = visit(address)
+        upload(page)
+        expect(page.locator("#drawn-picture")).to_be_visible()
+        rank = page.locator("#cards .card:has(.mark-visible)").first.get_attribute("data-rank")
+        expect(page.locator("#drawn-caption")).to_have_text(
+            f"What this person may look like in the place of result {rank}"
+        )
+        page.context.close()
+
+
 def test_a_picture_is_pasted_or_dropped(page: Page) -> None:
     expect(page.locator("#start-cards .pick")).not_to_have_count(0)
     give = """([bytes, how]) => {

@@ -125,7 +125,14 @@ async function search() {
   for (const id of ["start", "nothing", "trouble"]) show(byId(id), false);
   byId("found-h").textContent = "Ranked by likeness";
   if (cards.children.length) cards.classList.add("stale");
-  else cards.replaceChildren(...skeletons(Math.min(12, wanted.top)));
+  else {
+    // Everything that the answer will fill takes its place now, so that nothing moves then.
+    cards.replaceChildren(...skeletons(Math.min(12, wanted.top)));
+    byId("status").textContent = "Searching …";
+    byId("verdict").className = "notice";
+    byId("verdict").replaceChildren();
+    show(byId("verdict"), true);
+  }
   cards.setAttribute("aria-busy", "true");
   try {
     const reply = await api.search(asked, wanted, mine.signal);
@@ -138,11 +145,14 @@ async function search() {
   } catch (error) {
     if (error.name === "AbortError" || mine !== running) return;
     cards.replaceChildren();
+    byId("found-h").textContent = "No results";
     byId("status").textContent = "";
+    byId("query-caption").textContent = asked.row ? "" : asked.name;
     show(byId("verdict"), false);
     drawn.hide();
     if (error.status === 401) askToken("");
-    trouble(error.message, search);
+    // The same picture would be refused again; a busy or absent service may come back.
+    trouble(error.message, [413, 422].includes(error.status) ? null : search);
   }
   cards.classList.remove("stale");
   cards.removeAttribute("aria-busy");
@@ -162,7 +172,8 @@ function showQuery() {
   if (!query) { drawn.hide(); return; }
   const image = byId("query-picture");
   const address = query.row ? api.pictureOf(query.row) : query.picture;
-  if (address) { if (image.getAttribute("src") !== address) image.src = address; } else image.removeAttribute("src");
+  show(image, Boolean(address));
+  if (address && image.getAttribute("src") !== address) image.src = address;
   image.alt = query.row ? "The query, from the gallery" : "The query, as it was sent";
   const known = query.modality ? `${query.modality}${query.guessed ? ", guessed" : ""}` : "…";
   const from = query.row ? [query.pid == null ? null : `person ${query.pid}`, query.cam === undefined ? null : camName(query.cam)] : [query.name];
