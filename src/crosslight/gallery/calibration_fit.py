@@ -130,7 +130,7 @@ def _curve(
     edges = np.linspace(distances.min(), distances.max() + 1e-9, BINS + 1)
     everybody, *halves = [_counts(edges, *group) for group in groups]
     share = float(same.mean()) if prior is None else prior
-    judged = {name: _judge(shape, halves, float(same.mean())) for name, shape in SHAPES.items()}
+    judged = {name: _judge(shape, halves) for name, shape in SHAPES.items()}
     name = min(judged, key=lambda key: judged[key][0])
     knots = np.unique(np.linspace(0, BINS - 1, KNOTS).round().astype(int))
     ratios = SHAPES[name](everybody)
@@ -150,7 +150,7 @@ def _curve(
 
 
 def _judge(
-    shape: Shape, halves: list[_Counts], prior: float
+    shape: Shape, halves: list[_Counts]
 ) -> tuple[float, tuple[tuple[float, float, int], ...]]:
     """Log loss, and what was said against what was true, each half judging the other's lesson."""
     said: list[FloatArray] = []
@@ -158,6 +158,10 @@ def _judge(
     count: list[FloatArray] = []
     for teacher, judge in (halves, halves[::-1]):
         if not teacher.same.sum() or not teacher.different.sum():
+            continue
+        # Half of the people have a larger share of same-person pairs than all of them.
+        prior = judge.same.sum() / (judge.same.sum() + judge.different.sum())
+        if not 0 < prior < 1:
             continue
         odds = shape(teacher) + np.log(prior / (1 - prior))
         said.append(1 / (1 + np.exp(-np.clip(odds, -50, 50))))
