@@ -203,7 +203,7 @@ function tellVerdict(reply) {
   const chance = rate * reply.searched;
   const texts = {
     "in-gallery": () => ["good", `${near} of ${reply.results.length} results are near enough to be the same person.`,
-      `An image of somebody else comes as near in at most ${shareText(rate)} of cases, so expect about ${chance < 1 ? "none" : count(Math.round(chance))} by chance among ${count(reply.searched)} images.`],
+      `An image of somebody else comes as near in at most ${shareText(rate)} of cases, so expect ${chance < 1 ? "fewer than one" : `about ${count(Math.round(chance))}`} by chance among ${count(reply.searched)} images.`],
     "not-in-gallery": () => ["bad", "Probably not in the gallery.",
       `No result is near enough for a false-match rate of ${shareText(rate)}. The most likely one has ${percent(first.probability)}.`],
     unknown: () => ["", "No probabilities.",
