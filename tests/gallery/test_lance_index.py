@@ -62,6 +62,7 @@ def test_rows_added_after_the_index_are_found_at_once(indexed):
 
 
 def test_more_lists_are_read_until_enough_is_found(indexed, monkeypatch):
+    monkeypatch.setattr(lance_index, "_QUERIES", 20)
     few = lance_index.IndexSettings(trained_rows=ROWS, partitions=35, nprobes=1, refine=1)
     found = lance_index._checked(indexed._table, few, "cosine")
     assert found.nprobes > 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from crosslight.gallery.detectors import Box, BoxesFile, load_detector
 from crosslight.gallery.enrolment import enrol
 from crosslight.gallery.exact import ExactStore
 from crosslight.gallery.frames import frames_of
+from crosslight.gallery.onnx_detector import OnnxDetector
 from crosslight.gallery.search import Embedder
 from crosslight.gallery.tracking import Tracker
 from crosslight.gallery.video import candidates_in_video
@@ -173,6 +175,53 @@ def test_a_detector_of_torchvision_finds_boxes_of_its_kind(tmp_path):
     ]
     (box,) = found.find(0, Image.new("RGB", (64, 64)))
     assert (box.left, box.top, box.right, box.bottom) == (1, 2, 30, 40)
+
+
+class Session:
+    """Stands for a network in an ONNX file: gives prepared outputs, remembers what it was shown."""
+
+    def __init__(self, outputs):
+        self.outputs = outputs
+
+    def run(self, _, inputs):
+        self.shown = inputs["images"]
+        return self.outputs
+
+
+def onnx(outputs, shape=(1, 3, 64, 64), threshold=0.5):
+    detector = OnnxDetector.__new__(OnnxDetector)
+    detector._session, detector._threshold = Session(outputs), threshold
+    detector._input = SimpleNamespace(name="images", shape=list(shape))
+    detector._path = Path("person.onnx")
+    return detector
+
+
+def test_a_yolo_detector_finds_people_once_and_in_pixels_of_the_picture():
+    # centre, width, height, person, car; the picture is twice as wide as high: margins above.
+    columns = [
+        [32, 32, 16, 20, 0.9, 0.0],
+        [33, 32, 16, 20, 0.8, 0.0],  # the same person again
+        [10, 32, 8, 12, 0.7, 0.9],  # a car
+        [50, 32, 8, 12, 0.3, 0.0],  # not sure
+    ]
+    detector = onnx([np.array(columns, np.float32).T[None]])
+    (box,) = detector.find(0, Image.new("RGB", (128, 64), (255, 0, 0)))
+    assert (box.left, box.top, box.right, box.bottom) == (48, 12, 80, 52)
+    assert detector._session.shown.shape == (1, 3, 64, 64)
+    assert detector._session.shown[0, :, 32, 32].tolist() == [1, 0, 0]
+    assert detector._session.shown[0, :, 2, 32] == pytest.approx(114 / 255)
+
+
+def test_a_detector_with_boxes_labels_and_scores_keeps_people():
+    boxes = np.array([[1, 2, 30, 40], [0, 0, 5, 5]], np.float32)
+    outputs = [boxes, np.array([0.9, 0.9], np.float32), np.array([1, 3])]
+    (box,) = onnx(outputs, shape=(3, "height", "width")).find(0, Image.new("RGB", (50, 50)))
+    assert (box.left, box.top, box.right, box.bottom) == (1, 2, 30, 40)
+
+
+def test_a_network_that_is_no_detector_is_told():
+    with pytest.raises(ConfigError, match="expected boxes"):
+        onnx([np.zeros((1, 1000), np.float32)]).find(0, Image.new("RGB", (50, 50)))
 
 
 def test_names_of_detectors_that_do_not_exist_are_refused():
