@@ -4,11 +4,12 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test check format bench clean
+.PHONY: help setup demo test test-milvus check format bench clean
 
 help:
-	@echo "make demo    make people, train, score and report: about 8 minutes on 2 cores"
+	@echo "make demo    make people, train, score, enrol and report: about 8 minutes on 2 cores"
 	@echo "make test    run the tests"
+	@echo "make test-milvus  the gallery's tests on a real Milvus server (Linux x86-64)"
 	@echo "make check   lint, format, types, spelling, import layers"
 	@echo "make bench   measure speeds"
 	@echo "make setup   only make the environment in $(VENV)"
@@ -31,6 +32,11 @@ demo: $(READY)
 # Two processes of one thread each: small networks gain nothing from threads that wait for others.
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
+
+# The last server on PyPI; its package is only for this, so it is not among the requirements.
+test-milvus: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps milvus==2.3.5
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m milvus_server tests/gallery
 
 check: $(READY)
 	$(BIN)/ruff check .

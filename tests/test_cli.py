@@ -22,7 +22,16 @@ COMMANDS = {
     ("ablate",),
     ("translate",),
     ("report",),
+    *(
+        ("gallery", name)
+        for name in (
+            *("create", "add", "search", "list", "remove"),
+            *("stats", "optimize", "copy", "calibrate"),
+        )
+    ),
+    ("serve",),
 }
+HEAVY = {"torch", "numpy", "polars", "PIL", "matplotlib", "scipy", "lancedb", "fastapi", "av"}
 TRAIN_FLAGS = {"--data", "--out", "--trial", "--set", "--accelerator", "--devices", "--nodes"}
 
 SCORE_FLAGS = {
@@ -78,7 +87,7 @@ def test_help_imports_nothing_heavy():
     code = (
         "import sys; from crosslight import cli\n"
         "try: cli.main(['--help'])\nexcept SystemExit: pass\n"
-        "print(sorted({'torch','numpy','polars','PIL','matplotlib','scipy'} & set(sys.modules)))"
+        f"print(sorted({HEAVY!r} & set(sys.modules)))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip().endswith("[]")

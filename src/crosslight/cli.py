@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
+from crosslight.cli_gallery import gallery_app
 from crosslight.errors import CrosslightError
 
 app = SubcommandApp()
@@ -32,10 +33,10 @@ Expand = Annotated[int | None, arg(metavar="K")]
 
 @app.command(name="demo")
 def demo(*, out: Path = Path("crosslight-demo"), seed: int = 0, workers: int = 2) -> None:
-    """Make people, train, score and report, all in one: about 8 minutes on 2 cores.
+    """Make people, train, score, enrol and report, all in one: about 8 minutes on 2 cores.
 
     Args:
-        out: Folder for data/, run/, report.html and metrics.json.
+        out: Folder for data/, run/, gallery.lance, report.html and metrics.json.
         seed: Decides the people and the training.
         workers: Processes that draw and load images.
     """
@@ -421,18 +422,66 @@ def translate(
     run_translation(run, images=images, to=Modality[to.upper()], out=out, rows=rows)
 
 
+app.command(gallery_app, name="gallery", help="Enrol people and search for them.")
+
+
 @app.command(name="report")
-def report(run: Positional[Path], *, out: Path | None = None, code: str | None = None) -> None:
+def report(
+    run: Positional[Path],
+    *,
+    out: Path | None = None,
+    code: str | None = None,
+    gallery: str | None = None,
+) -> None:
     """Write one self-contained HTML page about an evaluated run.
 
     Args:
         run: Run folder that `crosslight evaluate` has scored.
         out: Page to write; None: report.html in the run folder.
         code: Show one of the method's codes, scored with `evaluate --code`, in its place.
+        gallery: Store that the run filled; the page then shows its calibration.
     """
     from crosslight.commands.report import run_report
 
-    run_report(run, out, code=code)
+    run_report(run, out, code=code, gallery=gallery)
+
+
+@app.command(name="serve")
+def serve(
+    store: Positional[str],
+    *,
+    model: Path | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    token_file: Path | None = None,
+    searches_per_minute: float = 120.0,
+    upload_mib: float = 10.0,
+    upload_megapixels: float = 16.0,
+) -> None:
+    """Open a gallery to browsers and programs: a page and an API.
+
+    Args:
+        store: The gallery: a folder, or milvus://HOST:PORT/NAME.
+        model: Run folder of the model that filled it; None: where it was then.
+        host: Address to listen on; beyond this machine, clients need a token.
+        port: Port to listen on; 0: any free one.
+        token_file: File with the token; None: CROSSLIGHT_TOKEN, or a new one where needed.
+        searches_per_minute: Searches that one client may make.
+        upload_mib: Largest upload.
+        upload_megapixels: Largest image; larger ones are not decoded.
+    """
+    from crosslight.commands.serve import run_serve
+
+    run_serve(
+        store,
+        model=model,
+        host=host,
+        port=port,
+        token_file=token_file,
+        searches_per_minute=searches_per_minute,
+        upload_mib=upload_mib,
+        upload_megapixels=upload_megapixels,
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

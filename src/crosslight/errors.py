@@ -28,3 +28,7 @@ class TrainingError(CrosslightError):
 
 class ProtocolError(CrosslightError):
     """Features that a protocol cannot score."""
+
+
+class GalleryError(CrosslightError):
+    """A store of enrolled people that is missing, damaged, busy or made by another model."""

@@ -1,4 +1,4 @@
-"""The main job in one command: make people, train, score, report."""
+"""The main job in one command: make people, train, score, enrol, report."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from crosslight.commands.train import run_training
 from crosslight.files import write_text
 
 RECIPE = "demo"
+GALLERY = "gallery.lance"
+SHEET = "infrared-queries.png"
 PROTOCOLS = ("sysu-mm01/all/1", "sysu-mm01/indoor/1")
 
 
 def run_demo(out: Path, *, seed: int = 0, workers: int = 2) -> None:
-    """Makes `data/`, `run/`, `metrics.json` and `report.html` in `out`.
+    """Makes `data/`, `run/`, `gallery.lance/`, `metrics.json` and `report.html` in `out`.
 
     Run again after an interruption, it continues where it was.
     """
@@ -30,7 +32,7 @@ def run_demo(out: Path, *, seed: int = 0, workers: int = 2) -> None:
     data, run = out / "data", out / "run"
     argument = f"sysu-mm01:{data}"
 
-    with _step("1/4  Drawing people who do not exist", seconds, "draw the people"):
+    with _step("1/5  Drawing people who do not exist", seconds, "draw the people"):
         make(
             data,
             preset="mini",
@@ -40,7 +42,7 @@ def run_demo(out: Path, *, seed: int = 0, workers: int = 2) -> None:
             seed=seed,
             workers=workers,
         )
-    with _step("2/4  Training on some of them", seconds, "train"):
+    with _step("2/5  Training on some of them", seconds, "train"):
         run_training(
             RECIPE,
             argument,
@@ -48,11 +50,24 @@ def run_demo(out: Path, *, seed: int = 0, workers: int = 2) -> None:
             overrides=(f"training.seed={seed}", f"data.workers={workers}"),
             accelerator="cpu",
         )
-    with _step("3/4  Searching for the others across light", seconds, "embed and score"):
+    with _step("3/5  Searching for the others across light", seconds, "embed and score"):
         evaluation = run_evaluation(run, argument, protocols=PROTOCOLS, workers=workers)
         write_text(out / "metrics.json", json.dumps(evaluation.to_json(), indent=2) + "\n")
-    with _step("4/4  Writing the report", seconds, "report"):
-        page = write_report(run, evaluation, out / "report.html", seconds=seconds)
+    with _step("4/5  Enrolling them in a gallery that can be searched", seconds, "enrol"):
+        # Imported here: LanceDB should not be there yet when the steps above start processes.
+        from crosslight.commands.demo_gallery import make_gallery
+
+        gallery = make_gallery(out / GALLERY, run=run, data=data, sheet=out / SHEET)
+    with _step("5/5  Writing the report", seconds, "report"):
+        page = write_report(
+            run,
+            evaluation,
+            out / "report.html",
+            seconds=seconds,
+            calibration=gallery.calibration,
+            search_sheet=gallery.sheet,
+            search_sheet_file=SHEET,
+        )
 
     result, chance = (
         evaluation.results[PROTOCOLS[0]].mean,
@@ -64,11 +79,9 @@ def run_demo(out: Path, *, seed: int = 0, workers: int = 2) -> None:
         f"guessing finds {100 * chance['rank1']:.1f} %."
     )
     print(f"Report:   {page.resolve()}")
-    print(
-        "Try next: crosslight data show crosslight-demo/data --out sheet.png".replace(
-            "crosslight-demo", str(out)
-        )
-    )
+    print(f"Search:   crosslight serve {out / GALLERY}")
+    print(f"          crosslight gallery search {out / GALLERY} {gallery.query}")
+    print(f"Try next: crosslight data show {data} --out sheet.png")
     print(f"          crosslight train agw-promenade --data {argument} --out {out / 'agw'}")
     print("          crosslight recipes")
 

@@ -5,19 +5,44 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from PIL import Image
+
 from crosslight.commands.contact_sheet import draw_contact_sheet
 from crosslight.commands.evaluate import Evaluation, load_evaluation
+from crosslight.commands.gallery_model import fingerprint_of
+from crosslight.commands.gallery_report import reliability_of
 from crosslight.config import to_plain
 from crosslight.data.promenade.recipe import MANIFEST
+from crosslight.errors import GalleryError
+from crosslight.gallery.calibration import Calibration
+from crosslight.gallery.opening import open_store
+from crosslight.gallery.store import refusal
 from crosslight.report.html import ReportInputs, build_report
 from crosslight.training.run import RunFolder
 
 
-def run_report(run: Path, out: Path | None, *, code: str | None = None) -> Path:
-    """Writes the report of a run that has been evaluated, by its embedding or one of its codes."""
+def run_report(
+    run: Path, out: Path | None, *, code: str | None = None, gallery: str | None = None
+) -> Path:
+    """Writes the report of a run that has been evaluated.
+
+    Args:
+        run: Run folder.
+        out: Page to write; None: in the run folder.
+        code: One of the method's codes, shown in place of its embedding.
+        gallery: Store whose calibration is shown as well.
+
+    Raises:
+        GalleryError: The gallery is not there, or another run filled it.
+    """
+    calibration = None if gallery is None else _calibration_of(gallery, run)
     suffix = f"-{code}" if code else ""
     page = write_report(
-        run, load_evaluation(run, code=code), out or run / f"report{suffix}.html", code=code
+        run,
+        load_evaluation(run, code=code),
+        out or run / f"report{suffix}.html",
+        code=code,
+        calibration=calibration,
     )
     print(f"Report: {page}")
     return page
@@ -30,8 +55,22 @@ def write_report(
     *,
     seconds: Mapping[str, float] | None = None,
     code: str | None = None,
+    calibration: Calibration | None = None,
+    search_sheet: Image.Image | None = None,
+    search_sheet_file: str | None = None,
 ) -> Path:
-    """Writes the report of an evaluation at hand; `seconds` names the steps that led to it."""
+    """Writes the report of an evaluation at hand.
+
+    Args:
+        run: Run folder.
+        evaluation: Of the run.
+        out: Page to write.
+        seconds: The steps that led to it, with their times.
+        code: The code that the evaluation scored in place of the embedding.
+        calibration: Of a gallery that the run filled.
+        search_sheet: Queries to that gallery, drawn.
+        search_sheet_file: The same as a file beside the page.
+    """
     folder = RunFolder.open(run)
     config = folder.load_config()
     settings = evaluation.settings
@@ -54,8 +93,24 @@ def write_report(
             log=folder.log_path,
             contact_sheet=draw_contact_sheet(evaluation.table),
             previews=tuple(sorted(folder.previews_path.glob("[0-9]*.png"))),
+            calibration=reliability_of(calibration),
+            search_sheet=search_sheet,
+            search_sheet_file=search_sheet_file,
             seconds=seconds or {},
             notes=tuple(notes),
         ),
         out,
     )
+
+
+def _calibration_of(gallery: str, run: Path) -> Calibration:
+    with open_store(gallery) as store:
+        if (found := fingerprint_of(run)) != store.info.model:
+            raise GalleryError(refusal(store.info, found))
+        calibration = Calibration.from_plain(store.info.calibration)
+    if calibration is None:
+        raise GalleryError(
+            f"{gallery} is not calibrated; say: crosslight gallery calibrate {gallery} --data "
+            "LAYOUT:ROOT"
+        )
+    return calibration

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -44,13 +45,22 @@ def read_image(path: Path) -> Image.Image:
             outside those ranges.
     """
     with _opened(path) as image:
-        image.load()
-        upright = _turned(image, _orientation(image))
-        if upright.mode in {"I", "F"} or upright.mode.startswith("I;16"):
-            return _from_deep(path, upright, _white(image)).convert("RGB")
-        if upright.mode == "P":  # straight to RGB, Pillow warns about some transparencies
-            upright = upright.convert("RGBA")
-        return upright.convert("RGB")
+        return _as_rgb(image, str(path))
+
+
+def decode_image(content: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """As `read_image`, of a file's content that somebody sent.
+
+    Args:
+        content: The whole file.
+        name: How the errors call it.
+        max_pixels: Images with more pixels are refused before they are decoded.
+
+    Raises:
+        DataError: As `read_image`.
+    """
+    with _opened(BytesIO(content), name=name, max_pixels=max_pixels) as image:
+        return _as_rgb(image, name)
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -68,47 +78,64 @@ def size_of(path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(
+    source: Path | BytesIO, *, name: str = "", max_pixels: int = MAX_PIXELS
+) -> Iterator[Image.Image]:
+    name = name or str(source)
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(source, formats=FORMATS) as image:
             width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise DataError(_too_large(path, f"{width} x {height}"))
+            if width * height > max_pixels:
+                raise DataError(_too_large(name, f"{width} x {height}", max_pixels))
             yield image
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(_too_large(path, "far too many")) from error
+        raise DataError(_too_large(name, "far too many", max_pixels)) from error
     except FileNotFoundError as error:
-        raise DataError(f"There is no image at {path}; check the path or the table.") from error
+        raise DataError(f"There is no image at {name}; check the path or the table.") from error
     except UnidentifiedImageError as error:
-        found = "is empty (0 bytes)" if path.stat().st_size == 0 else "is not an image"
+        found = "is empty (0 bytes)" if _size_of_file(source) == 0 else "is not an image"
         raise DataError(
-            f"{path} {found}; expected JPEG, PNG, BMP, TIFF, WebP or the like: "
+            f"{name} {found}; expected JPEG, PNG, BMP, TIFF, WebP or the like: "
             "copy it again from its source or remove it."
         ) from error
     except OSError as error:
         if error.errno is not None:
             raise DataError(
-                f"{path} cannot be read ({error.strerror}); expected an image file that this "
+                f"{name} cannot be read ({error.strerror}); expected an image file that this "
                 "user may open: check its permissions and its disk."
             ) from error
-        raise DataError(_damaged(path, error)) from error
+        raise DataError(_damaged(name, error)) from error
     except Exception as error:  # a malformed file makes Pillow's decoders raise almost anything
-        raise DataError(_damaged(path, error)) from error
+        raise DataError(_damaged(name, error)) from error
 
 
-def _too_large(path: Path, pixels: str) -> str:
+def _size_of_file(source: Path | BytesIO) -> int:
+    return source.stat().st_size if isinstance(source, Path) else len(source.getbuffer())
+
+
+def _as_rgb(image: Image.Image, name: str) -> Image.Image:
+    image.load()
+    upright = _turned(image, _orientation(image))
+    if upright.mode in {"I", "F"} or upright.mode.startswith("I;16"):
+        return _from_deep(name, upright, _white(image)).convert("RGB")
+    if upright.mode == "P":  # straight to RGB, Pillow warns about some transparencies
+        upright = upright.convert("RGBA")
+    return upright.convert("RGB")
+
+
+def _too_large(name: str, pixels: str, limit: int) -> str:
     return (
-        f"{path} claims {pixels} pixels, more than the limit of {MAX_PIXELS // 10**6} million; "
+        f"{name} claims {pixels} pixels, more than the limit of {limit / 10**6:g} million; "
         "crop the person out of it or remove it."
     )
 
 
-def _damaged(path: Path, error: Exception) -> str:
+def _damaged(name: str, error: Exception) -> str:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return (
-        f"{path} is damaged ({reason}); expected a complete image: "
+        f"{name} is damaged ({reason}); expected a complete image: "
         "copy it again from its source or remove it."
     )
 
@@ -135,12 +162,12 @@ def _white(image: Image.Image) -> float:
     return float(value) if isinstance(value, int) and 0 < value <= 65535 else 65535.0
 
 
-def _from_deep(path: Path, image: Image.Image, white: float) -> Image.Image:
+def _from_deep(name: str, image: Image.Image, white: float) -> Image.Image:
     values = np.asarray(image).astype(np.float64)
     low, high = float(values.min()), float(values.max())
     if not (low >= 0 and high <= white):
         raise DataError(
-            f"{path} has pixel values from {low:g} to {high:g}, expected 0 to {white:g}; "
+            f"{name} has pixel values from {low:g} to {high:g}, expected 0 to {white:g}; "
             "convert it to an 8-bit or 16-bit image."
         )
     return Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8))

@@ -21,6 +21,7 @@ from crosslight.report.embedded import Picture, as_jpeg, as_png, as_svg
 from crosslight.report.embedding_map import map_embeddings, map_figures
 from crosslight.report.inputs import ReportInputs
 from crosslight.report.ranked_lists import RankedList, place_of, ranked_lists, thumbnail
+from crosslight.report.reliability import reliability_figure
 from crosslight.report.training_log import TrainingLog, read_log
 from crosslight.report.verdict import (
     HEADINGS,
@@ -109,6 +110,8 @@ def render_report(inputs: ReportInputs) -> str:
         headings=HEADINGS,
         rows=rows,
         cmc=_cmc_picture(inputs),
+        reliability=_reliability_picture(inputs),
+        search_sheet=_search_picture(inputs),
         training=_training_pictures(read_log(inputs.log)),
         lists=_printed_lists(inputs),
         distances=_distance_pictures(histograms),
@@ -178,6 +181,25 @@ def _map_pictures(inputs: ReportInputs) -> list[Captioned]:
         Captioned(picture=as_png(figure, f"Map of the embeddings. {caption}"), caption=caption)
         for figure, caption in zip(figures, captions, strict=False)
     ]
+
+
+def _reliability_picture(inputs: ReportInputs) -> Captioned | None:
+    if not inputs.calibration:
+        return None
+    said = ". ".join(f"{name}: {c.sentence}" for name, c in inputs.calibration.items()) + "."
+    figure = reliability_figure(inputs.calibration)
+    return Captioned(picture=as_svg(figure, f"Calibration. {said}"), caption=said)
+
+
+def _search_picture(inputs: ReportInputs) -> Picture | None:
+    if inputs.search_sheet is None:
+        return None
+    return as_jpeg(
+        inputs.search_sheet,
+        "Infrared queries on the left, the nearest enrolled people to the right of them",
+        max_width=SHEET_WIDTH_PX,
+        max_height=SHEET_HEIGHT_PX,
+    )
 
 
 def _sheet_picture(inputs: ReportInputs) -> Picture | None:

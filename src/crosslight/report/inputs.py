@@ -17,6 +17,7 @@ from PIL import Image
 from crosslight.data.table import SampleTable
 from crosslight.errors import DataError, ProtocolError
 from crosslight.evaluation.scores import Result
+from crosslight.report.reliability import Reliability
 
 PACKAGES = ("crosslight", "torch", "torchvision", "timm", "lightning-fabric", "numpy")
 
@@ -38,6 +39,9 @@ class ReportInputs:
         log: The run's `log.jsonl`, None where there was no training.
         contact_sheet: Picture of the data.
         previews: Sheets drawn during training, in order, named by the iterations done.
+        calibration: Kind of pairs → how the probabilities of a gallery did; empty without one.
+        search_sheet: Picture of infrared queries to a gallery and its answers.
+        search_sheet_file: The same as a file beside the page, to link to.
         seconds: Step → wall time in seconds, in order.
         notes: Remarks for the reader, a sentence or two each.
         created: Date of the page.
@@ -55,6 +59,9 @@ class ReportInputs:
     log: Path | None = None
     contact_sheet: Image.Image | None = None
     previews: tuple[Path, ...] = ()
+    calibration: Mapping[str, Reliability] = field(default_factory=dict)
+    search_sheet: Image.Image | None = None
+    search_sheet_file: str | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     created: datetime = field(default_factory=lambda: datetime.now().astimezone())

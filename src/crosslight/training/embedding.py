@@ -1,16 +1,19 @@
-"""Embedding every image of a table with a method."""
+"""Embedding every image of a table, or images at hand, with a method."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from crosslight.data.loading import inference_batches
 from crosslight.data.table import SampleTable
+from crosslight.data.transforms import InferenceTransform
 from crosslight.errors import ConfigError, DataError
 from crosslight.methods.contract import Disentangles, Method
 
@@ -76,6 +79,36 @@ def embed_table(
     finally:
         method.train(was_training)
     return np.concatenate(parts)
+
+
+def embed_images(
+    method: Method,
+    images: Sequence[Image.Image],
+    modality: Sequence[int],
+    *,
+    height: int,
+    width: int,
+    precision: str = "32-true",
+) -> NDArray[np.float32]:
+    """The embedding of each image, as `embed_table` makes it from a file.
+
+    Args:
+        method: Embeds, where it is; must be in eval mode. Several threads may ask at once.
+        images: N images in mode RGB.
+        modality: `Modality` of each.
+        height: Image height in pixels.
+        width: Image width in pixels.
+        precision: As in `TrainingConfig`.
+
+    Returns:
+        (N, D)
+    """
+    transform = InferenceTransform(height, width)
+    place = next(method.parameters()).device
+    pixels = torch.stack([transform(image) for image in images]).to(place)
+    lights = torch.tensor(list(modality), dtype=torch.int64, device=place)
+    with torch.inference_mode(), _arithmetic(precision, place):
+        return _embedded(method, pixels, lights, None).cpu().numpy()
 
 
 def _embedded(method: Method, images: Tensor, modality: Tensor, code: str | None) -> Tensor:

@@ -1,0 +1,297 @@
+"""The commands of the gallery: names, flags and help; see `crosslight.cli`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+from tyro.extras import SubcommandApp
+
+gallery_app = SubcommandApp()
+
+Light = Literal["visible", "infrared"]
+StoreArgument = Positional[
+    Annotated[
+        str,
+        arg(metavar="STORE", help="Folder such as gallery.lance, or milvus://host:port/name."),
+    ]
+]
+Cameras = Annotated[tuple[int, ...], arg(metavar="CAM", help="Only rows of these cameras.")]
+Since = Annotated[
+    str | None, arg(metavar="TIME", help="Only rows from then on: seconds, or an ISO date.")
+]
+Until = Annotated[
+    str | None, arg(metavar="TIME", help="Only rows up to then: seconds, or an ISO date.")
+]
+
+
+@gallery_app.command(name="create")
+def create(store: StoreArgument, *, model: Path) -> None:
+    """Make an empty store for the people that a trained run embeds.
+
+    Args:
+        store: A folder: NAME.lance, or NAME.exact to keep all vectors in memory; or
+            milvus://host:port/name.
+        model: Run folder.
+    """
+    from crosslight.commands.gallery_add import create as run
+
+    run(store, model=model)
+
+
+@gallery_app.command(name="add")
+def add(
+    store: StoreArgument,
+    sources: Positional[tuple[str, ...]],
+    *,
+    split: tuple[str, ...] = (),
+    modality: Light | None = None,
+    camera: int | None = None,
+    person: int | None = None,
+    model: Path | None = None,
+    workers: int = 2,
+    boxes: Path | None = None,
+    detector: str | None = None,
+    detector_threshold: float = 0.5,
+    every: float = 0.2,
+    start: str | None = None,
+    crops: int = 3,
+) -> None:
+    """Enrol people; the same command again skips what is there already.
+
+    Args:
+        store: A store.
+        sources: Folders of images, images, tables (CSV, Parquet), LAYOUT:ROOT, or one video.
+        split: Only these splits of a table or layout.
+        modality: Light of all images. None: as the table says, or guessed from the colours.
+        camera: Camera of all images. None: as the table says.
+        person: Person on all images. None: as the table says.
+        model: Run folder, where the one that the store remembers has moved.
+        workers: Threads that decode images.
+        boxes: Video only: CSV with frame,left,top,right,bottom (pixels), in place of a detector.
+        detector: Video only: finds people; FILE.onnx or torchvision:NAME or
+            torchvision:NAME:WEIGHTS.pth.
+        detector_threshold: Smallest score of a person.
+        every: Video only: seconds between the frames that are looked at.
+        start: Video only: when its first frame was taken: seconds, or an ISO date.
+        crops: Video only: best crops of each track that are kept.
+    """
+    from crosslight.gallery.sources import is_video
+
+    if len(sources) == 1 and is_video(sources[0]):
+        from crosslight.commands.gallery_video import add_video
+
+        add_video(
+            store,
+            Path(sources[0]),
+            boxes=boxes,
+            detector=detector,
+            threshold=detector_threshold,
+            every_s=every,
+            start=start,
+            crops=crops,
+            modality=modality,
+            camera=camera,
+            person=person,
+            model=model,
+            workers=workers,
+        )
+        return
+    from crosslight.commands.gallery_add import add as run
+
+    run(
+        store,
+        sources,
+        model=model,
+        splits=split,
+        modality=modality,
+        camera=camera,
+        person=person,
+        workers=workers,
+    )
+
+
+@gallery_app.command(name="search")
+def search(
+    store: StoreArgument,
+    image: Positional[Path],
+    *,
+    top: int = 20,
+    camera: Cameras = (),
+    modality: Light | None = None,
+    since: Since = None,
+    until: Until = None,
+    query_modality: Light | None = None,
+    model: Path | None = None,
+    exact: bool = False,
+    json: bool = False,
+    sheet: Path | None = None,
+) -> None:
+    """Rank the people of a store by how near they are to the one on an image.
+
+    Args:
+        store: A store.
+        image: The query, of either light.
+        top: Results.
+        camera: Only rows of these cameras.
+        modality: Only rows of this light.
+        since: Only rows from then on.
+        until: Only rows up to then.
+        query_modality: Light of the query. None: guessed from its colours.
+        model: Run folder, where the one that the store remembers has moved.
+        exact: Compare with every row, whatever index there is.
+        json: Print JSON.
+        sheet: Also draw the results into this PNG file.
+    """
+    from crosslight.commands.gallery_filter import filter_from
+    from crosslight.commands.gallery_search import search as run
+
+    run(
+        store,
+        image,
+        top=top,
+        where=filter_from(cameras=camera, modality=modality, since=since, until=until),
+        query_modality=query_modality,
+        model=model,
+        exact=exact,
+        as_json=json,
+        sheet=sheet,
+    )
+
+
+@gallery_app.command(name="list")
+def list_rows(
+    store: StoreArgument,
+    *,
+    camera: Cameras = (),
+    modality: Light | None = None,
+    since: Since = None,
+    until: Until = None,
+    person: tuple[int, ...] = (),
+    offset: int = 0,
+    limit: int = 50,
+    json: bool = False,
+) -> None:
+    """List rows of a store.
+
+    Args:
+        store: A store.
+        camera: Only rows of these cameras.
+        modality: Only rows of this light.
+        since: Only rows from then on.
+        until: Only rows up to then.
+        person: Only rows of these people.
+        offset: Rows to leave out first.
+        limit: Rows to list at most.
+        json: Print JSON.
+    """
+    from crosslight.commands.gallery import list_rows as run
+    from crosslight.commands.gallery_filter import filter_from
+
+    where = filter_from(cameras=camera, modality=modality, since=since, until=until, people=person)
+    run(store, where, offset=offset, limit=limit, as_json=json)
+
+
+@gallery_app.command(name="remove")
+def remove(
+    store: StoreArgument,
+    *,
+    ids: Annotated[tuple[str, ...], arg(name="id")] = (),
+    camera: Cameras = (),
+    modality: Light | None = None,
+    since: Since = None,
+    until: Until = None,
+    person: tuple[int, ...] = (),
+    everything: Annotated[bool, arg(name="all")] = False,
+) -> None:
+    """Remove rows from a store, for good.
+
+    Args:
+        store: A store.
+        ids: Rows with these ids, as `list` prints them.
+        camera: Rows of these cameras.
+        modality: Rows of this light.
+        since: Rows from then on.
+        until: Rows up to then.
+        person: Rows of these people.
+        everything: Every row.
+    """
+    from crosslight.commands.gallery import remove as run
+    from crosslight.commands.gallery_filter import filter_from
+
+    where = filter_from(cameras=camera, modality=modality, since=since, until=until, people=person)
+    run(store, where, ids=ids, everything=everything)
+
+
+@gallery_app.command(name="stats")
+def stats(store: StoreArgument, *, json: bool = False) -> None:
+    """Say what a store holds: rows, people, cameras, model, calibration.
+
+    Args:
+        store: A store.
+        json: Print JSON.
+    """
+    from crosslight.commands.gallery import stats as run
+
+    run(store, as_json=json)
+
+
+@gallery_app.command(name="optimize")
+def optimize(store: StoreArgument) -> None:
+    """Compact a store, index it where that pays, and check what the index finds.
+
+    Args:
+        store: A store.
+    """
+    from crosslight.commands.gallery import optimize as run
+
+    run(store)
+
+
+@gallery_app.command(name="copy")
+def copy(source: StoreArgument, target: StoreArgument) -> None:
+    """Copy all rows to another store, of the same kind or another, and verify them.
+
+    Args:
+        source: A store.
+        target: A new store, or one that an interrupted copy began.
+    """
+    from crosslight.commands.gallery import copy as run
+
+    run(source, target)
+
+
+@gallery_app.command(name="calibrate")
+def calibrate(
+    store: StoreArgument,
+    *,
+    data: str,
+    split: str = "val",
+    false_match_rate: float = 0.001,
+    prior: float | None = None,
+    trial: int = 1,
+    model: Path | None = None,
+) -> None:
+    """Learn what a distance means: the probability of the same person, and a threshold.
+
+    Args:
+        store: A store.
+        data: LAYOUT:ROOT with people who are neither trained on nor searched for.
+        split: The split of those people.
+        false_match_rate: Share of pairs of different people that the threshold lets pass.
+        prior: Share of same-person pairs that probabilities assume. None: that of the data.
+        trial: Split number, for layouts that have several.
+        model: Run folder, where the one that the store remembers has moved.
+    """
+    from crosslight.commands.gallery_calibrate import calibrate as run
+
+    run(
+        store,
+        data=data,
+        split=split,
+        model=model,
+        false_match_rate=false_match_rate,
+        prior=prior,
+        trial=trial,
+    )

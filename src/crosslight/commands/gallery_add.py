@@ -1,0 +1,89 @@
+"""Makes stores and enrols people in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from crosslight.commands.counting_bar import bar
+from crosslight.commands.gallery_filter import LIGHTS
+from crosslight.commands.gallery_model import embedder_for, load_embedder
+from crosslight.errors import ConfigError, DataError
+from crosslight.gallery.enrolment import Enrolled, enrol
+from crosslight.gallery.opening import create_store, open_store
+from crosslight.gallery.sources import candidates_from, is_video
+from crosslight.gallery.store import Store
+from crosslight.types import Modality
+
+_SHOWN_FAILURES = 20
+
+
+def create(store: str, *, model: Path) -> None:
+    """Makes an empty store for the embeddings of a run."""
+    embedder = load_embedder(model)
+    probe = Image.new("RGB", (embedder.width, embedder.height))
+    dim = embedder.embed([probe], [int(Modality.VISIBLE)]).shape[1]
+    with create_store(
+        store,
+        model=embedder.fingerprint,
+        method=embedder.method,
+        run=embedder.run,
+        dim=dim,
+        distance=embedder.distance,
+    ) as made:
+        print(f"{made.location}: an empty {made.kind} store for {embedder.method}, {dim} numbers.")
+
+
+def add(
+    store: str,
+    sources: Sequence[str],
+    *,
+    model: Path | None = None,
+    splits: Sequence[str] = (),
+    modality: str | None = None,
+    camera: int | None = None,
+    person: int | None = None,
+    workers: int = 2,
+) -> Enrolled:
+    """Enrols images; exits with an error where not one could be read."""
+    light = None if modality is None else int(LIGHTS[modality])
+    if not sources:
+        raise ConfigError(
+            "Nothing to add; give a folder of images, a table, a video or LAYOUT:ROOT."
+        )
+    if any(map(is_video, sources)):
+        raise ConfigError("Videos are added one at a time; give this video alone.")
+    candidates = [
+        candidate
+        for source in sources
+        for candidate in candidates_from(
+            source, splits=splits, modality=light, cam=camera, pid=person
+        )
+    ]
+    with open_store(store) as opened:
+        embedder = embedder_for(opened.info, model)
+        with bar("enrolled", len(candidates)) as advance:
+            outcome = enrol(opened, embedder, candidates, workers=workers, advance=advance)
+        tell(opened, outcome)
+    return outcome
+
+
+def tell(store: Store, outcome: Enrolled) -> None:
+    """Says what was enrolled and what could not be read.
+
+    Raises:
+        DataError: Nothing could be read.
+    """
+    for path, reason in outcome.unreadable[:_SHOWN_FAILURES]:
+        print(f"not read: {path if path not in reason else ''} {reason}".replace(":  ", ": "))
+    more = len(outcome.unreadable) - _SHOWN_FAILURES
+    if more > 0:
+        print(f"not read: {more} more")
+    if outcome.unreadable and not outcome.added and not outcome.present:
+        raise DataError("No image could be read; see the reasons above.")
+    print(
+        f"{outcome.added} added, {outcome.present} were there already, "
+        f"{len(outcome.unreadable)} not read; {store.location} now holds {store.count()}."
+    )

@@ -1,0 +1,123 @@
+"""Asks a store for the people in an image: a list, JSON, or a picture."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from PIL import Image
+
+from crosslight.commands.gallery import described, place_of
+from crosslight.commands.gallery_filter import LIGHTS
+from crosslight.commands.gallery_model import embedder_for
+from crosslight.data.images import read_image
+from crosslight.files import written_whole
+from crosslight.gallery.opening import open_store
+from crosslight.gallery.rows import Filter
+from crosslight.gallery.search import Answer, Searcher
+from crosslight.gallery.store import Store
+from crosslight.report.grid import Cell, Verdict, image_grid
+from crosslight.types import Modality
+
+VERDICTS = {
+    "in-gallery": "This person seems to be in the gallery.",
+    "not-in-gallery": "This person seems not to be in the gallery: nobody is near enough.",
+    "unknown": "Whether this person is in the gallery is unknown: calibrate the store first.",
+}
+
+
+def search(
+    store: str,
+    image: Path,
+    *,
+    top: int = 20,
+    where: Filter,
+    query_modality: str | None = None,
+    model: Path | None = None,
+    exact: bool = False,
+    as_json: bool = False,
+    sheet: Path | None = None,
+) -> Answer:
+    """Prints the ranked list."""
+    picture = read_image(image)
+    with open_store(store) as opened:
+        searcher = Searcher(opened, embedder_for(opened.info, model))
+        light = None if query_modality is None else int(LIGHTS[query_modality])
+        answer = searcher.search(picture, k=top, where=where, modality=light, exact=exact)
+        if sheet is not None:
+            drawn = sheet_of(opened, [(picture, image.name, answer)])
+            with written_whole(sheet) as file:
+                drawn.save(file, format="PNG")
+    if as_json:
+        print(json.dumps(to_json(image, answer)))
+        return answer
+    print(f"{image}: {Modality(answer.modality).name.lower()}, {1000 * answer.seconds:.0f} ms")
+    for result in answer.results:
+        chance = "" if result.probability is None else f"  {result.probability:6.1%}"
+        print(
+            f"{result.rank:4}  {result.hit.distance:.3f}{chance}  "
+            f"{described(asdict(result.hit))}  {result.hit.path}"
+        )
+    print(VERDICTS[answer.verdict] if answer.results else "No row fits the filters.")
+    if sheet is not None:
+        print(f"Sheet: {sheet}")
+    return answer
+
+
+def to_json(image: Path, answer: Answer) -> dict[str, object]:
+    """The answer as plain values."""
+    return {
+        "query": str(image),
+        "modality": Modality(answer.modality).name.lower(),
+        "verdict": answer.verdict,
+        "false_match_rate": answer.false_match_rate,
+        "seconds": answer.seconds,
+        "results": [
+            {
+                "rank": result.rank,
+                "probability": result.probability,
+                "accepted": result.accepted,
+                **asdict(result.hit),
+                "modality": Modality(result.hit.modality).name.lower(),
+            }
+            for result in answer.results
+        ],
+    }
+
+
+def sheet_of(
+    store: Store,
+    answers: list[tuple[Image.Image, str, Answer]],
+    *,
+    people: list[int] | None = None,
+) -> Image.Image:
+    """Draws queries and their results from the store's thumbnails, a row per query.
+
+    Args:
+        store: That gave the answers.
+        answers: Query, its name, and the answer.
+        people: The person of each query where it is known; results are then marked right or wrong.
+    """
+    rows = []
+    for number, (picture, name, answer) in enumerate(answers):
+        found = store.get([result.hit.id for result in answer.results])
+        thumbnails = dict(zip(found.ids, found.frame["thumbnail"].to_list(), strict=True))
+        light = Modality(answer.modality).name.lower()
+        row = [Cell(image=picture, verdict=Verdict.QUERY, lines=(name, light))]
+        for result in answer.results:
+            verdict = Verdict.UNJUDGED
+            if people is not None and result.hit.pid is not None:
+                right = result.hit.pid == people[number]
+                verdict = Verdict.RIGHT if right else Verdict.WRONG
+            chance = "" if result.probability is None else f"  {result.probability:.0%}"
+            lines = (
+                place_of(result.hit.cam, result.hit.modality),
+                f"{result.hit.distance:.3f}{chance}",
+            )
+            content = thumbnails.get(result.hit.id)
+            image = Image.open(io.BytesIO(content)) if content else None
+            row.append(Cell(image=image, verdict=verdict, lines=lines))
+        rows.append(row)
+    return image_grid(rows, cell_width=80, cell_height=160)

@@ -1,0 +1,1 @@
+"""Person search: stores of enrolled people, ranked answers, calibration, video, service."""

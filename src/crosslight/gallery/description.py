@@ -1,0 +1,54 @@
+"""The description of a store that lives in a folder: `store.json`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from crosslight.errors import GalleryError
+from crosslight.files import write_text
+from crosslight.gallery.store import StoreInfo
+
+NAME = "store.json"
+
+
+def write_description(folder: Path, kind: str, info: StoreInfo) -> None:
+    """Writes the description whole or not at all."""
+    content = {"kind": kind, **info.to_plain()}
+    write_text(folder / NAME, json.dumps(content, indent=2) + "\n")
+
+
+def read_description(folder: Path) -> tuple[str, StoreInfo]:
+    """Kind and info of the store in a folder.
+
+    Raises:
+        GalleryError: There is no store, or its description is damaged.
+    """
+    path = folder / NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        kind = content.pop("kind")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise GalleryError(
+            f"There is no store at {folder}; make one with crosslight gallery create {folder} "
+            "--model RUN."
+        ) from error
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise GalleryError(f"{path} is damaged ({error}); create the store again.") from error
+    return kind, StoreInfo.from_plain(content, where=str(folder))
+
+
+def make_folder(folder: Path) -> None:
+    """Makes the folder of a new store.
+
+    Raises:
+        GalleryError: Something is there already.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise GalleryError(f"{folder} exists and is not empty; give the new store another name.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GalleryError(
+            f"{folder} cannot be made ({error.strerror}); choose a folder that you may write."
+        ) from error

@@ -1,0 +1,310 @@
+"""A store that holds every vector in memory and compares with all of them: the yardstick.
+
+On disk it is a folder of Parquet segments. Each `add` writes one, whole or not at all, so that
+what was acknowledged survives a crash; `optimize` joins them. A crash while they are joined can
+leave a row in two segments: reading keeps the first, removing removes both.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from crosslight.errors import GalleryError
+from crosslight.files import written_whole
+from crosslight.gallery.description import make_folder, read_description, write_description
+from crosslight.gallery.rows import (
+    COLUMNS,
+    EVERYTHING,
+    SCHEMA,
+    Filter,
+    Hit,
+    Rows,
+    Vectors,
+    hits_from,
+)
+from crosslight.gallery.store import Distance, StoreInfo, checked_queries, checked_rows
+from crosslight.gallery.writing import WriterLock
+
+VECTOR = "vector"
+_COMPARED_AT_ONCE = 50_000_000  # similarities: 200 MB
+
+
+class ExactStore:
+    """See the module's docstring and `crosslight.gallery.store.Store`.
+
+    Rows that another process adds are seen after the store is opened again.
+    """
+
+    kind = "exact"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        kind, self._info = read_description(folder)
+        if kind != self.kind:
+            raise GalleryError(f"{folder} is a store of the kind {kind}, not {self.kind}.")
+        self._lock = WriterLock(folder)
+        self._guard = threading.RLock()
+        self._load()
+
+    @classmethod
+    def create(cls, folder: Path, info: StoreInfo) -> ExactStore:
+        """Makes an empty store.
+
+        Raises:
+            GalleryError: Something is there already.
+        """
+        make_folder(folder)
+        write_description(folder, cls.kind, info)
+        return cls(folder)
+
+    @property
+    def info(self) -> StoreInfo:
+        """What the store knows about itself."""
+        return self._info
+
+    @property
+    def location(self) -> str:
+        """Its folder."""
+        return str(self._folder)
+
+    def add(self, rows: Rows) -> int:
+        """As `Store.add`."""
+        with self._guard:
+            self._begin_writing()
+            rows = checked_rows(self._info, rows)
+            new = np.array([i not in self._positions for i in rows.ids], dtype=bool)
+            rows = rows.take(np.flatnonzero(new))
+            if len(rows):
+                self._write_segment(rows)
+                self._append(rows)
+            return len(rows)
+
+    def present(self, ids: Sequence[str]) -> set[str]:
+        """As `Store.present`."""
+        with self._guard:
+            return {i for i in ids if i in self._positions}
+
+    def search(
+        self,
+        vectors: NDArray[Any],
+        k: int,
+        where: Filter = EVERYTHING,
+        *,
+        exact: bool = False,  # noqa: ARG002  it always is
+    ) -> list[list[Hit]]:
+        """As `Store.search`; always exact."""
+        queries = checked_queries(self._info, vectors, k)
+        with self._guard:
+            frame, known = self._frame, self._joined()
+        fits = None if where.everything else _fitting(frame, where)
+        chosen = known if fits is None else known[torch.from_numpy(fits)]
+        count = min(k, len(chosen))
+        if not count:
+            return [[] for _ in queries]
+        answers = []
+        step = max(1, _COMPARED_AT_ONCE // len(chosen))
+        for start in range(0, len(queries), step):
+            part = queries[start : start + step]
+            nearest = _nearest(torch.from_numpy(part), chosen, count, self._info.distance)
+            for query, found in zip(part, nearest, strict=True):
+                distances = distances_to(query, chosen[found].numpy(), self._info.distance)
+                order = np.lexsort((found.numpy(), distances))
+                rows = found.numpy()[order] if fits is None else fits[found.numpy()[order]]
+                answers.append(hits_from(frame[rows].to_dicts(), distances[order]))
+        return answers
+
+    def get(self, ids: Sequence[str]) -> Rows:
+        """As `Store.get`."""
+        with self._guard:
+            rows = np.array([self._positions[i] for i in ids if i in self._positions], dtype=int)
+            frame, vectors = self._frame[rows], self._joined()[torch.from_numpy(rows)]
+            segments = self._segments()
+        wanted = frame.select("id").unique()
+        thumbnails = [
+            pl.scan_parquet(path).select("id", "thumbnail").join(wanted.lazy(), on="id", how="semi")
+            for path in segments
+        ]
+        if thumbnails:
+            found = pl.concat(thumbnails).unique("id").collect()
+            frame = frame.join(found, on="id", how="left", maintain_order="left")
+        return Rows(
+            frame=frame.select(list(SCHEMA)) if thumbnails else _without_rows(),
+            vectors=vectors.numpy(),
+        )
+
+    def frame(self, where: Filter = EVERYTHING) -> pl.DataFrame:
+        """As `Store.frame`."""
+        return self._frame.filter(where.expression()).sort("id")
+
+    def page(self, where: Filter = EVERYTHING, *, offset: int = 0, limit: int = 50) -> pl.DataFrame:
+        """As `Store.page`."""
+        return self._frame.filter(where.expression()).slice(offset, limit)
+
+    def batches(self, size: int) -> Iterator[Rows]:
+        """As `Store.batches`."""
+        ids = self._frame["id"].to_list()
+        for start in range(0, len(ids), size):
+            yield self.get(ids[start : start + size])
+
+    def remove(self, where: Filter) -> int:
+        """As `Store.remove`."""
+        return self.remove_ids(self._frame.filter(where.expression())["id"].to_list())
+
+    def remove_ids(self, ids: Sequence[str]) -> int:
+        """As `Store.remove_ids`."""
+        with self._guard:
+            self._begin_writing()
+            gone = self.present(ids)
+            doomed = pl.Series("id", sorted(gone), dtype=pl.String).implode()
+            for path in self._segments() if gone else []:
+                segment = pl.read_parquet(path)
+                kept = segment.filter(~pl.col("id").is_in(doomed))
+                if not kept.height:
+                    path.unlink()
+                elif kept.height < segment.height:
+                    _write_parquet(path, kept)
+            if gone:
+                self._load()
+            return len(gone)
+
+    def count(self, where: Filter = EVERYTHING) -> int:
+        """As `Store.count`."""
+        if where.everything:
+            return self._frame.height
+        return int(self._frame.select(where.expression().sum()).item() or 0)
+
+    def optimize(self) -> str:
+        """Joins the segments into one."""
+        with self._guard:
+            self._begin_writing()
+            old = self._segments()
+            if len(old) < 2:
+                return "There was nothing to join."
+            joined = pl.concat([pl.read_parquet(path) for path in old]).unique(
+                "id", keep="first", maintain_order=True
+            )
+            _write_parquet(self._next_segment(), joined)
+            for path in old:
+                path.unlink()
+            self._load()
+            return f"{len(old)} segments joined into one."
+
+    def set_calibration(self, calibration: Mapping[str, Any]) -> None:
+        """As `Store.set_calibration`."""
+        with self._guard:
+            self._begin_writing()
+            self._info = self._info.calibrated(calibration)
+            write_description(self._folder, self.kind, self._info)
+
+    def close(self) -> None:
+        """Lets others write."""
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _begin_writing(self) -> None:
+        if self._lock.acquire():
+            self._load()  # somebody else may have written since this store was opened
+
+    def _load(self) -> None:
+        self._blocks: list[Vectors] = []
+        self._positions: dict[str, int] = {}
+        self._frame = pl.DataFrame(schema=COLUMNS)
+        frames = []
+        for path in self._segments():
+            try:
+                segment = pl.read_parquet(path, columns=[*COLUMNS, VECTOR])
+            except (pl.exceptions.PolarsError, OSError) as error:
+                raise GalleryError(
+                    f"{path} is damaged ({str(error).splitlines()[0]}); remove it and add its "
+                    "images again."
+                ) from error
+            new = [i not in self._positions for i in segment["id"].to_list()]
+            segment = segment.filter(pl.Series(new, dtype=pl.Boolean))
+            start = len(self._positions)
+            self._positions.update({i: start + n for n, i in enumerate(segment["id"].to_list())})
+            self._blocks.append(_vectors_of(segment, self._info.dim))
+            frames.append(segment.select(list(COLUMNS)))
+        if frames:
+            self._frame = pl.concat(frames)
+
+    def _append(self, rows: Rows) -> None:
+        start = len(self._positions)
+        self._positions.update({i: start + n for n, i in enumerate(rows.ids)})
+        self._blocks.append(rows.vectors)
+        self._frame = pl.concat([self._frame, rows.frame.select(list(COLUMNS))])
+
+    def _joined(self) -> torch.Tensor:
+        """(N, D)."""
+        if len(self._blocks) != 1:
+            empty = np.zeros((0, self._info.dim), np.float32)
+            self._blocks = [np.concatenate([empty, *self._blocks])]
+        return torch.from_numpy(self._blocks[0])
+
+    def _segments(self) -> list[Path]:
+        return sorted(self._folder.glob("rows-*.parquet"))
+
+    def _next_segment(self) -> Path:
+        last = self._segments()[-1:]
+        number = 1 + (int(last[0].stem.removeprefix("rows-")) if last else 0)
+        return self._folder / f"rows-{number:08}.parquet"
+
+    def _write_segment(self, rows: Rows) -> None:
+        vectors = pl.Series(VECTOR, rows.vectors, dtype=pl.Array(pl.Float32, self._info.dim))
+        _write_parquet(self._next_segment(), rows.frame.with_columns(vectors))
+
+
+def distances_to(query: Vectors, vectors: Vectors, distance: Distance) -> NDArray[np.float64]:
+    """(N,) distances of one prepared query to N prepared vectors, computed in float64."""
+    wide, one = vectors.astype(np.float64), query.astype(np.float64)
+    if distance == "euclidean":
+        return np.asarray(np.linalg.norm(wide - one, axis=1))
+    products = wide @ one
+    return -products if distance == "dot" else np.clip(1 - products, 0, 2)
+
+
+def _nearest(
+    queries: torch.Tensor, vectors: torch.Tensor, k: int, distance: Distance
+) -> torch.Tensor:
+    """(Q, k) positions of the nearest vectors; their order is settled by the caller."""
+    scores = queries @ vectors.T
+    if distance == "euclidean":
+        scores -= vectors.square().sum(dim=1) / 2
+    return scores.topk(k, dim=1).indices
+
+
+def _fitting(frame: pl.DataFrame, where: Filter) -> NDArray[np.int64]:
+    fits = frame.select(where.expression().alias("fits"))["fits"].to_numpy()
+    return np.flatnonzero(np.broadcast_to(fits, frame.height))
+
+
+def _vectors_of(frame: pl.DataFrame, dim: int) -> Vectors:
+    # A copy: torch warns about memory that it may not write to.
+    return np.array(frame[VECTOR].to_numpy(), dtype=np.float32).reshape(-1, dim)
+
+
+def _without_rows() -> pl.DataFrame:
+    return pl.DataFrame(schema=SCHEMA)
+
+
+def _write_parquet(path: Path, frame: pl.DataFrame) -> None:
+    with written_whole(path) as file:
+        frame.write_parquet(file)

@@ -1,0 +1,328 @@
+"""The default store: a LanceDB table in a folder, for millions of people on one machine.
+
+The folder holds `store.json`, `index.json` (how the index is asked, see lance_index.py) and the
+table. LanceDB does not bring its files to the disk by itself: here every commit is synced before
+`add` and `remove` return. One process writes, any number read; they see a commit at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from crosslight.errors import GalleryError
+from crosslight.gallery.description import make_folder, read_description, write_description
+from crosslight.gallery.known_ids import KnownIds
+from crosslight.gallery.lance_index import IndexSettings, maintain, read_settings
+from crosslight.gallery.lance_sql import among_ids, condition
+from crosslight.gallery.rows import COLUMNS, EVERYTHING, SCHEMA, Filter, Hit, Rows, hits_from
+from crosslight.gallery.store import StoreInfo, checked_queries, checked_rows
+from crosslight.gallery.writing import WriterLock, sync_new
+
+try:
+    import lancedb
+    import pyarrow as pa
+except ImportError as missing:  # pragma: no cover
+    raise GalleryError(
+        f"The store needs the package {missing.name}; say: pip install lancedb"
+    ) from missing
+
+TABLE = "rows"
+VECTOR = "vector"
+DISTANCE = "_distance"
+METRICS = {"cosine": "cosine", "euclidean": "l2", "dot": "dot"}
+
+SCANNED_AT_MOST = 2_000
+"""Where a filter leaves no more rows than this, all of them are compared exactly: measured, more
+rows are quicker through the index."""
+
+NARROW = 0.2
+"""A filter that leaves less than this part of the rows makes the index read all its lists, because
+the nearest of few rows are far from the query and lie in any list."""
+
+_COMPACT_EVERY = 100  # commits
+_IDS_AT_ONCE = 5_000
+
+
+class LanceStore:
+    """See the module's docstring and `crosslight.gallery.store.Store`."""
+
+    kind = "lance"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        kind, self._info = read_description(folder)
+        if kind != self.kind:
+            raise GalleryError(f"{folder} is a store of the kind {kind}, not {self.kind}.")
+        self._lock = WriterLock(folder)
+        self._guard = threading.RLock()
+        self._synced: set[str] = set()
+        self._known = KnownIds()
+        self._commits = 0
+        try:
+            connection = lancedb.connect(folder, read_consistency_interval=timedelta(0))
+            self._table = connection.open_table(TABLE)
+        except (ValueError, OSError, RuntimeError) as error:
+            raise GalleryError(
+                f"The table of {folder} cannot be opened ({_first_line(error)}); put back the "
+                "whole folder from a copy, or create the store again."
+            ) from error
+
+    @classmethod
+    def create(cls, folder: Path, info: StoreInfo) -> LanceStore:
+        """Makes an empty store.
+
+        Raises:
+            GalleryError: Something is there already.
+        """
+        make_folder(folder)
+        lancedb.connect(folder).create_table(TABLE, schema=_schema(info.dim))
+        sync_new(folder, set())
+        # Written last: a folder without it is no store.
+        write_description(folder, cls.kind, info)
+        return cls(folder)
+
+    @property
+    def info(self) -> StoreInfo:
+        """What the store knows about itself."""
+        return self._info
+
+    @property
+    def location(self) -> str:
+        """Its folder."""
+        return str(self._folder)
+
+    @property
+    def index(self) -> IndexSettings | None:
+        """How the index is asked; None where there is none yet."""
+        return read_settings(self._folder)
+
+    def add(self, rows: Rows) -> int:
+        """As `Store.add`."""
+        with self._guard:
+            self._begin_writing()
+            rows = checked_rows(self._info, rows)
+            there = self.present(self._known.maybe(rows.frame["id"]).to_list())
+            if there:
+                new = [i not in there for i in rows.ids]
+                rows = rows.take(np.flatnonzero(new))
+            if len(rows):
+                self._table.add(_to_arrow(rows, self._info.dim))
+                self._committed()
+                self._known.update(rows.frame["id"])
+            return len(rows)
+
+    def present(self, ids: Sequence[str]) -> set[str]:
+        """As `Store.present`."""
+        found: set[str] = set()
+        for start in range(0, len(ids), _IDS_AT_ONCE):
+            part = ids[start : start + _IDS_AT_ONCE]
+            found.update(self._read(among_ids(part), ["id"]).column("id").to_pylist())
+        return found
+
+    def search(
+        self, vectors: NDArray[Any], k: int, where: Filter = EVERYTHING, *, exact: bool = False
+    ) -> list[list[Hit]]:
+        """As `Store.search`; exact where there is no index or the filter leaves few rows."""
+        queries = checked_queries(self._info, vectors, k)
+        settings = None if exact else self.index
+        rendered = condition(where)
+        if settings is not None and rendered is not None:
+            fitting = int(self._table.count_rows(rendered))
+            if fitting <= SCANNED_AT_MOST:
+                settings = None
+            elif fitting < NARROW * self.count():
+                settings = replace(settings, nprobes=settings.partitions)
+        return [self._nearest(query, k, rendered, settings) for query in queries]
+
+    def get(self, ids: Sequence[str]) -> Rows:
+        """As `Store.get`."""
+        wanted = list(dict.fromkeys(ids))
+        parts = [
+            self._read(among_ids(wanted[start : start + _IDS_AT_ONCE]), [*SCHEMA, VECTOR])
+            for start in range(0, len(wanted), _IDS_AT_ONCE)
+        ] or [self._read("1 = 0", [*SCHEMA, VECTOR])]
+        found = _from_arrow(pa.concat_tables(parts), self._info.dim)
+        places = {i: n for n, i in enumerate(found.ids)}
+        return found.take([places[i] for i in ids if i in places])
+
+    def frame(self, where: Filter = EVERYTHING) -> pl.DataFrame:
+        """As `Store.frame`."""
+        return _small(self._read(condition(where), list(COLUMNS))).sort("id")
+
+    def page(self, where: Filter = EVERYTHING, *, offset: int = 0, limit: int = 50) -> pl.DataFrame:
+        """As `Store.page`."""
+        query = self._table.search().select(list(COLUMNS)).offset(offset).limit(limit)
+        rendered = condition(where)
+        return _small((query.where(rendered) if rendered else query).to_arrow())
+
+    def batches(self, size: int) -> Iterator[Rows]:
+        """As `Store.batches`."""
+        reader = self._table.search().select([*SCHEMA, VECTOR]).to_batches(size)
+        for batch in reader:
+            if len(batch):
+                yield _from_arrow(pa.Table.from_batches([batch]), self._info.dim)
+
+    def remove(self, where: Filter) -> int:
+        """As `Store.remove`."""
+        return self._remove(condition(where) or "1 = 1")
+
+    def remove_ids(self, ids: Sequence[str]) -> int:
+        """As `Store.remove_ids`."""
+        return self._remove(among_ids(ids)) if ids else 0
+
+    def count(self, where: Filter = EVERYTHING) -> int:
+        """As `Store.count`."""
+        return int(self._table.count_rows(condition(where)))
+
+    def optimize(self) -> str:
+        """As `Store.optimize`; see lance_index.py."""
+        with self._guard:
+            self._begin_writing()
+            said = maintain(self._table, self._folder, self._info.distance)
+            self._committed()
+            self._commits = 0
+            return said
+
+    def set_calibration(self, calibration: Mapping[str, Any]) -> None:
+        """As `Store.set_calibration`."""
+        with self._guard:
+            self._begin_writing()
+            self._info = self._info.calibrated(calibration)
+            write_description(self._folder, self.kind, self._info)
+
+    def close(self) -> None:
+        """Lets others write."""
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _begin_writing(self) -> None:
+        if self._lock.acquire():
+            self._info = read_description(self._folder)[1]
+            self._known = KnownIds()
+            for batch in self._table.search().select(["id"]).to_batches(100_000):
+                self._known.update(_ids_of(batch))
+
+    def _committed(self) -> None:
+        """Brings what was committed to the disk, and now and then tidies up."""
+        self._commits += 1
+        if self._commits >= _COMPACT_EVERY:
+            self._table.optimize()
+            self._commits = 0
+        # Also what a writer that was killed before it could sync has left: its rows count as
+        # present from now on.
+        self._synced = sync_new(self._folder, self._synced)
+
+    def _remove(self, rendered: str) -> int:
+        with self._guard:
+            self._begin_writing()
+            count = int(self._table.count_rows(rendered))
+            if count:
+                self._table.delete(rendered)
+                self._committed()
+            return count
+
+    def _read(self, rendered: str | None, columns: list[str]) -> pa.Table:
+        query = self._table.search().select(columns)
+        return (query.where(rendered) if rendered else query).to_arrow()
+
+    def _searching(self, query: NDArray[np.float32]) -> Any:
+        # Typed by LanceDB as what all kinds of queries share.
+        return self._table.search(query, vector_column_name=VECTOR)
+
+    def _nearest(
+        self, query: NDArray[np.float32], k: int, rendered: str | None, index: IndexSettings | None
+    ) -> list[Hit]:
+        asked = (
+            self._searching(query)
+            .distance_type(METRICS[self._info.distance])
+            .select([*COLUMNS, DISTANCE])
+            .limit(k)
+        )
+        if rendered is not None:
+            asked = asked.where(rendered, prefilter=True)
+        if index is None:
+            asked = asked.bypass_vector_index()
+        else:
+            asked = asked.nprobes(index.nprobes).refine_factor(index.refine)
+        found = asked.to_arrow()
+        distances = _own_distance(
+            found.column(DISTANCE).to_numpy().astype(np.float64), self._info.distance
+        )
+        rows = found.drop_columns([DISTANCE]).to_pylist()
+        order = sorted(range(len(rows)), key=lambda n: (distances[n], rows[n]["id"]))
+        return hits_from([rows[n] for n in order], distances[order])
+
+
+def _own_distance(given: NDArray[np.float64], distance: str) -> NDArray[np.float64]:
+    """LanceDB's cosine may fall below 0 by rounding, its l2 is squared, its dot is 1 - product."""
+    if distance == "euclidean":
+        return np.sqrt(np.maximum(given, 0))
+    return given - 1 if distance == "dot" else np.clip(given, 0, 2)
+
+
+def _schema(dim: int) -> pa.Schema:
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("pid", pa.int64()),
+            ("cam", pa.int64()),
+            ("modality", pa.uint8()),
+            ("time", pa.float64()),
+            ("track", pa.string()),
+            ("path", pa.string()),
+            ("model", pa.string()),
+            ("thumbnail", pa.binary()),
+            (VECTOR, pa.list_(pa.float16(), dim)),
+        ]
+    )
+
+
+def _to_arrow(rows: Rows, dim: int) -> pa.Table:
+    values = pa.array(rows.vectors.astype(np.float16).ravel())
+    vectors = pa.FixedSizeListArray.from_arrays(values, dim)
+    small = rows.frame.to_arrow().append_column(VECTOR, vectors)
+    return small.cast(_schema(dim))
+
+
+def _from_arrow(table: pa.Table, dim: int) -> Rows:
+    column = table.column(VECTOR).combine_chunks()
+    # `flatten` and not `values`: the latter ignores where a slice begins.
+    flat = column.flatten().to_numpy(zero_copy_only=False)
+    frame = pl.DataFrame(pl.from_arrow(table.drop_columns([VECTOR])))
+    return Rows(
+        frame=frame.select([pl.col(name).cast(kind) for name, kind in SCHEMA.items()]),
+        vectors=flat.astype(np.float32).reshape(-1, dim),
+    )
+
+
+def _small(table: pa.Table) -> pl.DataFrame:
+    frame = pl.DataFrame(pl.from_arrow(table))
+    return frame.select([pl.col(name).cast(kind) for name, kind in COLUMNS.items()])
+
+
+def _ids_of(batch: pa.RecordBatch) -> pl.Series:
+    return pl.Series("id", batch.column(0).to_pylist(), dtype=pl.String)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,89 @@
+"""From the name of a store to the store: `gallery.lance`, `people.exact`, `milvus://host/name`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from crosslight.errors import GalleryError
+from crosslight.gallery.description import read_description
+from crosslight.gallery.store import Distance, Store, StoreInfo
+
+MILVUS = "milvus://"
+MILVUS_LITE = ".milvus"
+EXACT = ".exact"
+
+
+def open_store(location: str | Path) -> Store:
+    """Opens a store that exists.
+
+    Args:
+        location: A folder (whatever its name, its description says what it is), the file of a
+            Milvus Lite store (`people.milvus`), or `milvus://host:port/name`.
+
+    Raises:
+        GalleryError: There is none, it is damaged, or what it needs is not installed.
+    """
+    name = str(location)
+    if _is_milvus(name):
+        from crosslight.gallery.milvus import MilvusStore
+
+        return MilvusStore(name)
+    folder = Path(name)
+    kind, _ = read_description(folder)
+    if kind == "exact":
+        from crosslight.gallery.exact import ExactStore
+
+        return ExactStore(folder)
+    if kind == "lance":
+        from crosslight.gallery.lance import LanceStore
+
+        return LanceStore(folder)
+    raise GalleryError(f"{folder} is a store of the kind {kind!r}; update crosslight to read it.")
+
+
+def create_store(
+    location: str | Path, *, model: str, method: str, run: str, dim: int, distance: Distance
+) -> Store:
+    """Makes an empty store; the name's ending decides the kind, `lance` where it says nothing.
+
+    Args:
+        location: As in `open_store`; a folder that ends in `.exact` becomes an exact store.
+        model: Fingerprint of the model that will fill it.
+        method: Name of the model's method.
+        run: Its run folder.
+        dim: Numbers per vector.
+        distance: How vectors are compared.
+
+    Raises:
+        GalleryError: Something is there already, or what it needs is not installed.
+    """
+    info = StoreInfo(
+        model=model,
+        method=method,
+        run=run,
+        dim=dim,
+        distance=distance,
+        created=datetime.now().astimezone().isoformat(timespec="seconds"),
+    )
+    return create_like(location, info)
+
+
+def create_like(location: str | Path, info: StoreInfo) -> Store:
+    """Makes an empty store for rows of the same model, with the same calibration."""
+    name = str(location)
+    if _is_milvus(name):
+        from crosslight.gallery.milvus import MilvusStore
+
+        return MilvusStore.create(name, info)
+    if name.endswith(EXACT):
+        from crosslight.gallery.exact import ExactStore
+
+        return ExactStore.create(Path(name), info)
+    from crosslight.gallery.lance import LanceStore
+
+    return LanceStore.create(Path(name), info)
+
+
+def _is_milvus(name: str) -> bool:
+    return name.startswith(MILVUS) or name.endswith(MILVUS_LITE)

@@ -1,0 +1,116 @@
+"""The service as an ASGI application."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+import crosslight
+from crosslight.errors import CrosslightError, DataError
+from crosslight.gallery.search import Searcher
+from crosslight.gallery.service.access import Access
+from crosslight.gallery.service.desk import BusyError, Desk
+from crosslight.gallery.service.guard import Guard
+from crosslight.gallery.service.limits import Limits
+from crosslight.gallery.service.metrics import Metrics
+from crosslight.gallery.service.page import page_router
+from crosslight.gallery.service.routes import router
+
+DESCRIPTION = """
+Search for a person across cameras that see in different light. Every error is
+`{"error": "one sentence"}`. A service that others can reach needs its token in the header
+`Authorization: Bearer TOKEN`. Nothing that is sent is kept.
+"""
+
+_PLAIN = {
+    "Not Found": "There is nothing at this address; /docs lists what there is.",
+    "Method Not Allowed": "This address does not take that method; /docs lists what it takes.",
+}
+"""The framework's own words, as sentences."""
+
+_log = logging.getLogger("crosslight.service")
+
+
+def create_app(
+    searcher: Searcher, *, token: str | None = None, limits: Limits | None = None
+) -> FastAPI:
+    """The service of one gallery.
+
+    Args:
+        searcher: Model and store; the store is closed when the service stops.
+        token: What clients must know; None only where nobody but this machine can reach it.
+        limits: What is accepted; None: the usual.
+
+    Raises:
+        ConfigError: The token is too short.
+    """
+    limits = limits or Limits()
+    access, metrics = Access(token), Metrics()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        searcher.store.close()
+
+    app = FastAPI(
+        title="crosslight",
+        version=crosslight.__version__,
+        description=DESCRIPTION,
+        docs_url=None,  # the usual page loads its program from a CDN; ours is static/api.html
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.desk = Desk(searcher, limits)
+    app.state.access = access
+    app.state.metrics = metrics
+    app.include_router(router)
+    app.include_router(page_router())
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(DataError, _unusable)
+    app.add_exception_handler(CrosslightError, _unavailable)
+    app.add_exception_handler(BusyError, _busy)
+    app.add_exception_handler(Exception, _failed)
+    app.add_middleware(Guard, access=access, limits=limits, metrics=metrics)
+    return app
+
+
+def _sentence(status: int, sentence: str, **headers: str) -> JSONResponse:
+    return JSONResponse({"error": sentence}, status_code=status, headers=headers or None)
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = " ".join(str(part) for part in first["loc"][1:]) or "the request"
+    return _sentence(422, f"{where}: {first['msg']}.")
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    sentence = _PLAIN.get(str(error.detail), str(error.detail))
+    return _sentence(error.status_code, sentence, **dict(error.headers or {}))
+
+
+async def _unusable(_: Request, error: Exception) -> Response:
+    return _sentence(422, str(error))
+
+
+async def _unavailable(_: Request, error: Exception) -> Response:
+    _log.error("%s", error)
+    return _sentence(503, "The gallery's store or model cannot answer; the service's log says why.")
+
+
+async def _busy(_: Request, __: Exception) -> Response:
+    sentence = "Too many searches at once; try again in a second."
+    return _sentence(429, sentence, **{"retry-after": "1"})
+
+
+async def _failed(_: Request, __: Exception) -> Response:
+    return _sentence(500, "The service failed; its log says why.")

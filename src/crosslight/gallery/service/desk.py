@@ -1,0 +1,159 @@
+"""What the routes ask: the searcher behind a queue, the pictures of rows, the gallery's facts."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import polars as pl
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+from PIL import Image
+
+import crosslight
+from crosslight.gallery.calibration import Calibration
+from crosslight.gallery.rows import THUMBNAIL, Filter
+from crosslight.gallery.search import Searcher
+from crosslight.gallery.service.limits import Limits
+from crosslight.gallery.service.pictures import PictureCache, as_jpeg, read_stored
+from crosslight.gallery.service.replies import (
+    CameraReply,
+    GalleryReply,
+    LightReply,
+    RowReply,
+    file_name,
+    light_of,
+)
+
+FACTS_FOR_S = 30.0
+"""How long counts of cameras and lights are kept; reading them touches every row."""
+
+T = TypeVar("T")
+
+
+class BusyError(Exception):
+    """Too many requests wait for the model."""
+
+
+class Desk:
+    """Shared by all requests.
+
+    Args:
+        searcher: Model and store.
+        limits: How many may wait.
+        clock: Seconds that never go back.
+    """
+
+    def __init__(
+        self, searcher: Searcher, limits: Limits, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.searcher = searcher
+        self.limits = limits
+        self._clock = clock
+        self._pictures = PictureCache()
+        self._model = CapacityLimiter(1)
+        self._waiting = 0
+        self._facts: tuple[float, GalleryReply] | None = None
+        self._facts_lock = threading.Lock()
+
+    async def with_model(self, work: Callable[[], T]) -> T:
+        """Runs work that needs the model, one request after the other, beside the event loop.
+
+        Raises:
+            BusyError: Too many requests wait already.
+        """
+        if self._waiting > self.limits.waiting:
+            raise BusyError
+        self._waiting += 1
+        try:
+            return await run_sync(work, limiter=self._model)
+        finally:
+            self._waiting -= 1
+
+    def has(self, row: str) -> bool:
+        """Whether the gallery holds the row."""
+        return bool(self.searcher.store.present([row]))
+
+    def picture(self, row: str) -> bytes | None:
+        """The row's picture as a JPEG, or None where the row or its picture is missing.
+
+        Raises:
+            DataError: The stored picture is damaged.
+        """
+        known = self._pictures.get(row)
+        if known is not None:
+            return known
+        image = self.image(row)
+        if image is None:
+            return None
+        picture = as_jpeg(image)
+        self._pictures.put(row, picture)
+        return picture
+
+    def image(self, row: str) -> Image.Image | None:
+        """The row's stored picture, or None where the row or its picture is missing.
+
+        Raises:
+            DataError: The stored picture is damaged.
+        """
+        found = self.searcher.store.get([row])
+        content = found.frame[THUMBNAIL][0] if len(found) else None
+        return None if content is None else read_stored(content)
+
+    def rows(self, where: Filter, *, offset: int, limit: int) -> list[RowReply]:
+        """Some rows that fit, in a stable order."""
+        page = self.searcher.store.page(where, offset=offset, limit=limit)
+        return [
+            RowReply(
+                id=row["id"],
+                pid=row["pid"],
+                cam=row["cam"],
+                modality=light_of(row["modality"]),
+                time=row["time"],
+                track=row["track"],
+                name=file_name(row["path"]),
+            )
+            for row in page.iter_rows(named=True)
+        ]
+
+    def facts(self) -> GalleryReply:
+        """What is in the gallery; up to `FACTS_FOR_S` old."""
+        with self._facts_lock:
+            now = self._clock()
+            if self._facts is None or now - self._facts[0] > FACTS_FOR_S:
+                self._facts = (now, self._read_facts())
+            return self._facts[1]
+
+    def _read_facts(self) -> GalleryReply:
+        store, embedder = self.searcher.store, self.searcher.embedder
+        frame = store.frame().select("pid", "cam", "modality", "time")
+        cams = frame.group_by("cam").len().sort("cam")
+        lights = frame.group_by("modality").len().sort("modality")
+        times = frame.select(pl.col("time").min().alias("low"), pl.col("time").max().alias("high"))
+        calibration = Calibration.from_plain(store.info.calibration)
+        return GalleryReply(
+            name=Path(store.location).name,
+            kind=store.kind,
+            version=crosslight.__version__,
+            method=store.info.method,
+            model=store.info.model,
+            rows=frame.height,
+            people=frame["pid"].drop_nulls().n_unique(),
+            cams=[CameraReply(cam=cam, rows=rows) for cam, rows in cams.iter_rows()],
+            modalities=[
+                LightReply(modality=light_of(light), rows=rows)
+                for light, rows in lights.iter_rows()
+            ],
+            earliest=times["low"][0],
+            latest=times["high"][0],
+            distance=store.info.distance,
+            calibrated=calibration is not None,
+            false_match_rate=calibration.false_match_rate if calibration else None,
+            translates=embedder.translate is not None,
+            swaps=embedder.swap is not None,
+            upload_bytes=self.limits.upload_bytes,
+            upload_pixels=self.limits.upload_pixels,
+        )

@@ -1,0 +1,309 @@
+"""The API: search, draw, list, pictures, health, metrics."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Annotated, Any, Literal
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Depends, File, Form, HTTPException, Query, Request, UploadFile
+from fastapi.responses import PlainTextResponse, Response
+from PIL import Image
+from pydantic import Field
+
+from crosslight.gallery.rows import Filter
+from crosslight.gallery.search import guess_modality
+from crosslight.gallery.service import metrics
+from crosslight.gallery.service.access import Access
+from crosslight.gallery.service.desk import Desk
+from crosslight.gallery.service.pictures import JPEG, PICTURE_KEPT_S, as_uri, read_upload
+from crosslight.gallery.service.replies import (
+    LIGHTS,
+    DrawnReply,
+    ErrorReply,
+    GalleryReply,
+    HealthReply,
+    Light,
+    QueryReply,
+    RowsReply,
+    SearchReply,
+    light_of,
+    search_reply,
+)
+from crosslight.types import Modality
+
+MOST_RESULTS = 200
+
+_REFUSED = {
+    400: "Not a request that can be read.",
+    401: "The token is missing or wrong.",
+    403: "Asked by a page of another site.",
+    408: "The request took too long to arrive.",
+    413: "The request is too large.",
+    421: "Asked under a name that is not this machine's.",
+    422: "A value or an image that cannot be used.",
+    429: "Too many requests; `Retry-After` says when to come back.",
+    503: "The store does not answer.",
+}
+_Responses = dict[int | str, dict[str, Any]]
+_MISSING: _Responses = {
+    404: {"model": ErrorReply, "description": "There is no such row or picture."}
+}
+
+router = APIRouter(
+    responses={
+        status: {"model": ErrorReply, "description": text} for status, text in _REFUSED.items()
+    }
+)
+
+Number = Annotated[int, Field(ge=-1, le=2**31 - 1)]
+Seconds = Annotated[float, Query(allow_inf_nan=False)]
+RowId = Annotated[str, Query(min_length=1, max_length=1024)]
+
+
+def desk_of(request: Request) -> Desk:
+    """The desk that the application was made with."""
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+DeskOf = Annotated[Desk, Depends(desk_of)]
+
+
+@router.post("/api/search", responses=_MISSING, tags=["search"])
+async def search(
+    desk: DeskOf,
+    image: Annotated[UploadFile | None, File(description="The person to look for.")] = None,
+    row: Annotated[
+        str | None,
+        Form(min_length=1, max_length=1024, description="Or an image of the gallery, by its id."),
+    ] = None,
+    modality: Annotated[
+        Literal["auto", "visible", "infrared"],
+        Form(description="Light of the image; auto guesses it from the colours."),
+    ] = "auto",
+    top: Annotated[int, Form(ge=1, le=MOST_RESULTS, description="Results at most.")] = 20,
+    cam: Annotated[
+        list[Number] | None,
+        Form(max_length=256, description="Only these cameras; repeatable."),
+    ] = None,
+    light: Annotated[
+        list[Light] | None, Form(max_length=2, description="Only this light; repeatable.")
+    ] = None,
+    since: Annotated[
+        float | None, Form(allow_inf_nan=False, description="Earliest time in seconds.")
+    ] = None,
+    until: Annotated[
+        float | None, Form(allow_inf_nan=False, description="Latest time in seconds.")
+    ] = None,
+) -> SearchReply:
+    """The images of the gallery that are most likely of the same person, nearest first.
+
+    Give either `image` or `row`. Nothing that is sent is kept.
+    """
+    content = await _one_of(image, row)
+    where = _filter(cam, light, since, until)
+    given = None if modality == "auto" else int(LIGHTS[modality])
+
+    def work() -> SearchReply:
+        store = desk.searcher.store
+        if row is not None:
+            _require(desk, row)
+            answer = desk.searcher.search_like(row, k=top, where=where)
+            query = QueryReply(
+                row=row,
+                modality=light_of(answer.modality),
+                guessed=False,
+                sha256=None,
+                picture=None,
+            )
+            return search_reply(answer, query, searched=store.count(where.without(row)))
+        picture = read_upload(content, desk.limits)
+        answer = desk.searcher.search(picture, k=top, where=where, modality=given)
+        query = QueryReply(
+            row=None,
+            modality=light_of(answer.modality),
+            guessed=given is None,
+            sha256=hashlib.sha256(content).hexdigest(),
+            picture=as_uri(picture),
+        )
+        return search_reply(answer, query, searched=store.count(where))
+
+    return await desk.with_model(work)
+
+
+@router.post("/api/draw", responses=_MISSING, tags=["search"])
+async def draw(
+    desk: DeskOf,
+    kind: Annotated[
+        Literal["translation", "swap"],
+        Form(description="The person in the other light, or the person's looks on another body."),
+    ],
+    image: Annotated[UploadFile | None, File(description="The person to draw.")] = None,
+    row: Annotated[
+        str | None,
+        Form(min_length=1, max_length=1024, description="Or an image of the gallery, by its id."),
+    ] = None,
+    modality: Annotated[
+        Literal["auto", "visible", "infrared"], Form(description="Light of the image.")
+    ] = "auto",
+    body: Annotated[
+        str | None,
+        Form(min_length=1, max_length=1024, description="For a swap: the row whose body stays."),
+    ] = None,
+) -> DrawnReply:
+    """Draws the person in the other light, or on the body and pose of another image.
+
+    For models that can (`translates` and `swaps` of `/api/gallery`). Nothing that is sent is kept.
+    """
+    content = await _one_of(image, row)
+
+    def work() -> DrawnReply:
+        start = time.perf_counter()
+        picture, light = _person(desk, content, row, modality)
+        embedder = desk.searcher.embedder
+        if kind == "translation":
+            if embedder.translate is None:
+                raise HTTPException(404, f"The method {embedder.method} does not translate.")
+            target = Modality.VISIBLE if light == Modality.INFRARED else Modality.INFRARED
+            drawn = embedder.translate(picture, light, target)
+        else:
+            if embedder.swap is None:
+                raise HTTPException(404, f"The method {embedder.method} does not swap.")
+            if body is None:
+                raise HTTPException(422, "A swap needs body, the id of the row whose body stays.")
+            structure, target = _stored(desk, body)
+            drawn = embedder.swap(picture, structure)
+        seconds = time.perf_counter() - start
+        return DrawnReply(
+            kind=kind, modality=light_of(target), picture=as_uri(drawn), seconds=seconds
+        )
+
+    return await desk.with_model(work)
+
+
+@router.get("/api/gallery", tags=["gallery"])
+async def gallery(desk: DeskOf) -> GalleryReply:
+    """What is in the gallery and what may be asked of it."""
+    return await run_sync(desk.facts)
+
+
+@router.get("/api/rows", tags=["gallery"])
+async def rows(
+    desk: DeskOf,
+    cam: Annotated[list[Number] | None, Query(max_length=256)] = None,
+    light: Annotated[list[Light] | None, Query(max_length=2)] = None,
+    since: Seconds | None = None,
+    until: Seconds | None = None,
+    offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+    limit: Annotated[int, Query(ge=1, le=MOST_RESULTS)] = 48,
+) -> RowsReply:
+    """Images of the gallery, in an order that stays while nobody adds any."""
+    where = _filter(cam, light, since, until)
+    store = desk.searcher.store
+
+    def work() -> RowsReply:
+        return RowsReply(
+            rows=desk.rows(where, offset=offset, limit=limit), total=store.count(where)
+        )
+
+    return await run_sync(work)
+
+
+@router.get(
+    "/api/picture",
+    response_class=Response,
+    responses={200: {"content": {JPEG: {}}, "description": "A small JPEG."}, **_MISSING},
+    tags=["gallery"],
+)
+async def picture(desk: DeskOf, row: RowId) -> Response:
+    """The picture of an image of the gallery, encoded anew."""
+    found = await run_sync(desk.picture, row)
+    if found is None:
+        raise HTTPException(404, "There is no such row, or it has no picture.")
+    kept = {"cache-control": f"private, max-age={PICTURE_KEPT_S}"}
+    return Response(found, media_type=JPEG, headers=kept)
+
+
+@router.post("/api/session", status_code=204, response_class=Response, tags=["service"])
+async def session(request: Request) -> Response:
+    """Exchanges the token of the `Authorization` header for a cookie, as pictures need one."""
+    access: Access = request.app.state.access
+    reply = Response(status_code=204)
+    if access.needs_token:
+        reply.set_cookie(
+            access.cookie_name,
+            access.cookie_value,
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+            path=request.scope.get("root_path") or "/",
+        )
+    return reply
+
+
+@router.get("/health", tags=["service"])
+async def health(desk: DeskOf) -> HealthReply:
+    """Answers while the service runs and its store does; needs no token."""
+    await run_sync(desk.searcher.store.count)
+    return HealthReply()
+
+
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    responses={200: {"content": {"text/plain": {}}, "description": "Prometheus text."}},
+    tags=["service"],
+)
+async def metrics_text(request: Request, desk: DeskOf) -> Response:
+    """Counts and times of requests for Prometheus."""
+    counts: metrics.Metrics = request.app.state.metrics
+    rows = await run_sync(desk.searcher.store.count)
+    return Response(counts.text(rows=rows), media_type=metrics.CONTENT_TYPE)
+
+
+async def _one_of(image: UploadFile | None, row: str | None) -> bytes:
+    """The content of the image, empty where a row was given.
+
+    Raises:
+        HTTPException: Both were given, or none.
+    """
+    if (image is None) == (row is None):
+        found = "Neither image nor row was" if row is None else "Both image and row were"
+        raise HTTPException(422, f"{found} given; give one of them.")
+    return b"" if image is None else await image.read()
+
+
+def _filter(
+    cam: list[int] | None, light: list[Light] | None, since: float | None, until: float | None
+) -> Filter:
+    return Filter(
+        cams=frozenset(cam) if cam else None,
+        modalities=frozenset(int(LIGHTS[name]) for name in light) if light else None,
+        since=since,
+        until=until,
+    )
+
+
+def _require(desk: Desk, row: str) -> None:
+    if not desk.has(row):
+        raise HTTPException(404, "There is no such row in the gallery.")
+
+
+def _person(
+    desk: Desk, content: bytes, row: str | None, modality: str
+) -> tuple[Image.Image, Modality]:
+    if row is not None:
+        return _stored(desk, row)
+    image = read_upload(content, desk.limits)
+    given = guess_modality(image) if modality == "auto" else LIGHTS[modality]  # type: ignore[index]
+    return image, Modality(given)
+
+
+def _stored(desk: Desk, row: str) -> tuple[Image.Image, Modality]:
+    found = desk.searcher.store.get([row])
+    image = desk.image(row)
+    if not len(found) or image is None:
+        raise HTTPException(404, "There is no such row, or it has no picture.")
+    return image, Modality(int(found.frame["modality"][0]))

@@ -1,0 +1,103 @@
+"""What can be enrolled: a folder, an image, a table, a published layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from crosslight.data.layouts import LAYOUTS, parse_data_argument, read_layout
+from crosslight.data.table import SampleTable, read_table
+from crosslight.errors import DataError
+from crosslight.gallery.enrolment import Candidate, id_of
+
+IMAGE_ENDINGS = frozenset(
+    (".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+)
+TABLE_ENDINGS = frozenset((".csv", ".parquet", ".pq"))
+VIDEO_ENDINGS = frozenset(
+    (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
+)
+
+
+def is_video(source: str) -> bool:
+    """Whether a source is to be enrolled as a video, by its ending."""
+    return Path(source).suffix.lower() in VIDEO_ENDINGS
+
+
+def candidates_from(
+    source: str,
+    *,
+    splits: Sequence[str] = (),
+    modality: int | None = None,
+    cam: int | None = None,
+    pid: int | None = None,
+) -> list[Candidate]:
+    """Every image that a source names.
+
+    Args:
+        source: A folder (searched to the bottom), an image, a CSV or Parquet table, or
+            LAYOUT:ROOT.
+        splits: Of a table or layout; none given: all.
+        modality: `Modality` of all images; None: as the table says, or guessed from the colours.
+        cam: Camera of all images; None: as the table says, or unknown.
+        pid: Person of all images; None: as the table says, or unknown.
+
+    Raises:
+        DataError: There is no image.
+        ConfigError: An unknown layout.
+    """
+    name, colon, _ = source.partition(":")
+    path = Path(source).expanduser()
+    if colon and name in LAYOUTS:
+        layout, root = parse_data_argument(source)
+        found = _from_table(read_layout(layout.name, root), splits)
+    elif path.suffix.lower() in TABLE_ENDINGS:
+        found = _from_table(read_table(path), splits)
+    elif path.is_dir():
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
+        if not inside:
+            raise DataError(f"The folder {path} holds no image; give another one, or a table.")
+        found = [_from_file(image) for image in inside]
+    elif path.is_file():
+        found = [_from_file(path)]
+    else:
+        raise DataError(
+            f"There is nothing at {source}; give a folder of images, an image, a table "
+            "(CSV or Parquet), a video or LAYOUT:ROOT."
+        )
+    return [_stated(candidate, modality, cam, pid) for candidate in found]
+
+
+def _from_file(path: Path) -> Candidate:
+    place = str(path.resolve())
+    return Candidate(id=id_of(place), image=path, path=place)
+
+
+def _from_table(table: SampleTable, splits: Sequence[str]) -> list[Candidate]:
+    chosen = table.split(*splits) if splits else table
+    found = []
+    for path, row in zip(chosen.paths, chosen.frame.iter_rows(named=True), strict=True):
+        place = str(path.resolve())
+        found.append(
+            Candidate(
+                id=id_of(place),
+                image=path,
+                path=place,
+                # Junk and distractors of the published sets are numbered below 0: nobody.
+                pid=row["pid"] if row["pid"] >= 0 else None,
+                cam=row["cam"],
+                modality=row["modality"],
+                time=row["time"],
+                track=row["track"],
+            )
+        )
+    return found
+
+
+def _stated(
+    candidate: Candidate, modality: int | None, cam: int | None, pid: int | None
+) -> Candidate:
+    given: dict[str, Any] = {"modality": modality, "cam": cam, "pid": pid}
+    return replace(candidate, **{key: value for key, value in given.items() if value is not None})

@@ -1,0 +1,136 @@
+"""People in a video as candidates for enrolment: detected, followed, the best crops of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from crosslight.gallery.detectors import Box, Detector
+from crosslight.gallery.enrolment import Candidate, id_of
+from crosslight.gallery.frames import Frame, frames_of
+from crosslight.gallery.search import Embedder, guess_modality
+from crosslight.gallery.tracking import Track, Tracker
+from crosslight.types import UNKNOWN_CAM
+
+SMALLEST_PX = (12, 24)
+"""Width and height below which a box is too small to tell who it is."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Crop:
+    """A person cut out of a frame.
+
+    Attributes:
+        frame: Number of the frame.
+        time: Seconds since the first frame.
+        box: Where.
+        image: RGB.
+        modality: `Modality` of the frame.
+        quality: Larger for crops that show more.
+    """
+
+    frame: int
+    time: float
+    box: Box
+    image: Image.Image
+    modality: int
+    quality: float
+
+
+def candidates_in_video(
+    path: Path,
+    detector: Detector,
+    embedder: Embedder,
+    *,
+    every_s: float = 0.2,
+    start_s: float | None = None,
+    crops: int = 3,
+    modality: int | None = None,
+    cam: int = UNKNOWN_CAM,
+    pid: int | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Iterator[Candidate]:
+    """The best crops of every person who passes, as soon as they have left.
+
+    The same video with the same boxes gives the same ids, so that enrolling it again skips what
+    is there.
+
+    Args:
+        path: The video.
+        detector: Finds people.
+        embedder: Its embeddings help to follow them.
+        every_s: Seconds between the frames that are looked at.
+        start_s: Time of the first frame; None: rows get seconds since the first frame.
+        crops: Best crops of each person that are kept.
+        modality: `Modality` of the video; None: guessed for each frame.
+        cam: Camera.
+        pid: Person, where all crops show the same one.
+        advance: Told about every frame.
+
+    Raises:
+        DataError: Not a video.
+    """
+    tracker = Tracker()
+    place = path.resolve()
+    kept: dict[int, list[Crop]] = {}
+
+    def candidates(track: Track) -> Iterator[Candidate]:
+        for crop in sorted(kept.pop(track.number), key=lambda crop: crop.frame):
+            yield Candidate(
+                id=id_of(place, crop.frame, crop.box),
+                image=crop.image,
+                path=f"{place}#t={crop.time:.2f}",
+                pid=pid,
+                cam=cam,
+                modality=crop.modality,
+                time=(start_s or 0.0) + crop.time,
+                track=f"{path.stem}-{track.number}",
+            )
+
+    for frame in frames_of(path, every_s=every_s):
+        cut = _crops(frame, detector, modality)
+        if cut:
+            vectors = embedder.embed([c.image for c in cut], [c.modality for c in cut])
+        else:
+            vectors = np.zeros((0, 1), np.float32)
+        tracks, ended = tracker.update(frame.time, [crop.box for crop in cut], vectors)
+        for track, crop in zip(tracks, cut, strict=True):
+            kept[track.number] = _best([*kept.get(track.number, []), crop], crops)
+        for track in ended:
+            yield from candidates(track)
+        advance(1)
+    for track in tracker.finish():
+        yield from candidates(track)
+
+
+def _crops(frame: Frame, detector: Detector, modality: int | None) -> list[Crop]:
+    light = guess_modality(frame.image) if modality is None else modality
+    found = []
+    for given in detector.find(frame.number, frame.image):
+        box = given.inside(frame.image.width, frame.image.height)
+        if box.right - box.left < SMALLEST_PX[0] or box.bottom - box.top < SMALLEST_PX[1]:
+            continue
+        image = frame.image.crop((int(box.left), int(box.top), int(box.right), int(box.bottom)))
+        # A box that was cut by the edge of the picture shows less of the person.
+        whole = box.area / max(given.area, 1.0)
+        quality = box.score * whole * box.area**0.5
+        found.append(
+            Crop(
+                frame=frame.number,
+                time=frame.time,
+                box=box,
+                image=image,
+                modality=light,
+                quality=quality,
+            )
+        )
+    return found
+
+
+def _best(crops: list[Crop], count: int) -> list[Crop]:
+    """The crops of highest quality; of equal ones the earliest."""
+    return sorted(crops, key=lambda crop: (-crop.quality, crop.frame))[:count]

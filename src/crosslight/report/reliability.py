@@ -1,0 +1,74 @@
+"""Whether probabilities keep what they promise: what was said beside what was true."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from crosslight.report.palette import MUTED, label, new_axes, series_colour
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reliability:
+    """How a calibration did on people left out of it.
+
+    Attributes:
+        fit: Shape of the curve.
+        said: Mean probability of each group of pairs.
+        true: Share of each group that shows the same person.
+        pairs: Size of each group.
+        threshold: Largest distance that counts as a match.
+        false_match_rate: What the threshold was chosen for.
+        missed: Share of same-person pairs beyond the threshold.
+    """
+
+    fit: str
+    said: tuple[float, ...]
+    true: tuple[float, ...]
+    pairs: tuple[int, ...]
+    threshold: float
+    false_match_rate: float
+    missed: float
+
+    @property
+    def error(self) -> float:
+        """Mean difference of what was said and what was true, over the pairs."""
+        off = np.abs(np.array(self.said) - np.array(self.true))
+        return float((off * self.pairs).sum() / max(1, sum(self.pairs)))
+
+    @property
+    def sentence(self) -> str:
+        """The figures in words."""
+        return (
+            f"{self.fit} curve; probabilities are off by {self.error:.1%} on average over "
+            f"{sum(self.pairs):,} pairs of people left out; distances up to {self.threshold:.3f} "
+            f"count as a match, which lets {self.false_match_rate:.2%} of different people pass "
+            f"and misses {self.missed:.1%} of the same"
+        )
+
+
+def reliability_figure(curves: Mapping[str, Reliability]) -> Figure:
+    """Said against true, a line per kind of pairs; the diagonal is perfect.
+
+    Args:
+        curves: Kind of pairs → how its probabilities did.
+    """
+    figure, axes = new_axes(4.8, 4.2)
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1.2, linestyle=":", label="perfect")
+    for index, (name, curve) in enumerate(curves.items()):
+        # The area tells how many pairs stand behind a point, over several powers of ten.
+        sizes = 12 + 14 * np.log10(np.maximum(curve.pairs, 1))
+        colour = series_colour(index)
+        axes.plot(curve.said, curve.true, color=colour, linewidth=1.7, label=name)
+        axes.scatter(curve.said, curve.true, s=sizes, color=colour, zorder=3)
+    label(axes, x="probability that was said", y="pairs that show the same person")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.02, 1.02)
+    axes.legend(frameon=False, fontsize=9.5)
+    return figure

@@ -1,0 +1,124 @@
+"""The gallery's commands, on a tiny Promenade and a run that hardly learned."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from crosslight import cli
+from crosslight.data.layouts import read_layout
+from crosslight.types import Modality
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, promenade, trained) -> Path:
+    """The test people, enrolled; not to be changed."""
+    place = tmp_path_factory.mktemp("gallery") / "people.lance"
+    cli.main(["gallery", "create", str(place), "--model", str(trained)])
+    cli.main(["gallery", "add", str(place), f"sysu-mm01:{promenade}", "--split", "test"])
+    return place
+
+
+@pytest.fixture(scope="module")
+def query(promenade) -> Path:
+    table = read_layout("sysu-mm01", promenade).split("test")
+    return next(
+        path for path, m in zip(table.paths, table.modality, strict=True) if m == Modality.INFRARED
+    )
+
+
+def said(capsys, *arguments: object) -> str:
+    capsys.readouterr()
+    cli.main([str(argument) for argument in arguments])
+    return capsys.readouterr().out
+
+
+def test_stats_and_list_say_what_was_enrolled(capsys, store, promenade):
+    table = read_layout("sysu-mm01", promenade).split("test")
+    stats = json.loads(said(capsys, "gallery", "stats", store, "--json"))
+    assert stats["rows"] == len(table)
+    assert stats["people"] == len(set(table.pids.tolist()))
+    assert sum(camera["rows"] for camera in stats["cameras"]) == len(table)
+    assert "not" not in str(stats["calibration"])
+    listed = json.loads(said(capsys, "gallery", "list", store, "--camera", 3, "--json"))
+    assert listed["count"] == int((table.cams == 3).sum())
+    assert {row["cam"] for row in listed["rows"]} == {3}
+    assert "rows" in said(capsys, "gallery", "list", store, "--limit", 2)
+
+
+def test_an_image_that_is_enrolled_finds_itself(capsys, store, query):
+    found = json.loads(said(capsys, "gallery", "search", store, query, "--json", "--top", 3))
+    assert found["modality"] == "infrared"
+    assert found["results"][0]["path"] == str(query.resolve())
+    assert found["results"][0]["distance"] == pytest.approx(0, abs=1e-3)
+    assert found["verdict"] == "unknown"
+
+
+def test_a_search_across_light_prints_a_list_and_draws_a_sheet(capsys, store, query, tmp_path):
+    sheet = tmp_path / "found.png"
+    out = said(
+        capsys, "gallery", "search", store, query, "--modality", "visible", "--sheet", sheet,
+        "--top", 4,
+    )  # fmt: skip
+    assert out.count("visible") == 4
+    assert Image.open(sheet).width > 4 * 80
+
+
+def test_adding_again_adds_nothing(capsys, store, promenade):
+    out = said(capsys, "gallery", "add", store, f"sysu-mm01:{promenade}", "--split", "test")
+    assert out.startswith("0 added")
+
+
+def test_a_calibrated_store_gives_probabilities_and_the_report_shows_them(
+    capsys, store, promenade, trained, query, tmp_path
+):
+    copy = tmp_path / "copy.exact"
+    assert "checksum" in said(capsys, "gallery", "copy", store, copy)
+    out = said(
+        capsys, "gallery", "calibrate", copy, "--data", f"sysu-mm01:{promenade}",
+        "--split", "train", "--false-match-rate", 0.05,
+    )  # fmt: skip
+    assert "across lights" in out
+    found = json.loads(said(capsys, "gallery", "search", copy, query, "--json"))
+    assert all(0 <= result["probability"] <= 1 for result in found["results"])
+    assert found["verdict"] == "in-gallery"
+    page = tmp_path / "report.html"
+    said(capsys, "report", trained, "--out", page, "--gallery", copy)
+    assert "is this the same person" in page.read_text()
+
+
+def test_rows_are_removed_by_filter_or_id_and_only_if_told_which(capsys, store, tmp_path, fails):
+    copy = tmp_path / "copy.lance"
+    said(capsys, "gallery", "copy", store, copy)
+    assert "one way" in fails("gallery", "remove", copy)
+    assert "one way" in fails("gallery", "remove", copy, "--all", "--camera", 1)
+    row = json.loads(said(capsys, "gallery", "list", copy, "--json"))["rows"][0]["id"]
+    assert said(capsys, "gallery", "remove", copy, "--id", row).startswith("1 removed")
+    said(capsys, "gallery", "remove", copy, "--camera", 1, 2)
+    assert (
+        json.loads(said(capsys, "gallery", "list", copy, "--camera", 1, 2, "--json"))["rows"] == []
+    )
+    assert "now holds 0" in said(capsys, "gallery", "remove", copy, "--all")
+    assert "0 rows" in said(capsys, "gallery", "optimize", copy)
+
+
+def test_another_model_and_other_mistakes_are_refused(
+    store, promenade, recipe, query, tmp_path, fails
+):
+    other = tmp_path / "other"
+    data = f"sysu-mm01:{promenade}"
+    cli.main(
+        ["train", str(recipe), "--data", data, "--out", str(other), "--set", "training.seed=5"]
+    )
+    assert "cannot be compared" in fails("gallery", "search", store, query, "--model", other)
+    assert "cannot be compared" in fails("gallery", "add", store, query, "--model", other)
+    assert "not empty" in fails("gallery", "create", store, "--model", other)
+    assert "is no time" in fails("gallery", "list", store, "--since", "yesterday")
+    assert "There is no store" in fails("gallery", "stats", tmp_path / "none.lance")
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image")
+    assert "No image could be read" in fails("gallery", "add", store, broken)
+    assert "with --boxes" in fails("gallery", "add", store, tmp_path / "walk.mp4")

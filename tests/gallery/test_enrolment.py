@@ -1,0 +1,110 @@
+"""What is enrolled from folders, tables and images, and what becomes of broken ones."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from crosslight.errors import DataError, GalleryError
+from crosslight.gallery.copying import copy_rows
+from crosslight.gallery.enrolment import enrol
+from crosslight.gallery.opening import create_like, open_store
+from crosslight.gallery.rows import Filter
+from crosslight.gallery.sources import candidates_from
+from tests.gallery.rows import INFO, made_up
+from tests.gallery.writer import EMBEDDER
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number in range(6):
+        path = tmp_path / "images" / f"cam{number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 40), (40 * number, 9, 90)).save(path)
+    (tmp_path / "images" / "notes.txt").write_text("not an image")
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def store(tmp_path):
+    with create_like(tmp_path / "people.lance", INFO) as made:
+        yield made
+
+
+def test_a_folder_is_enrolled_once_and_not_even_read_again(store, folder):
+    first = enrol(store, EMBEDDER, candidates_from(str(folder), cam=7))
+    found = candidates_from(str(folder))
+    for path in folder.rglob("*.png"):
+        path.write_bytes(b"")
+    again = enrol(store, EMBEDDER, found)
+    assert (first.added, again.added, again.present, again.unreadable) == (6, 0, 6, [])
+    assert store.count(Filter(cams=frozenset({7}))) == 6
+
+
+def test_unreadable_images_are_listed_and_nothing_else_is_lost(store, folder):
+    (folder / "cam0" / "2.png").write_bytes(b"broken")
+    (folder / "cam1" / "3.png").write_bytes(b"")
+    outcome = enrol(store, EMBEDDER, candidates_from(str(folder)))
+    assert outcome.added == store.count() == 4
+    assert [path.rsplit("/", 1)[1] for path, _ in outcome.unreadable] == ["2.png", "3.png"]
+    assert all(reason.endswith(".") for _, reason in outcome.unreadable)
+
+
+def test_a_table_says_who_where_and_when(store, folder, tmp_path):
+    table = tmp_path / "people.csv"
+    table.write_text(
+        "path,pid,cam,modality,split,track,time\n"
+        "images/cam0/0.png,5,1,visible,a,t1,1.5\n"
+        "images/cam1/1.png,-1,2,infrared,a,,\n"
+        "images/cam0/2.png,6,3,visible,b,,\n"
+    )
+    enrol(store, EMBEDDER, candidates_from(str(table), splits=("a",)))
+    rows = store.frame().sort("cam").to_dicts()
+    assert [(r["pid"], r["cam"], r["modality"], r["track"], r["time"]) for r in rows] == [
+        (5, 1, 0, "t1", 1.5),
+        (None, 2, 1, None, None),
+    ]
+    thumbnail = store.get([rows[0]["id"]]).frame["thumbnail"][0]
+    assert thumbnail.startswith(b"\xff\xd8")
+
+
+def test_sources_that_hold_nothing_are_told(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no image"):
+        candidates_from(str(tmp_path / "empty"))
+    with pytest.raises(DataError, match="There is nothing at"):
+        candidates_from(str(tmp_path / "missing"))
+
+
+@pytest.mark.parametrize("kinds", [("exact", "lance"), ("lance", "exact"), ("lance", "lance")])
+def test_a_copy_is_complete_and_verified(tmp_path, kinds):
+    source, target = (tmp_path / f"{n}.{kind}" for n, kind in enumerate(kinds))
+    with create_like(source, INFO) as a, create_like(target, INFO) as b:
+        a.add(made_up(70))
+        a.set_calibration({"false_match_rate": 0.1})
+        b.add(made_up(20))  # an earlier copy was cut off
+        done = copy_rows(a, b)
+        assert (done.rows, done.added) == (70, 50)
+        assert b.info == a.info
+        assert copy_rows(b, a).checksum == done.checksum
+
+
+def test_a_copy_that_differs_is_told(tmp_path):
+    with create_like(tmp_path / "a.exact", INFO) as a, create_like(tmp_path / "b.exact", INFO) as b:
+        a.add(made_up(20))
+        b.add(made_up(20, seed=1))  # the same ids, other people
+        with pytest.raises(GalleryError, match=r"Vectors of .* differ"):
+            copy_rows(a, b)
+
+
+def test_stores_that_are_not_there_or_damaged_are_told(tmp_path):
+    with pytest.raises(GalleryError, match="crosslight gallery create"):
+        open_store(tmp_path / "none.lance")
+    create_like(tmp_path / "people.exact", INFO).close()
+    description = tmp_path / "people.exact" / "store.json"
+    description.write_text(description.read_text().replace('"format": 1', '"format": 9'))
+    with pytest.raises(GalleryError, match="has the format 9"):
+        open_store(tmp_path / "people.exact")
+    description.write_text("nonsense")
+    with pytest.raises(GalleryError, match="is damaged"):
+        open_store(tmp_path / "people.exact")

@@ -1,0 +1,198 @@
+"""What every store must do, whatever engine is below; one suite for all kinds."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from crosslight.errors import GalleryError
+from crosslight.gallery.opening import create_like, open_store
+from crosslight.gallery.rows import COLUMNS, SCHEMA, Filter, build_rows
+from tests.gallery.rows import DIM, INFO, MODEL, made_up
+
+FILTERS = {
+    "everything": Filter(),
+    "one camera": Filter(cams=frozenset({1})),
+    "two cameras": Filter(cams=frozenset({0, 3})),
+    "no camera": Filter(cams=frozenset()),
+    "infrared": Filter(modalities=frozenset({1})),
+    "since": Filter(since=40.0),
+    "until": Filter(until=17.0),
+    "a moment": Filter(since=23.0, until=23.0),
+    "people": Filter(pids=frozenset({1, 2, 3})),
+    "not these": Filter(not_ids=frozenset({"row-0000003", "row-0000004"})),
+    "all at once": Filter(
+        cams=frozenset({1, 2}), modalities=frozenset({0}), since=5.0, until=60.0,
+        pids=frozenset(range(9)), not_ids=frozenset({"row-0000005"}),
+    ),
+}  # fmt: skip
+
+
+def distances(queries, vectors, distance):
+    """The definition, one pair at a time."""
+    answer = np.empty((len(queries), len(vectors)))
+    for q, query in enumerate(np.asarray(queries, float)):
+        for v, vector in enumerate(np.asarray(vectors, float)):
+            if distance == "euclidean":
+                answer[q, v] = np.sqrt(((query - vector) ** 2).sum())
+            elif distance == "dot":
+                answer[q, v] = -(query @ vector)
+            else:
+                answer[q, v] = 1 - query @ vector / np.linalg.norm(query) / np.linalg.norm(vector)
+    return answer
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean", "dot"])
+def test_finds_what_the_definition_of_the_distance_finds(create, distance):
+    info = INFO.from_plain({**INFO.to_plain(), "distance": distance}, where="here")
+    store = create(info=info)
+    rows = made_up(120)
+    store.add(rows)
+    queries = made_up(7, seed=1).vectors
+    truth = distances(queries, rows.vectors, distance)
+    for expected, hits in zip(truth, store.search(queries, 10), strict=True):
+        assert [hit.distance for hit in hits] == sorted(hit.distance for hit in hits)
+        np.testing.assert_allclose([h.distance for h in hits], np.sort(expected)[:10], atol=0.02)
+        for hit in hits:  # the row that is named is the row that was measured
+            assert hit.distance == pytest.approx(expected[rows.ids.index(hit.id)], abs=0.02)
+
+
+def test_filters_keep_exactly_the_rows_that_fit(create):
+    store, rows = create(), made_up(80)
+    store.add(rows)
+    query = rows.vectors[7:8]
+    for name, where in FILTERS.items():
+        fitting = rows.frame.filter(where.expression())
+        assert store.count(where) == fitting.height, name
+        assert store.frame(where).equals(fitting.select(list(COLUMNS)).sort("id")), name
+        found = [hit.id for hit in store.search(query, 80, where)[0]]
+        assert sorted(found) == sorted(fitting["id"]), name
+        assert [hit.id for hit in store.search(query, 5, where, exact=True)[0]] == found[:5], name
+
+
+def test_a_hit_carries_what_is_known_about_its_row(create):
+    store, rows = create(), made_up(30)
+    store.add(rows)
+    for row, vector in zip(rows.frame.to_dicts(), rows.vectors, strict=True):
+        hit = store.search(vector[None], 1)[0][0]
+        assert hit.id == row["id"]
+        for name in ("pid", "cam", "modality", "time", "track", "path"):
+            assert getattr(hit, name) == row[name], name
+
+
+def test_rows_come_back_as_they_were_added_and_in_the_order_asked_for(create):
+    store, rows = create(), made_up(40)
+    store.add(rows)
+    asked = ["row-0000031", "nobody", "row-0000002", "row-0000031"]
+    found = store.get(asked)
+    expected = rows.take([31, 2, 31])
+    assert found.frame.equals(expected.frame)
+    assert found.frame.schema == pl.Schema(SCHEMA)
+    norms = np.linalg.norm(expected.vectors, axis=1, keepdims=True)
+    np.testing.assert_allclose(found.vectors, expected.vectors / norms, atol=2e-3)
+    assert len(store.get([])) == len(store.get(["nobody"])) == 0
+    assert store.present(asked) == {"row-0000031", "row-0000002"}
+
+
+def test_a_row_is_added_once_however_often_it_is_given(create):
+    store = create()
+    rows = made_up(30)
+    assert store.add(rows.take([*range(20), 3, 4])) == 20
+    assert store.add(rows) == 10
+    assert store.add(rows) == 0
+    assert store.count() == 30
+    assert sorted(store.frame()["id"]) == sorted(rows.ids)
+
+
+def test_ids_and_paths_may_hold_any_character(create):
+    store = create()
+    names = ["it's", 'a "quote"', "back\\slash", "人", "' OR 1=1 --", "%", "new\nline"]
+    rows = build_rows(
+        {"id": names, "path": names, "track": names}, made_up(len(names)).vectors, model=MODEL
+    )
+    assert store.add(rows) == len(names)
+    for name in names:
+        assert store.get([name]).frame["path"].to_list() == [name]
+        assert store.count(Filter(not_ids=frozenset({name}))) == len(names) - 1
+        assert store.search(store.get([name]).vectors, 1)[0][0].track == name
+    assert store.remove_ids([names[4]]) == 1
+    assert store.count() == len(names) - 1
+
+
+def test_removed_rows_are_gone_and_can_come_back(create):
+    store, rows = create(), made_up(50)
+    store.add(rows)
+    assert store.remove(Filter(pids=frozenset({2}))) == 4  # the row 14 names nobody
+    assert store.remove_ids(["row-0000000", "nobody", "row-0000001"]) == 2
+    assert store.remove_ids([]) == store.remove(Filter(pids=frozenset({2}))) == 0
+    assert store.count() == 44
+    assert "row-0000000" not in {h.id for h in store.search(rows.vectors[:1], 50)[0]}
+    assert store.add(rows.take([0])) == 1
+    assert store.search(rows.vectors[:1], 1)[0][0].id == "row-0000000"
+    assert store.remove(Filter()) == 45
+    assert store.count() == 0
+
+
+def test_what_was_acknowledged_is_there_after_opening_again(create):
+    store, rows = create(), made_up(60)
+    store.add(rows.take(range(40)))
+    store.add(rows.take(range(40, 60)))
+    store.remove_ids(["row-0000009"])
+    store.set_calibration({"false_match_rate": 0.01})
+    store.close()
+    with open_store(store.location) as again:
+        assert again.info == INFO.calibrated({"false_match_rate": 0.01})
+        assert sorted(again.frame()["id"]) == sorted(set(rows.ids) - {"row-0000009"})
+        assert again.search(rows.vectors[33:34], 1)[0][0].id == "row-0000033"
+
+
+def test_maintenance_changes_no_answer(create):
+    store, rows = create(), made_up(100)
+    for start in range(0, 100, 10):
+        store.add(rows.take(range(start, start + 10)))
+    store.remove_ids(rows.ids[::9])
+    before = store.search(rows.vectors[:5], 20)
+    assert store.optimize().endswith(".")
+    assert store.search(rows.vectors[:5], 20) == before
+    assert store.count() == 100 - len(rows.ids[::9])
+    assert store.add(rows) == len(rows.ids[::9])
+
+
+def test_batches_and_pages_give_every_row_once(create):
+    store, rows = create(), made_up(55)
+    store.add(rows)
+    batches = list(store.batches(20))
+    assert sorted(i for batch in batches for i in batch.ids) == sorted(rows.ids)
+    assert max(map(len, batches)) <= 20
+    paged = [i for n in range(0, 60, 10) for i in store.page(offset=n, limit=10)["id"].to_list()]
+    assert sorted(paged) == sorted(rows.ids)
+    infrared = Filter(modalities=frozenset({1}))
+    assert set(store.page(infrared, limit=100)["modality"]) == {1}
+
+
+def test_an_empty_store_answers(create):
+    store = create()
+    assert store.count() == 0
+    assert store.search(made_up(2).vectors, 5) == [[], []]
+    assert store.frame().columns == store.page().columns == list(COLUMNS)
+    assert list(store.batches(10)) == []
+    assert store.remove(Filter()) == 0
+    store.optimize()
+
+
+def test_rows_and_queries_that_do_not_fit_are_refused_with_a_sentence(create):
+    store, rows = create(), made_up(5)
+    with pytest.raises(GalleryError, match="cannot be compared"):
+        store.add(build_rows({"id": ["x"]}, rows.vectors[:1], model="b" * 64))
+    with pytest.raises(GalleryError, match=f"vectors of {DIM} numbers"):
+        store.add(build_rows({"id": ["x"]}, rows.vectors[:1, :4], model=MODEL))
+    with pytest.raises(GalleryError, match="The query has 4 numbers"):
+        store.search(rows.vectors[:1, :4], 3)
+    with pytest.raises(GalleryError, match="not finite"):
+        store.search(np.full((1, DIM), np.nan), 3)
+    with pytest.raises(GalleryError, match="ask for 1 or more"):
+        store.search(rows.vectors[:1], 0)
+    with pytest.raises(GalleryError, match="give the new store another name"):
+        create_like(store.location, INFO)
+    assert store.count() == 0

@@ -1,0 +1,229 @@
+"""People in a video: cut out by boxes, followed, the best crops enrolled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crosslight.errors import ConfigError, DataError
+from crosslight.gallery.detectors import Box, BoxesFile, load_detector
+from crosslight.gallery.enrolment import enrol
+from crosslight.gallery.exact import ExactStore
+from crosslight.gallery.frames import frames_of
+from crosslight.gallery.onnx_detector import OnnxDetector
+from crosslight.gallery.search import Embedder
+from crosslight.gallery.tracking import Tracker
+from crosslight.gallery.video import candidates_in_video
+from tests.gallery.rows import INFO, MODEL
+
+av = pytest.importorskip("av", reason="say: pip install av")
+
+FPS = 10
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (40, 50, 220)}
+
+
+def colours(images, modality):
+    """(N, 3) mean colour: enough to tell these people apart."""
+    return np.stack([np.asarray(i, np.float32).mean(axis=(0, 1)) - 120 for i in images])
+
+
+EMBEDDER = Embedder(
+    fingerprint=MODEL, method="colours", run=".", distance="cosine", height=64, width=32,
+    embed=colours,
+)  # fmt: skip
+
+
+def walk(path: Path, people: dict[str, tuple[int, int, int, int]], frames: int = 40) -> Path:
+    """A film of rectangles that walk; gives the CSV of where they are."""
+    lines = ["frame,left,top,right,bottom,score"]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = 320, 160, "yuv420p"
+        for number in range(frames):
+            picture = Image.new("RGB", (320, 160), (120, 120, 120))
+            for name, (start, step, gone, top) in people.items():
+                left = start + step * number
+                if number < gone:
+                    # Nearer in the middle of the walk: the crop of most pixels is there.
+                    bottom = top + 80 - abs(number - frames // 2)
+                    picture.paste(COLOURS[name], (left, top, left + 30, bottom))
+                    lines.append(f"{number},{left},{top},{left + 30},{bottom},0.9")
+            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        container.mux(stream.encode())
+    boxes = path.with_suffix(".csv")
+    boxes.write_text("\n".join(lines) + "\n")
+    return boxes
+
+
+def candidates(video: Path, boxes: Path, **options):
+    return list(candidates_in_video(video, BoxesFile(boxes, 0.5), EMBEDDER, **options))
+
+
+def test_two_people_who_cross_are_two_tracks_of_one_colour_each(tmp_path):
+    video = tmp_path / "walk.mp4"
+    boxes = walk(video, {"red": (10, 6, 40, 5), "blue": (270, -6, 40, 60)})
+    found = candidates(video, boxes, crops=3, start_s=1000.0, cam=4, modality=0)
+    tracks = {}
+    for candidate in found:
+        colour = colours([candidate.image], [0])[0]
+        tracks.setdefault(candidate.track, []).append(int(colour.argmax()))
+    assert sorted(tracks.values()) == [[0, 0, 0], [2, 2, 2]]
+    assert {c.cam for c in found} == {4}
+    assert all(c.time == pytest.approx(1002, abs=0.9) for c in found)  # the best are mid-walk
+    assert all("#t=" in c.path for c in found)
+
+
+def test_a_video_that_is_enrolled_again_adds_nothing(tmp_path):
+    video = tmp_path / "walk.mp4"
+    boxes = walk(video, {"red": (10, 4, 40, 40), "green": (60, 4, 20, 40)})
+    info = INFO.from_plain({**INFO.to_plain(), "dim": 3}, where="here")
+    with ExactStore.create(tmp_path / "people.exact", info) as store:
+        first = enrol(store, EMBEDDER, candidates(video, boxes))
+        again = enrol(store, EMBEDDER, candidates(video, boxes))
+        assert (first.added, again.added, again.present) == (6, 0, 6)
+        assert store.frame()["track"].n_unique() == 2
+        assert store.search(np.array([[-1.0, 1.0, -1.0]]), 1)[0][0].track == "walk-2"
+
+
+def test_frames_come_as_often_as_asked_for(tmp_path):
+    video = tmp_path / "walk.mp4"
+    walk(video, {"red": (10, 4, 40, 40)})
+    every = [frame.number for frame in frames_of(video, every_s=0)]
+    some = list(frames_of(video, every_s=0.5))
+    assert every == list(range(40))
+    assert [frame.number for frame in some] == list(range(0, 40, 5))
+    assert [frame.time for frame in some] == pytest.approx([n / 2 for n in range(8)])
+
+
+def test_files_that_are_no_videos_are_refused_with_a_sentence(tmp_path):
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"not a film" * 100)
+    with pytest.raises(DataError, match="cannot be read as a video"):
+        list(frames_of(bad, every_s=1))
+    with pytest.raises(DataError, match="There is no video"):
+        list(frames_of(tmp_path / "none.mp4", every_s=1))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("frame,left,top,right\n1,2,3,4\n", "lacks the column 'bottom'"),
+        ("frame,left,top,right,bottom\n1,2,3,4,wide\n", "no number"),
+        ("", "not readable as CSV"),
+    ],
+)
+def test_boxes_that_are_none_are_refused_with_a_sentence(tmp_path, text, sentence):
+    path = tmp_path / "boxes.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=sentence):
+        BoxesFile(path, 0.5)
+
+
+def test_boxes_below_the_threshold_do_not_count(tmp_path):
+    path = tmp_path / "boxes.csv"
+    path.write_text("frame,left,top,right,bottom,score\n7,0,0,9,9,0.4\n7,0,0,9,9,0.6\n")
+    image = Image.new("RGB", (20, 20))
+    assert [box.score for box in BoxesFile(path, 0.5).find(7, image)] == [0.6]
+    assert BoxesFile(path, 0.5).find(8, image) == []
+
+
+def test_a_person_who_was_away_too_long_is_a_new_track():
+    tracker = Tracker()
+    box, look = Box(left=0, top=0, right=10, bottom=20), np.array([[1.0, 0.0]], np.float32)
+    (first,), _ = tracker.update(0.0, [box], look)
+    (second,), ended = tracker.update(1.0, [box], look)
+    assert second is first
+    assert ended == []
+    (third,), ended = tracker.update(9.0, [box], look)
+    assert third.number == 2
+    assert ended == [first]
+
+
+def test_looks_decide_where_boxes_overlap_alike():
+    tracker = Tracker()
+    left = Box(left=0, top=0, right=10, bottom=20)
+    right = Box(left=6, top=0, right=16, bottom=20)
+    middle = Box(left=3, top=0, right=13, bottom=20)
+    looks = np.eye(2, dtype=np.float32)
+    (a, b), _ = tracker.update(0.0, [left, right], looks)
+    assert tracker.update(0.1, [middle, middle], looks[::-1])[0] == [b, a]
+
+
+def test_a_detector_of_torchvision_finds_boxes_of_its_kind(tmp_path):
+    import torch
+
+    from crosslight.gallery.torchvision_detector import TorchvisionDetector
+
+    with pytest.raises(ConfigError, match="torchvision has no detector 'yolo'"):
+        load_detector("torchvision:yolo", 0.5)
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"nothing")
+    with pytest.raises(ConfigError, match=r"cannot be used for ssdlite320"):
+        load_detector(f"torchvision:ssdlite320_mobilenet_v3_large:{weights}", 0.5)
+    found = TorchvisionDetector.__new__(TorchvisionDetector)
+    found._place, found._threshold = torch.device("cpu"), 0.5
+    found._model = lambda _: [
+        {
+            "boxes": torch.tensor([[1.0, 2, 30, 40], [0, 0, 5, 5], [0, 0, 6, 6]]),
+            "labels": torch.tensor([1, 3, 1]),
+            "scores": torch.tensor([0.9, 0.9, 0.2]),
+        }
+    ]
+    (box,) = found.find(0, Image.new("RGB", (64, 64)))
+    assert (box.left, box.top, box.right, box.bottom) == (1, 2, 30, 40)
+
+
+class Session:
+    """Stands for a network in an ONNX file: gives prepared outputs, remembers what it was shown."""
+
+    def __init__(self, outputs):
+        self.outputs = outputs
+
+    def run(self, _, inputs):
+        self.shown = inputs["images"]
+        return self.outputs
+
+
+def onnx(outputs, shape=(1, 3, 64, 64), threshold=0.5):
+    detector = OnnxDetector.__new__(OnnxDetector)
+    detector._session, detector._threshold = Session(outputs), threshold
+    detector._input = SimpleNamespace(name="images", shape=list(shape))
+    detector._path = Path("person.onnx")
+    return detector
+
+
+def test_a_yolo_detector_finds_people_once_and_in_pixels_of_the_picture():
+    # centre, width, height, person, car; the picture is twice as wide as high: margins above.
+    columns = [
+        [32, 32, 16, 20, 0.9, 0.0],
+        [33, 32, 16, 20, 0.8, 0.0],  # the same person again
+        [10, 32, 8, 12, 0.7, 0.9],  # a car
+        [50, 32, 8, 12, 0.3, 0.0],  # not sure
+    ]
+    detector = onnx([np.array(columns, np.float32).T[None]])
+    (box,) = detector.find(0, Image.new("RGB", (128, 64), (255, 0, 0)))
+    assert (box.left, box.top, box.right, box.bottom) == (48, 12, 80, 52)
+    assert detector._session.shown.shape == (1, 3, 64, 64)
+    assert detector._session.shown[0, :, 32, 32].tolist() == [1, 0, 0]
+    assert detector._session.shown[0, :, 2, 32] == pytest.approx(114 / 255)
+
+
+def test_a_detector_with_boxes_labels_and_scores_keeps_people():
+    boxes = np.array([[1, 2, 30, 40], [0, 0, 5, 5]], np.float32)
+    outputs = [boxes, np.array([0.9, 0.9], np.float32), np.array([1, 3])]
+    (box,) = onnx(outputs, shape=(3, "height", "width")).find(0, Image.new("RGB", (50, 50)))
+    assert (box.left, box.top, box.right, box.bottom) == (1, 2, 30, 40)
+
+
+def test_a_network_that_is_no_detector_is_told():
+    with pytest.raises(ConfigError, match="expected boxes"):
+        onnx([np.zeros((1, 1000), np.float32)]).find(0, Image.new("RGB", (50, 50)))
+
+
+def test_names_of_detectors_that_do_not_exist_are_refused():
+    with pytest.raises(ConfigError, match="names no detector"):
+        load_detector("people", 0.5)

@@ -1,0 +1,60 @@
+"""Enrols made-up people until it is killed: the process that test_kills.py kills.
+
+Prints how many candidates are dealt with after each batch: what was said must be in the store.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+
+from crosslight.gallery import enrolment, lance
+from crosslight.gallery.enrolment import Candidate, enrol
+from crosslight.gallery.opening import open_store
+from crosslight.gallery.search import Embedder
+from tests.gallery.rows import DIM, MODEL
+
+BATCH = 20
+COMPACT_EVERY = 4  # so that kills also meet maintenance
+
+
+def name_of(number: int) -> str:
+    return f"person-{number:06}"
+
+
+def candidates(count: int) -> Iterator[Candidate]:
+    for number in range(count):
+        picture = Image.new("RGB", (32, 64), (number % 256, number // 256, 0))
+        yield Candidate(id=name_of(number), image=picture, path=f"{number}.jpg", modality=0)
+
+
+def embed(images, modality):
+    colours = np.array([image.getpixel((0, 0)) for image in images], np.float32)
+    return np.concatenate([colours, np.ones((len(images), DIM - 3), np.float32)], axis=1)
+
+
+EMBEDDER = Embedder(
+    fingerprint=MODEL, method="colours", run=".", distance="cosine", height=64, width=32,
+    embed=embed,
+)  # fmt: skip
+
+
+def main(location: str, count: int) -> None:
+    enrolment.BATCH = BATCH
+    lance._COMPACT_EVERY = COMPACT_EVERY
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        print(done, flush=True)
+
+    with open_store(location) as store:
+        enrol(store, EMBEDDER, candidates(count), advance=advance)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
