@@ -9,8 +9,8 @@ from torch import Tensor
 
 from crosslight.config import RunConfig
 from crosslight.data.batch import Batch
+from crosslight.data.batches import Batches
 from crosslight.data.loading import TrainingLoader
-from crosslight.data.sampling import Batches
 from crosslight.data.table import SampleTable
 from crosslight.methods.contract import Method, Stage
 from crosslight.training.embedding import embed_table
