@@ -113,11 +113,13 @@ def test_a_batch_says_what_it_holds(table: SampleTable) -> None:
         assert batch.images.dtype == torch.float32
         assert 0 <= batch.images.min() <= batch.images.max() <= 1
         assert np.array_equal(batch.labels, table.labels()[rows])
+        assert batch.pids is not None
+        assert np.array_equal(batch.pids, table.pids[rows])
         assert np.array_equal(batch.cams, table.cams[rows])
         assert np.array_equal(batch.modality, table.modality[rows])
         assert {f.name: getattr(batch, f.name).dtype for f in fields(Batch)} == {
             "images": torch.float32,
-            **dict.fromkeys(("labels", "cams", "modality", "rows"), torch.int64),
+            **dict.fromkeys(("labels", "cams", "modality", "rows", "pids"), torch.int64),
         }
 
 

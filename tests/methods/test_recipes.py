@@ -75,3 +75,15 @@ def test_published_settings_are_kept() -> None:
         assert (run.data.ids_per_batch, run.config.iterations) == (16, iterations)
         assert (run.config.ramp_start, run.config.ramp_step) == (30_000, 0.0005)
         assert run.data.augmentation.erasing == 0, "DG-Net erases only for the identity losses"
+    for name, iterations in (("dgnet-vi", 100_000), ("proposed-2020", 150_000)):
+        run = load_recipe(f"{name}-sysu-mm01")
+        assert (run.data.height, run.data.width, run.data.sampling) == (256, 128, "light-pairs")
+        assert run.data.train_splits == ("train", "val")
+        assert (run.data.ids_per_batch, run.config.iterations) == (16, iterations)
+        assert (run.config.lr, run.config.lr_steps[:2]) == (1e-4, (60_000, 90_000))
+        assert (run.config.recon_weight, run.config.generated_id_weight) == (5.0, 0.5)
+        assert run.data.augmentation.erasing == 0
+    assert load_recipe("dgnet-vi-sysu-mm01").config.detach_code
+    proposed = load_recipe("proposed-2020-sysu-mm01").config
+    assert (proposed.margin, proposed.triplet_weight, proposed.fine_weight) == (2.0, 1.0, 0.4)
+    assert proposed.structure_body == "shallow+resnet18"
