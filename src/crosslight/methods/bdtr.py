@@ -42,8 +42,7 @@ class BDTRConfig(Optimization):
     Attributes:
         backbone: Any timm model, or a light one of `crosslight.nn.backbones`.
         streams: `whole` gives each modality a backbone of its own, the two starting alike; `stem`
-            only the first layers of a ResNet, which is the way without ImageNet weights: whole
-            backbones see half the images each.
+            only the first layers of a ResNet, with half of the weights.
         weights: `timm`, `none` or the path of a file.
         sha256: Digest that the file must have.
         last_stride: Stride of a ResNet's last layer.

@@ -1,10 +1,10 @@
 """Approach 1: disentangling at the level of embeddings (Jambigi, IISc, project report, 2020).
 
-A BDTR network is trained and frozen. Its embedding x is taken apart into s, the identity, and m,
-the rest, by encoders of each modality, and put together again by decoders of each modality: alike
-with the s of the same person in the other light, as somebody else with somebody else's s. People
-are matched by s. Three stages: `bdtr`, `classifier`, `disentangle`; the last two learn from the
-stored embeddings and never see an image.
+A BDTR network is trained and frozen. Its embedding, brought to one length, is x. Encoders of each
+modality take x apart into s, the identity, and m, the rest; decoders of each modality put them
+together again: alike with the s of the same person in the other light, as somebody else with
+somebody else's s. People are matched by s. Three stages: `bdtr`, `classifier`, `disentangle`; the
+last two learn from the stored embeddings and never see an image.
 
 Letters: N batch over all ranks, D embedding, d parts. x1 is an anchor, x2 its person and x3
 somebody else, both in the other modality; here every image is the anchor of a triplet, so the
@@ -14,6 +14,7 @@ slides' visible and infrared anchors are one batch. D_k(m_a, s_b) is the decoder
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -176,7 +177,7 @@ class EmbeddingDisentangle(Method):
         """The weighted losses of the last stage whose weight is not 0.
 
         Args:
-            embeddings: (N, D) of the frozen network.
+            embeddings: (N, D) x, of the frozen network.
             labels: (N,).
             modality: (N,).
 
@@ -216,12 +217,11 @@ class EmbeddingDisentangle(Method):
 
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:
         """s, to be compared by the Euclidean distance."""
-        parts: Tensor = self.s_encoder(self.bdtr.embed(images, modality), modality=modality)
-        return _wide(parts)
+        return _wide(self.s_encoder(self._x(images, modality), modality=modality))
 
     def codes(self, images: Tensor, modality: Tensor) -> Mapping[str, Tensor]:
-        """s, m and `bdtr`, the embedding that they are parts of."""
-        embeddings = self.bdtr.embed(images, modality)
+        """s, m and `bdtr`, the embedding x that they are parts of."""
+        embeddings = self._x(images, modality)
         return {
             "s": _wide(self.s_encoder(embeddings, modality=modality)),
             "m": _wide(self.m_encoder(embeddings, modality=modality)),
@@ -232,7 +232,17 @@ class EmbeddingDisentangle(Method):
         if batch.feats is not None:
             return batch.feats
         with torch.no_grad(), frozen(self.bdtr, statistics="running"):
-            return self.bdtr.embed(batch.images, batch.modality)
+            return self._x(batch.images, batch.modality)
+
+    def _x(self, images: Tensor, modality: Tensor) -> Tensor:
+        """(B, D), each of length sqrt(D), so that its values are about 1.
+
+        BDTR's people are compared by the cosine: lengths say little about who it is.
+        """
+        embeddings = self.bdtr.embed(images, modality)
+        with full_precision(embeddings):
+            x: Tensor = F.normalize(_wide(embeddings)) * math.sqrt(self.config.bdtr.dim)
+        return x
 
     def _classifier_step(
         self, embeddings: Tensor, labels: Tensor, update: Update
