@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from crosslight import cli
+from crosslight.commands import demo_gallery
 from crosslight.data.layouts import read_layout
+from crosslight.gallery.opening import open_store
 from crosslight.types import Modality
 
 
@@ -122,3 +125,29 @@ def test_another_model_and_other_mistakes_are_refused(
     broken.write_bytes(b"no image")
     assert "No image could be read" in fails("gallery", "add", store, broken)
     assert "with --boxes" in fails("gallery", "add", store, tmp_path / "walk.mp4")
+
+
+def test_the_demo_ends_with_a_gallery_and_a_sheet_of_queries(
+    promenade, trained, tmp_path, monkeypatch
+):
+    # The smallest Promenade has too few validation people to calibrate on.
+    enough = partial(demo_gallery.calibrate, split="train", false_match_rate=0.05)
+    monkeypatch.setattr(demo_gallery, "calibrate", enough)
+    place, sheet = tmp_path / "gallery.lance", tmp_path / "sheet.png"
+    places = {"run": trained, "data": promenade, "sheet": sheet}
+    made = demo_gallery.make_gallery(place, **places)
+    assert Image.open(sheet).size == made.sheet.size
+    assert made.query.is_file()
+    with open_store(place) as store:
+        assert set(store.frame()["modality"]) == {int(Modality.VISIBLE)}
+        assert store.info.calibration["people"] == made.calibration.people
+        rows = store.count()
+    # Run again it adds nothing; a gallery that another training filled is made again.
+    demo_gallery.make_gallery(place, **places)
+    description = place / "store.json"
+    described = json.loads(description.read_text())
+    description.write_text(json.dumps({**described, "model": "b" * 64}))
+    demo_gallery.make_gallery(place, **places)
+    with open_store(place) as store:
+        assert store.info.model == described["model"]
+        assert store.count() == rows

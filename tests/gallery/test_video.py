@@ -7,9 +7,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from crosslight.errors import ConfigError, DataError
+from crosslight.gallery import torchvision_detector
 from crosslight.gallery.detectors import Box, BoxesFile, load_detector
 from crosslight.gallery.enrolment import enrol
 from crosslight.gallery.exact import ExactStore
@@ -153,18 +155,16 @@ def test_looks_decide_where_boxes_overlap_alike():
     assert tracker.update(0.1, [middle, middle], looks[::-1])[0] == [b, a]
 
 
-def test_a_detector_of_torchvision_finds_boxes_of_its_kind(tmp_path):
-    import torch
-
-    from crosslight.gallery.torchvision_detector import TorchvisionDetector
-
+def test_a_detector_of_torchvision_finds_boxes_of_its_kind(tmp_path, monkeypatch):
+    monkeypatch.setattr(torchvision_detector, "_has_ops", lambda: True)
     with pytest.raises(ConfigError, match="torchvision has no detector 'yolo'"):
         load_detector("torchvision:yolo", 0.5)
     weights = tmp_path / "weights.pth"
     weights.write_bytes(b"nothing")
     with pytest.raises(ConfigError, match=r"cannot be used for ssdlite320"):
         load_detector(f"torchvision:ssdlite320_mobilenet_v3_large:{weights}", 0.5)
-    found = TorchvisionDetector.__new__(TorchvisionDetector)
+    kind = torchvision_detector.TorchvisionDetector
+    found = kind.__new__(kind)
     found._place, found._threshold = torch.device("cpu"), 0.5
     found._model = lambda _: [
         {
@@ -222,6 +222,12 @@ def test_a_detector_with_boxes_labels_and_scores_keeps_people():
 def test_a_network_that_is_no_detector_is_told():
     with pytest.raises(ConfigError, match="expected boxes"):
         onnx([np.zeros((1, 1000), np.float32)]).find(0, Image.new("RGB", (50, 50)))
+
+
+def test_a_torchvision_of_another_torch_is_told(monkeypatch):
+    monkeypatch.setattr(torchvision_detector, "_has_ops", lambda: False)
+    with pytest.raises(ConfigError, match="built for another torch"):
+        load_detector("torchvision:ssdlite320_mobilenet_v3_large", 0.5)
 
 
 def test_names_of_detectors_that_do_not_exist_are_refused():

@@ -12,6 +12,7 @@ from PIL import Image
 import crosslight.data.torchvision_build  # noqa: F401
 
 # isort: split
+from torchvision.extension import _has_ops
 from torchvision.models import detection as _detection
 from torchvision.models import get_model, list_models
 from torchvision.transforms.v2 import functional as F
@@ -41,6 +42,12 @@ class TorchvisionDetector:
         if name not in known:
             raise ConfigError(
                 f"torchvision has no detector {name!r}; it has {', '.join(sorted(known))}."
+            )
+        if not _has_ops():
+            raise ConfigError(
+                "This torchvision was built for another torch and lacks the operators that its "
+                "detectors need; install a torchvision that fits, or name a detector in an ONNX "
+                "file."
             )
         try:
             own = "DEFAULT" if weights is None else None
