@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from crosslight.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from crosslight.errors import CheckpointError, ConfigError
+from crosslight.nn.strided_conv import guard_strides
 from crosslight.nn.weights import initial_weights_wanted, load_weights, read_weights
 from crosslight.registry import did_you_mean
 
@@ -128,6 +129,7 @@ def create_backbone(
         _replace_first_convolution(network, card.get("first_conv") or "conv1.0", in_channels)
     if last_stride == 1 and isinstance(network, ResNet):
         _undo_last_stride(network)
+    guard_strides(network)
     mean, std = card.get("mean", IMAGENET_MEAN), card.get("std", IMAGENET_STD)
     if in_channels != 3:
         mean, std = (_for_channels(values, in_channels) for values in (mean, std))
