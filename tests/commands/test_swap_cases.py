@@ -77,10 +77,10 @@ def test_cases_and_maps_are_drawn(run: Path, promenade: Path, tmp_path: Path) ->
     maps = ["--maps", str(tmp_path / "maps.png")]
     cli.main(["swap", str(run), "--cases", f"sysu-mm01:{promenade}", *flags, *maps])
     with Image.open(tmp_path / "new" / "cases.png") as grid:
-        assert grid.width > 6 * 32
-        assert grid.height > 6 * 64
+        assert grid.width > 6 * 64
+        assert grid.height > 6 * 128
     with Image.open(tmp_path / "maps.png") as picture:
-        assert picture.height > 5 * 64, "four images across light, and a head"
+        assert 4 * 128 < picture.height < 5 * 170, "four images across light"
 
 
 def test_given_images_of_both_lights_are_drawn(run: Path, promenade: Path, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_given_images_of_both_lights_are_drawn(run: Path, promenade: Path, tmp_p
     )
     assert (tmp_path / "grid.png").is_file()
     with Image.open(tmp_path / "maps.png") as picture:
-        assert picture.height > 3 * 64
+        assert picture.height > 2 * 128
 
 
 def test_flags_that_contradict_are_refused(

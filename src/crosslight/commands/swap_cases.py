@@ -18,6 +18,7 @@ from crosslight.data.transforms import InferenceTransform
 from crosslight.errors import DataError
 from crosslight.methods.contract import Swaps
 from crosslight.report.grid import Cell, Verdict, image_grid
+from crosslight.report.structure_maps import LEGIBLE_PX
 from crosslight.types import Modality
 
 TESTED = ("test", "query", "gallery")
@@ -115,4 +116,6 @@ def draw_cases(
             ]
             rows.append(cells)
             titles.append(case if number == 0 else "")
-    return image_grid(rows, titles=titles, cell_height=height, cell_width=width), across
+    scale = max(1, LEGIBLE_PX // height)
+    size = {"cell_height": scale * height, "cell_width": scale * width}
+    return image_grid(rows, titles=titles, **size), across

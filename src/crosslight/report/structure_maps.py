@@ -15,6 +15,8 @@ from PIL import Image
 from crosslight.report.grid import Cell, Verdict, image_grid
 
 CHANNELS = 5
+LEGIBLE_PX = 128
+"""Images of fewer rows are enlarged, or their names would not fit below them."""
 _SELDOM = 1.0  # percent of the values that may lie beyond the ends of a colour scale
 
 
@@ -32,23 +34,21 @@ def structure_map_grid(
         names: B titles.
         maps: (B, C, h, w).
     """
-    width, height = images[0].size
+    scale = max(1, LEGIBLE_PX // images[0].height)
+    width, height = scale * images[0].width, scale * images[0].height
     columns = {
         "strength": _heat(np.abs(maps).mean(axis=1)),
         "directions": _directions(maps),
         **{f"channel {c}": _heat(maps[:, c]) for c in _selective(maps)},
     }
-    blank = Image.new("RGB", (width, height), "white")
-    head = [Cell(image=blank, lines=("image",))]
-    head += [Cell(image=blank, lines=(name,)) for name in columns]
-    rows = [head]
+    rows = []
     for number, (image, name) in enumerate(zip(images, names, strict=True)):
-        drawn = [
-            Image.fromarray(column[number]).resize((width, height), Image.Resampling.NEAREST)
-            for column in columns.values()
-        ]
-        own = Cell(image=image, verdict=Verdict.QUERY, lines=(name,))
-        rows.append([own, *(Cell(image=picture) for picture in drawn)])
+        row = [Cell(image=image, verdict=Verdict.QUERY, lines=(name,))]
+        for title, column in columns.items():
+            drawn = Image.fromarray(column[number])
+            picture = drawn.resize((width, height), Image.Resampling.NEAREST)
+            row.append(Cell(image=picture, lines=(title,)))
+        rows.append(row)
     return image_grid(rows, cell_height=height, cell_width=width)
 
 
