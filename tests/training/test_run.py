@@ -67,6 +67,19 @@ def test_another_training_is_refused_by_its_first_difference(
     assert run.config_path.read_bytes() == before
 
 
+def test_a_training_of_an_earlier_version_without_a_newer_key_continues(
+    table: SampleTable, tmp_path: Path
+) -> None:
+    run = open_run(tmp_path, recipe(), table)
+    content = yaml.safe_load(run.config_path.read_text(encoding="utf-8"))
+    del content["data"]["augmentation"]["pad_mode"]
+    run.config_path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert open_run(tmp_path, recipe(), table) == run
+    edges = dataclasses.replace(recipe().data.augmentation, pad_mode="edge")
+    with pytest.raises(ConfigError, match=r"pad_mode = 'zeros', but .*'edge'"):
+        open_run(tmp_path, changed("data", augmentation=edges), table)
+
+
 def test_other_data_is_refused(table: SampleTable, tmp_path: Path) -> None:
     open_run(tmp_path / "run", recipe(), table)
     moved = draw_people(tmp_path / "moved")

@@ -174,7 +174,9 @@ class RunFolder:
 
 
 def _refuse_another(run: RunFolder, wanted: dict[str, Any]) -> None:
-    found, expected = _flat(run._content()), _flat(wanted)
+    # What the run was made before had its default.
+    kept = yaml.safe_load(yaml.safe_dump(to_plain(run.load_config())))
+    found, expected = _flat({**run._content(), **kept}), _flat(wanted)
     for key in (*expected, *(key for key in found if key not in expected)):
         old, new = found.get(key), expected.get(key)
         if old != new and key not in _FREE_KEYS:
