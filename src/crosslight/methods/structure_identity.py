@@ -226,8 +226,7 @@ class Proposed2020(DrawsCodes):
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:  # noqa: ARG002
         """The heads' embeddings, or logits, each of length 1, side by side."""
         features = self._features(images)
-        both_codes = self.config.identity == "both"
-        weight = self.config.appearance_score**0.5 if both_codes else 1.0
+        weight = self.config.appearance_score**0.5 if self.config.identity == "both" else 1.0
         return torch.cat(
             [
                 weight * feature if name.startswith(APPEARANCE) else feature

@@ -158,7 +158,7 @@ def _remarks(rows: Sequence[Row]) -> str:
     if max(seen) > (1 + BUDGETS_DIFFER) * min(seen):
         said.append(
             f"The budgets differ: from {min(seen):,} to {max(seen):,} images seen; "
-            "`--images` makes them equal."
+            "`--images` brings them together, as far as each recipe's epochs hold whole batches."
         )
     if len({f.data for row in rows for f in row.finished}) > 1:
         said.append("The variants were not all trained on the same people.")
