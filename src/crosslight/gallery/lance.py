@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -47,11 +46,7 @@ rows are quicker through the index."""
 
 NARROW = 0.2
 """A filter that leaves less than this part of the rows is answered with the effort that one camera
-takes; one that leaves more, with that of the other light."""
-
-LISTED_LEAST = 0.02
-"""A filter that leaves less than this part of the rows makes the index read all its lists, because
-the nearest of few rows are far from the query and lie in any list."""
+takes, which is all lists; one that leaves more, with that of the other light."""
 
 _COMPACT_EVERY = 100  # commits
 _IDS_AT_ONCE = 5_000
@@ -257,11 +252,7 @@ class LanceStore:
         fitting, rows = int(self._table.count_rows(rendered)), self.count()
         if fitting <= SCANNED_AT_MOST:
             return None
-        if fitting >= NARROW * rows:
-            return index.other_light
-        if fitting >= LISTED_LEAST * rows:
-            return index.one_camera
-        return replace(index.one_camera, nprobes=index.partitions)
+        return index.other_light if fitting >= NARROW * rows else index.one_camera
 
     def _nearest(
         self, query: NDArray[np.float32], k: int, rendered: str | None, effort: Effort | None

@@ -36,13 +36,16 @@ COLUMNS_INDEXED_FROM = 5_000
 RECALL = 0.99
 """Share of the 10 nearest rows that the index must find."""
 
+ALL_LISTS = 1_000_000
+"""More than there are; LanceDB does not say how many it has split them into."""
+
 _KEPT = timedelta(hours=1)  # readers may still be at an older version
 _RETRAINED_AT = 2.0
 _QUERIES = 100
 _NEAREST = 10
 _LEAST_REFINED = 10
 _MOST_REFINED = 80
-_ROWS_IN_A_LIST = 8  # over the square root of their number: long lists are read quicker
+_ROWS_IN_A_LIST = 4_096  # LanceDB's own aim; it splits a list that outgrows it
 _TRAINED_ON = 64  # rows for each list; more changed no recall that was measured
 _ITERATIONS = 20
 _COLUMN_INDEXES = {
@@ -64,7 +67,7 @@ class Effort:
     """How the index is asked for one kind of search, and how well it answered.
 
     Attributes:
-        nprobes: Lists that a question reads.
+        nprobes: Lists that a question reads; `ALL_LISTS` for all.
         refine: Candidates compared exactly, as a multiple of the results asked for.
         recall: Share of the exact 10 nearest found.
     """
@@ -80,7 +83,7 @@ class IndexSettings:
 
     Attributes:
         trained_rows: Rows when its lists were made.
-        partitions: Lists.
+        partitions: Lists when they were made.
         everywhere: Without a filter.
         other_light: Among rows of the other modality; for filters that leave many rows.
         one_camera: Among rows of one camera; for filters that leave few.
@@ -127,7 +130,7 @@ def maintain(table: Any, folder: Path, distance: Distance) -> str:
     if rows < INDEXED_FROM and settings is None:
         return f"{rows} rows: compacted; every search compares with all of them."
     if settings is None or rows > _RETRAINED_AT * settings.trained_rows:
-        partitions = max(1, round(rows**0.5 / _ROWS_IN_A_LIST))
+        partitions = -(-rows // _ROWS_IN_A_LIST)
         _train(table, partitions, distance)
         trained = rows
     else:
@@ -139,11 +142,8 @@ def maintain(table: Any, folder: Path, distance: Distance) -> str:
         "the other light": settings.other_light,
         "one camera": settings.one_camera,
     }
-    found = "; ".join(
-        f"{effort.recall:.1%} in {name} from {effort.nprobes} lists"
-        for name, effort in kinds.items()
-    )
-    return f"{rows} rows: compacted and indexed in {partitions} lists; finds {found}."
+    found = "; ".join(f"{effort.recall:.1%} in {name}" for name, effort in kinds.items())
+    return f"{rows} rows: compacted and indexed; finds of the 10 nearest {found}."
 
 
 def _from_json(content: dict[str, Any]) -> IndexSettings:
@@ -165,13 +165,15 @@ def _train(table: Any, partitions: int, distance: Distance) -> None:
 def _measured(table: Any, trained: int, partitions: int, distance: Distance) -> IndexSettings:
     queries, lights, cams = _sampled(table)
     others = [1 - light for light in lights]
+    cams = [*cams[1:], *cams[:1]]  # a search asks for another camera than the query's own
     everywhere, other_light, one_camera = _exact(table, queries, others, cams, distance)
+    fewest_lists = max(1, partitions // 16)
     efforts = [
-        _enough(table, partitions, queries, filters, truth, distance)
-        for filters, truth in (
-            ([None] * len(queries), everywhere),
-            ([f"modality = {light}" for light in others], other_light),
-            ([f"cam = {cam}" for cam in cams], one_camera),
+        _enough(table, fewest, partitions, queries, filters, truth, distance)
+        for fewest, filters, truth in (
+            (fewest_lists, [None] * len(queries), everywhere),
+            (fewest_lists, [f"modality = {light}" for light in others], other_light),
+            (partitions, [f"cam = {cam}" for cam in cams], one_camera),
         )
     ]
     return IndexSettings(
@@ -185,13 +187,14 @@ def _measured(table: Any, trained: int, partitions: int, distance: Distance) -> 
 
 def _enough(
     table: Any,
+    fewest: int,
     partitions: int,
     queries: NDArray[np.float32],
     filters: Sequence[str | None],
     truth: list[set[str]],
     distance: Distance,
 ) -> Effort:
-    """The least effort that finds enough, or all that there is.
+    """The least effort from `fewest` lists on that finds enough, or all that there is.
 
     First as many candidates as it takes when every list is read, with half of what may be missed
     to spare for the lists; then as many lists.
@@ -201,10 +204,10 @@ def _enough(
         recall = _recall(table, nprobes, refine, queries, filters, truth, distance)
         return Effort(nprobes=nprobes, refine=refine, recall=recall)
 
-    most = tried(partitions, _LEAST_REFINED)
+    most = tried(ALL_LISTS, _LEAST_REFINED)
     while most.recall < (1 + RECALL) / 2 and most.refine < _MOST_REFINED:
-        most = tried(partitions, 2 * most.refine)
-    nprobes = max(1, partitions // 16)
+        most = tried(ALL_LISTS, 2 * most.refine)
+    nprobes = fewest
     while nprobes < partitions:
         found = tried(nprobes, most.refine)
         if found.recall >= RECALL:
@@ -229,7 +232,7 @@ def _exact(
     cams: list[int],
     distance: Distance,
 ) -> list[list[set[str]]]:
-    """Ids of the nearest rows of each query: of all, of those of its light, of those of its camera.
+    """Ids of the nearest rows of each query: of all, of those of a light, of those of a camera.
 
     The vectors pass through memory a few thousand at a time.
     """
