@@ -22,6 +22,7 @@ def indexed(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, LanceStore.create(folder, INFO) as store:
         patch.setattr(lance_index, "INDEXED_FROM", 1_000)
         patch.setattr(lance_index, "COLUMNS_INDEXED_FROM", 1_000)
+        patch.setattr(lance_index, "_ROWS_IN_A_LIST", 35)
         patch.setattr(lance, "SCANNED_AT_MOST", 5)
         store.add(made_up(ROWS))
         store.optimize()
@@ -39,7 +40,7 @@ def recall(store, truth, queries, where):
 
 
 def test_the_index_finds_what_an_exact_search_finds(indexed, tmp_path):
-    assert indexed.index.recall >= lance_index.RECALL
+    assert indexed.index.everywhere.recall >= lance_index.RECALL
     with ExactStore.create(tmp_path / "truth.exact", INFO) as truth:
         truth.add(made_up(ROWS))
         queries = made_up(20, seed=3).vectors
@@ -61,14 +62,25 @@ def test_rows_added_after_the_index_are_found_at_once(indexed):
         assert indexed.search(late.vectors[number : number + 1], 1)[0][0].id == late.ids[number]
 
 
-def test_more_lists_are_read_until_enough_is_found(indexed, monkeypatch):
+def test_the_effort_is_the_least_that_finds_enough(indexed, monkeypatch):
     monkeypatch.setattr(lance_index, "_QUERIES", 20)
-    few = lance_index.IndexSettings(trained_rows=ROWS, partitions=35, nprobes=1, refine=1)
-    found = lance_index._checked(indexed._table, few, "cosine")
-    assert found.nprobes > 1
-    assert min(found.recall, found.filtered_recall) >= lance_index.RECALL
+    table = indexed._table
+    found = lance_index._measured(table, ROWS, indexed.index.partitions, "cosine")
+    for effort in (found.everywhere, found.other_light, found.one_camera):
+        assert effort.recall >= lance_index.RECALL
     monkeypatch.setattr(lance_index, "RECALL", 0.0)
-    assert lance_index._checked(indexed._table, few, "cosine").nprobes == 1
+    least = lance_index._measured(table, ROWS, indexed.index.partitions, "cosine")
+    assert least.everywhere.nprobes == indexed.index.partitions // 16
+    assert least.everywhere.recall < found.everywhere.recall
+    assert least.one_camera.nprobes == lance_index.ALL_LISTS
+
+
+def test_the_fewer_rows_a_filter_leaves_the_more_effort(indexed):
+    index = indexed.index
+    assert indexed._effort(None) == index.everywhere
+    assert indexed._effort("modality = 1") == index.other_light
+    assert indexed._effort("cam = 1 AND time < 700") == index.one_camera
+    assert indexed._effort("time < 4") is None  # compared with all of them
 
 
 def test_a_damaged_description_of_the_index_is_told(indexed):

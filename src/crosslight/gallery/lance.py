@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from crosslight.errors import GalleryError
 from crosslight.gallery.description import make_folder, read_description, write_description
 from crosslight.gallery.known_ids import KnownIds
-from crosslight.gallery.lance_index import IndexSettings, maintain, read_settings
+from crosslight.gallery.lance_index import Effort, IndexSettings, maintain, read_settings
 from crosslight.gallery.lance_sql import among_ids, condition
 from crosslight.gallery.rows import COLUMNS, EVERYTHING, SCHEMA, Filter, Hit, Rows, hits_from
 from crosslight.gallery.store import StoreInfo, checked_queries, checked_rows
@@ -46,8 +45,8 @@ SCANNED_AT_MOST = 2_000
 rows are quicker through the index."""
 
 NARROW = 0.2
-"""A filter that leaves less than this part of the rows makes the index read all its lists, because
-the nearest of few rows are far from the query and lie in any list."""
+"""A filter that leaves less than this part of the rows is answered with the effort that one camera
+takes, which is all lists; one that leaves more, with that of the other light."""
 
 _COMPACT_EVERY = 100  # commits
 _IDS_AT_ONCE = 5_000
@@ -134,15 +133,9 @@ class LanceStore:
     ) -> list[list[Hit]]:
         """As `Store.search`; exact where there is no index or the filter leaves few rows."""
         queries = checked_queries(self._info, vectors, k)
-        settings = None if exact else self.index
         rendered = condition(where)
-        if settings is not None and rendered is not None:
-            fitting = int(self._table.count_rows(rendered))
-            if fitting <= SCANNED_AT_MOST:
-                settings = None
-            elif fitting < NARROW * self.count():
-                settings = replace(settings, nprobes=settings.partitions)
-        return [self._nearest(query, k, rendered, settings) for query in queries]
+        effort = None if exact else self._effort(rendered)
+        return [self._nearest(query, k, rendered, effort) for query in queries]
 
     def get(self, ids: Sequence[str]) -> Rows:
         """As `Store.get`."""
@@ -249,8 +242,20 @@ class LanceStore:
         # Typed by LanceDB as what all kinds of queries share.
         return self._table.search(query, vector_column_name=VECTOR)
 
+    def _effort(self, rendered: str | None) -> Effort | None:
+        """How the index is asked; None for comparing with all rows that fit."""
+        index = self.index
+        if index is None:
+            return None
+        if rendered is None:
+            return index.everywhere
+        fitting, rows = int(self._table.count_rows(rendered)), self.count()
+        if fitting <= SCANNED_AT_MOST:
+            return None
+        return index.other_light if fitting >= NARROW * rows else index.one_camera
+
     def _nearest(
-        self, query: NDArray[np.float32], k: int, rendered: str | None, index: IndexSettings | None
+        self, query: NDArray[np.float32], k: int, rendered: str | None, effort: Effort | None
     ) -> list[Hit]:
         asked = (
             self._searching(query)
@@ -260,10 +265,10 @@ class LanceStore:
         )
         if rendered is not None:
             asked = asked.where(rendered, prefilter=True)
-        if index is None:
+        if effort is None:
             asked = asked.bypass_vector_index()
         else:
-            asked = asked.nprobes(index.nprobes).refine_factor(index.refine)
+            asked = asked.nprobes(effort.nprobes).refine_factor(effort.refine)
         found = asked.to_arrow()
         distances = _own_distance(
             found.column(DISTANCE).to_numpy().astype(np.float64), self._info.distance

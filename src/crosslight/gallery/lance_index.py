@@ -1,15 +1,17 @@
 """Maintenance of a LanceDB table: compaction, indexes, and whether the index still finds enough.
 
 The vector index is RaBitQ over inverted lists. A question to it reads `nprobes` of the lists and
-compares `refine` times as many candidates as were asked for with their full vectors. Both are
-raised until the index finds what an exact search finds, on rows drawn from the table.
+compares `refine` times as many candidates as were asked for with their full vectors. How many of
+both it takes to find what an exact search finds is measured on rows drawn from the table: over all
+rows, among those of the other light, and among those of one camera, because the nearest of fewer
+rows are further away, in more lists and more alike.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -34,11 +36,16 @@ COLUMNS_INDEXED_FROM = 5_000
 RECALL = 0.99
 """Share of the 10 nearest rows that the index must find."""
 
+ALL_LISTS = 1_000_000
+"""More than there are; LanceDB does not say how many it has split them into."""
+
 _KEPT = timedelta(hours=1)  # readers may still be at an older version
 _RETRAINED_AT = 2.0
 _QUERIES = 100
 _NEAREST = 10
+_LEAST_REFINED = 10
 _MOST_REFINED = 80
+_ROWS_IN_A_LIST = 4_096  # LanceDB's own aim; it splits a list that outgrows it
 _TRAINED_ON = 64  # rows for each list; more changed no recall that was measured
 _ITERATIONS = 20
 _COLUMN_INDEXES = {
@@ -56,24 +63,37 @@ _METRICS: dict[Distance, Literal["cosine", "l2", "dot"]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How the index is asked for one kind of search, and how well it answered.
+
+    Attributes:
+        nprobes: Lists that a question reads; `ALL_LISTS` for all.
+        refine: Candidates compared exactly, as a multiple of the results asked for.
+        recall: Share of the exact 10 nearest found.
+    """
+
+    nprobes: int
+    refine: int
+    recall: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class IndexSettings:
-    """How the index is asked, and how well it answered.
+    """The index, and what each kind of search asks of it.
 
     Attributes:
         trained_rows: Rows when its lists were made.
-        partitions: Lists.
-        nprobes: Lists that a question reads.
-        refine: Candidates compared exactly, as a multiple of the results asked for.
-        recall: Share of the exact 10 nearest found, over all rows.
-        filtered_recall: The same among rows of the other modality.
+        partitions: Lists when they were made.
+        everywhere: Without a filter.
+        other_light: Among rows of the other modality; for filters that leave many rows.
+        one_camera: Among rows of one camera; for filters that leave few.
     """
 
     trained_rows: int
     partitions: int
-    nprobes: int
-    refine: int
-    recall: float = 0.0
-    filtered_recall: float = 0.0
+    everywhere: Effort
+    other_light: Effort
+    one_camera: Effort
 
 
 def read_settings(folder: Path) -> IndexSettings | None:
@@ -84,10 +104,10 @@ def read_settings(folder: Path) -> IndexSettings | None:
     """
     path = folder / NAME
     try:
-        return IndexSettings(**json.loads(path.read_text(encoding="utf-8")))
+        return _from_json(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise GalleryError(
             f"{path} is damaged ({error}); remove it, and run crosslight gallery optimize {folder}."
         ) from error
@@ -110,18 +130,28 @@ def maintain(table: Any, folder: Path, distance: Distance) -> str:
     if rows < INDEXED_FROM and settings is None:
         return f"{rows} rows: compacted; every search compares with all of them."
     if settings is None or rows > _RETRAINED_AT * settings.trained_rows:
-        settings = _train(table, rows, distance)
-    settings = _checked(table, settings, distance)
+        partitions = -(-rows // _ROWS_IN_A_LIST)
+        _train(table, partitions, distance)
+        trained = rows
+    else:
+        partitions, trained = settings.partitions, settings.trained_rows
+    settings = _measured(table, trained, partitions, distance)
     write_text(folder / NAME, json.dumps(asdict(settings), indent=2) + "\n")
-    return (
-        f"{rows} rows: compacted and indexed; reading {settings.nprobes} of {settings.partitions} "
-        f"lists finds {settings.recall:.1%} of the 10 nearest, {settings.filtered_recall:.1%} "
-        "in the other light."
-    )
+    kinds = {
+        "all rows": settings.everywhere,
+        "the other light": settings.other_light,
+        "one camera": settings.one_camera,
+    }
+    found = "; ".join(f"{effort.recall:.1%} in {name}" for name, effort in kinds.items())
+    return f"{rows} rows: compacted and indexed; finds of the 10 nearest {found}."
 
 
-def _train(table: Any, rows: int, distance: Distance) -> IndexSettings:
-    partitions = max(1, round(rows**0.5))
+def _from_json(content: dict[str, Any]) -> IndexSettings:
+    kinds = ("everywhere", "other_light", "one_camera")
+    return IndexSettings(**{**content, **{name: Effort(**content[name]) for name in kinds}})
+
+
+def _train(table: Any, partitions: int, distance: Distance) -> None:
     lists = IvfRq(
         distance_type=_METRICS[distance],
         num_partitions=partitions,
@@ -130,61 +160,96 @@ def _train(table: Any, rows: int, distance: Distance) -> IndexSettings:
         max_iterations=_ITERATIONS,
     )
     table.create_index(VECTOR, config=lists, name=INDEX, replace=True)
+
+
+def _measured(table: Any, trained: int, partitions: int, distance: Distance) -> IndexSettings:
+    queries, lights, cams = _sampled(table)
+    others = [1 - light for light in lights]
+    cams = [*cams[1:], *cams[:1]]  # a search asks for another camera than the query's own
+    everywhere, other_light, one_camera = _exact(table, queries, others, cams, distance)
+    fewest_lists = max(1, partitions // 16)
+    efforts = [
+        _enough(table, fewest, partitions, queries, filters, truth, distance)
+        for fewest, filters, truth in (
+            (fewest_lists, [None] * len(queries), everywhere),
+            (fewest_lists, [f"modality = {light}" for light in others], other_light),
+            (partitions, [f"cam = {cam}" for cam in cams], one_camera),
+        )
+    ]
     return IndexSettings(
-        trained_rows=rows, partitions=partitions, nprobes=max(1, partitions // 16), refine=10
+        trained_rows=trained,
+        partitions=partitions,
+        everywhere=efforts[0],
+        other_light=efforts[1],
+        one_camera=efforts[2],
     )
 
 
-def _checked(table: Any, settings: IndexSettings, distance: Distance) -> IndexSettings:
-    """The settings with as many lists read, and then candidates compared, as it takes."""
-    queries, lights = _sampled(table)
-    everywhere, opposite = _exact(table, queries, lights, distance)
-    while True:
-        recall = _recall(table, settings, queries, [None] * len(queries), everywhere, distance)
-        filters = [f"modality = {1 - light}" for light in lights]
-        filtered = _recall(table, settings, queries, filters, opposite, distance)
-        settings = replace(settings, recall=recall, filtered_recall=filtered)
-        if min(recall, filtered) >= RECALL:
-            return settings
-        if settings.nprobes < settings.partitions:
-            more = settings.nprobes * 3 // 2 + 1
-            settings = replace(settings, nprobes=min(settings.partitions, more))
-        elif settings.refine < _MOST_REFINED:
-            settings = replace(settings, refine=2 * settings.refine)
-        else:
-            return settings
+def _enough(
+    table: Any,
+    fewest: int,
+    partitions: int,
+    queries: NDArray[np.float32],
+    filters: Sequence[str | None],
+    truth: list[set[str]],
+    distance: Distance,
+) -> Effort:
+    """The least effort from `fewest` lists on that finds enough, or all that there is.
+
+    First as many candidates as it takes when every list is read, with half of what may be missed
+    to spare for the lists; then as many lists.
+    """
+
+    def tried(nprobes: int, refine: int) -> Effort:
+        recall = _recall(table, nprobes, refine, queries, filters, truth, distance)
+        return Effort(nprobes=nprobes, refine=refine, recall=recall)
+
+    most = tried(ALL_LISTS, _LEAST_REFINED)
+    while most.recall < (1 + RECALL) / 2 and most.refine < _MOST_REFINED:
+        most = tried(ALL_LISTS, 2 * most.refine)
+    nprobes = fewest
+    while nprobes < partitions:
+        found = tried(nprobes, most.refine)
+        if found.recall >= RECALL:
+            return found
+        nprobes += max(1, nprobes // 4)
+    return most
 
 
-def _sampled(table: Any) -> tuple[NDArray[np.float32], list[int]]:
-    """Vectors and modalities of rows drawn from the table, the same ones each time."""
+def _sampled(table: Any) -> tuple[NDArray[np.float32], list[int], list[int]]:
+    """Vectors, modalities and cameras of rows drawn from the table, the same ones each time."""
     count = int(table.count_rows())
     chosen = np.random.default_rng(count).choice(count, min(_QUERIES, count), replace=False)
-    rows = table.take_offsets(sorted(int(n) for n in chosen)).select([VECTOR, "modality"])
+    rows = table.take_offsets(sorted(int(n) for n in chosen)).select([VECTOR, "modality", "cam"])
     drawn = rows.to_arrow()
-    return _matrix(drawn), drawn.column("modality").to_pylist()
+    return _matrix(drawn), drawn.column("modality").to_pylist(), drawn.column("cam").to_pylist()
 
 
 def _exact(
-    table: Any, queries: NDArray[np.float32], lights: list[int], distance: Distance
-) -> tuple[list[set[str]], list[set[str]]]:
-    """Ids of the nearest rows of each query, over all rows and over those of the other light.
+    table: Any,
+    queries: NDArray[np.float32],
+    lights: list[int],
+    cams: list[int],
+    distance: Distance,
+) -> list[list[set[str]]]:
+    """Ids of the nearest rows of each query: of all, of those of a light, of those of a camera.
 
     The vectors pass through memory a few thousand at a time.
     """
-    nearest = [Nearest(len(queries), _NEAREST, distance) for _ in range(2)]
-    light = np.array(lights)[:, None]
-    for batch in table.search().select(["id", "modality", VECTOR]).to_batches(8_192):
+    nearest = [Nearest(len(queries), _NEAREST, distance) for _ in range(3)]
+    wanted = {"modality": np.array(lights)[:, None], "cam": np.array(cams)[:, None]}
+    for batch in table.search().select(["id", *wanted, VECTOR]).to_batches(8_192):
         vectors, ids = _matrix(batch), batch.column("id").to_pylist()
         nearest[0].update(queries, vectors, ids)
-        opposite = np.asarray(batch.column("modality").to_numpy())[None] != light
-        nearest[1].update(queries, vectors, ids, opposite)
-    everywhere, other_light = ([set(ids) for ids, _ in kept.ranked()] for kept in nearest)
-    return everywhere, other_light
+        for kept, (column, values) in zip(nearest[1:], wanted.items(), strict=True):
+            kept.update(queries, vectors, ids, batch.column(column).to_numpy()[None] == values)
+    return [[set(ids) for ids, _ in kept.ranked()] for kept in nearest]
 
 
 def _recall(
     table: Any,
-    settings: IndexSettings,
+    nprobes: int,
+    refine: int,
     queries: NDArray[np.float32],
     filters: Sequence[str | None],
     truth: list[set[str]],
@@ -196,8 +261,8 @@ def _recall(
             table.search(query, vector_column_name=VECTOR)
             .distance_type(_METRICS[distance])
             .select(["id", "_distance"])
-            .nprobes(settings.nprobes)
-            .refine_factor(settings.refine)
+            .nprobes(nprobes)
+            .refine_factor(refine)
             .limit(_NEAREST)
         )
         if rendered is not None:
