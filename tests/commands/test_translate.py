@@ -179,8 +179,8 @@ def test_promenade_is_drawn_beside_the_truth_and_scored(
     values = [s["psnr"] for s in content["images"].values()]
     assert content["mean"]["psnr"] == pytest.approx(np.mean(values))
     with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.width > 4 * 16
-        assert 3 * 32 < sheet.height < 4 * 64
+        assert sheet.width > 4 * 64
+        assert 3 * 128 < sheet.height < 4 * 128
     drawn = np.asarray(Image.open(next((tmp_path / "images").rglob("*.png"))))
     assert drawn.shape == (32, 16, 3)
     assert (drawn[..., 0] == drawn[..., 2]).all()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from crosslight.data.batch import Batch
 from crosslight.errors import CheckpointError, ConfigError, TrainingError
+from crosslight.losses import batch_hard_triplet, weighted_regularised_triplet
 from crosslight.methods.contract import Progress, Translates
 from crosslight.methods.d2rl import D2RL, D2RLConfig
 from crosslight.methods.d2rl_image_level import ImageLevel
@@ -274,6 +275,20 @@ def test_what_generates_nothing_cannot_translate(make_batch: MakeBatch) -> None:
         method.translate(make_batch().images, Modality.VISIBLE, Modality.INFRARED)
     with pytest.raises(ConfigError, match="both visible"):
         _d2rl().translate(make_batch().images, Modality.VISIBLE, Modality.VISIBLE)
+
+
+@pytest.mark.parametrize("triplet", ["hard", "weighted"])
+def test_the_triplet_loss_compares_the_metric_head(triplet: Any, make_batch: MakeBatch) -> None:
+    method, batch = _d2rl(unify="none", triplet=triplet), make_batch()
+    level = method.feature_level
+    losses, _ = level.losses(batch.images, batch.labels)
+    metric = level(batch.images).metric
+    expected = {
+        "hard": batch_hard_triplet(metric, batch.labels, margin=method.config.margin),
+        "weighted": weighted_regularised_triplet(metric, batch.labels),
+    }
+    torch.testing.assert_close(losses["loss_triplet"], expected[triplet])
+    assert not torch.allclose(expected["hard"], expected["weighted"])
 
 
 def _feature_gradients(unify: str, stage: str, batch: Batch) -> set[str]:

@@ -62,15 +62,16 @@ def _slow(
         return torch.exp(scores) / torch.exp(scores).sum()
 
     s, m = parts(method.s_encoder), parts(method.m_encoder)
+    norm, margin = method.config.norm, method.config.margin
     if name == "simple":
-        return oracle.simple(x, s, m, MODALITY, decode)
+        return oracle.simple(x, s, m, MODALITY, decode, norm)
     if name == "cross":
-        return oracle.cross(x, s, m, MODALITY, positive.tolist(), decode)
+        return oracle.cross(x, s, m, MODALITY, positive.tolist(), decode, norm)
     if name == "dis":
         return oracle.dis(s, m, LABELS, MODALITY, negative.tolist(), decode, posterior)
     if method.config.triplet == "hard":
-        return oracle.triplet(s, *oracle.hardest(s, LABELS, MODALITY), method.config.margin)
-    return oracle.triplet(s, positive.tolist(), negative.tolist(), method.config.margin)
+        return oracle.triplet(s, *oracle.hardest(s, LABELS, MODALITY, norm), margin, norm)
+    return oracle.triplet(s, positive.tolist(), negative.tolist(), margin, norm)
 
 
 @pytest.mark.parametrize(
@@ -83,8 +84,9 @@ def _slow(
         ("triplet", "hard"),
     ],
 )
-def test_value_and_gradient_agree_with_the_slides(name: str, triplet: str) -> None:
-    method = _only(name, triplet=triplet)
+@pytest.mark.parametrize("norm", ["l1", "l2", "mean"])
+def test_value_and_gradient_agree_with_the_slides(name: str, triplet: str, norm: str) -> None:
+    method = _only(name, triplet=triplet, norm=norm)
     labels, modality, x = torch.tensor(LABELS), torch.tensor(MODALITY), _embeddings()
     trained = [
         p
@@ -172,8 +174,9 @@ def test_drawn_triplets_are_across_light_and_hard_ones_are_extreme() -> None:
             assert (modality[negative] != modality).all()
     assert seen == {8, 9, 10, 11}
     s = torch.randn(12, 4, generator=torch.Generator().manual_seed(2))
-    found = [index.tolist() for index in hardest(torch.cdist(s, s, p=1), labels, modality)]
-    assert found == list(oracle.hardest(s, LABELS, MODALITY))
+    for norm, order in (("l1", 1), ("l2", 2)):
+        found = [index.tolist() for index in hardest(torch.cdist(s, s, p=order), labels, modality)]
+        assert found == list(oracle.hardest(s, LABELS, MODALITY, norm))
 
 
 @pytest.mark.parametrize(("labels", "modality"), [([0, 0, 1, 1], [0, 0, 1, 1]), ([0, 0], [0, 1])])

@@ -11,6 +11,7 @@ from crosslight.report.ablation import (
     ablation_markdown,
     as_rows,
     percent,
+    shown_names,
 )
 
 
@@ -68,3 +69,12 @@ def test_the_figure_shows_every_variant_and_its_deviation() -> None:
     (axes,) = ablation_figure(rows).axes
     assert [text.get_text() for text in axes.get_yticklabels()] == ["a", "b", "c"]
     assert len(axes.containers) == 6  # whiskers of two scores for three variants
+
+
+def test_a_row_that_adds_to_the_one_before_it_shows_what_it_adds() -> None:
+    def names(*variants: str) -> list[str]:
+        return shown_names(as_rows([_finished(v, 0, 0.1) for v in variants], variants))
+
+    assert names("r", "r+a", "r+a+b", "other") == ["r", "+ a", "+ b", "other"]
+    assert names("r", "r+a", "r+b") == ["r", "r+a", "r+b"]
+    assert names("r", "r+a") == ["r", "r+a"]

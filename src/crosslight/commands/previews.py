@@ -12,7 +12,7 @@ from crosslight.data.table import SampleTable
 from crosslight.data.transforms import InferenceTransform
 from crosslight.errors import ConfigError
 from crosslight.methods.contract import Method, Translates
-from crosslight.report.grid import Cell, Verdict, image_grid
+from crosslight.report.grid import Cell, Verdict, image_grid, legible
 from crosslight.training.run import RunFolder
 from crosslight.types import Modality
 
@@ -58,6 +58,6 @@ class Previews:
                 cells.append(Cell(image=as_picture(before), verdict=Verdict.QUERY))
                 cells.append(Cell(image=as_picture(after), lines=(other.name.lower(),)))
             rows.append(cells)
-        height, width = self._size
+        height, width = legible(*self._size)
         sheet = image_grid(rows, cell_height=height, cell_width=width)
         write_png(sheet, self._folder / f"{step:07d}.png")

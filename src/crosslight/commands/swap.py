@@ -17,7 +17,7 @@ from crosslight.data.images import read_image
 from crosslight.data.transforms import InferenceTransform
 from crosslight.errors import ConfigError, DataError
 from crosslight.methods.contract import Interpolates, MapsStructure, Method, Swaps
-from crosslight.report.grid import Cell, Verdict, image_grid
+from crosslight.report.grid import Cell, Verdict, image_grid, legible
 from crosslight.report.structure_maps import structure_map_grid
 from crosslight.training.run import RunFolder
 
@@ -94,6 +94,7 @@ def run_swap(
     looks = _looks(_images(appearance, limit, "--appearance"), interpolate)
     bodies = _images(structure, limit, "--structure")
     transform = InferenceTransform(height, width)
+    height, width = legible(height, width)
     sources = {path for look in looks for path in (look.first, look.second)} | set(bodies)
     pixels = {path: transform(read_image(path)) for path in sorted(sources)}
 

@@ -17,8 +17,7 @@ from crosslight.data.table import SampleTable
 from crosslight.data.transforms import InferenceTransform
 from crosslight.errors import DataError
 from crosslight.methods.contract import Swaps
-from crosslight.report.grid import Cell, Verdict, image_grid
-from crosslight.report.structure_maps import LEGIBLE_PX
+from crosslight.report.grid import Cell, Verdict, image_grid, legible
 from crosslight.types import Modality
 
 TESTED = ("test", "query", "gallery")
@@ -116,6 +115,5 @@ def draw_cases(
             ]
             rows.append(cells)
             titles.append(case if number == 0 else "")
-    scale = max(1, LEGIBLE_PX // height)
-    size = {"cell_height": scale * height, "cell_width": scale * width}
-    return image_grid(rows, titles=titles, **size), across
+    cell_height, cell_width = legible(height, width)
+    return image_grid(rows, titles=titles, cell_height=cell_height, cell_width=cell_width), across

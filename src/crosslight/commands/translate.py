@@ -28,7 +28,7 @@ from crosslight.evaluation.translation import (
 )
 from crosslight.files import write_text
 from crosslight.methods.contract import Method, Translates
-from crosslight.report.grid import Cell, Verdict, image_grid
+from crosslight.report.grid import Cell, Verdict, image_grid, legible
 from crosslight.training.run import RunFolder
 from crosslight.types import Modality
 
@@ -138,7 +138,8 @@ def run_translation(
         if found.path in shown:
             sheet.append(_row(found, to))
     mean = mean_score(list(scores.values()))
-    write_png(image_grid(sheet, cell_height=size[0], cell_width=size[1]), out / "sheet.png")
+    height, width = legible(*size)
+    write_png(image_grid(sheet, cell_height=height, cell_width=width), out / "sheet.png")
     content = {
         "to": to.name.lower(),
         "only_gray": is_only_gray(mean),
@@ -226,7 +227,8 @@ def _name(path: Path, images: Path) -> str:
 
 def _row(found: Translation, to: Modality) -> list[Cell]:
     light = to.name.lower()
-    pictures = [(found.source, found.path.stem, Verdict.QUERY)]
+    name = f"{found.path.parent.name}/{found.path.stem}"
+    pictures = [(found.source, name, Verdict.QUERY)]
     if to == Modality.INFRARED:
         gray = found.source.permute(1, 2, 0).numpy() @ np.array((0.299, 0.587, 0.114), np.float32)
         pictures.append((torch.from_numpy(gray).expand(3, -1, -1), "plain gray", Verdict.UNJUDGED))

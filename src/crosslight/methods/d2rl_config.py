@@ -79,7 +79,9 @@ class D2RLConfig:
         dim_norm: Batch normalisation behind that layer.
         metric_dim: Length of the head of the triplet loss.
         feature: Which of the two layers is the embedding.
-        margin: Of the triplet loss; None is the soft margin.
+        triplet: `hard` compares the hardest pairs of FC-128; `weighted` is AGW's, over all pairs,
+            without a margin. A network from scratch does not get over the hardest ones.
+        margin: Of the hard triplet loss; None is the soft margin.
         label_smoothing: Of the identity loss.
         id_weight: Of the identity loss.
         triplet_weight: Of the triplet loss.
@@ -133,6 +135,7 @@ class D2RLConfig:
     dim_norm: bool = True  # ours
     metric_dim: int = 128  # paper
     feature: Literal["shared", "metric"] = "shared"  # ours: the paper's text does not say
+    triplet: Literal["hard", "weighted"] = "hard"  # ours: the paper's text does not say
     margin: float | None = 0.3  # ours
     label_smoothing: float = 0.0  # paper: cross-entropy
     id_weight: float = 1.0  # ours

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crosslight.losses import batch_hard_triplet
+from crosslight.losses import batch_hard_triplet, weighted_regularised_triplet
 from crosslight.methods.d2rl_config import D2RLConfig, Unification
 from crosslight.nn.backbones import create_backbone
 from crosslight.nn.distributed import gather_with_gradient
@@ -118,13 +118,18 @@ class FeatureLevel(nn.Module):
             logits = gather_with_gradient(features.logits)
             people = gather_with_gradient(labels)
             losses = {
-                "loss_triplet": batch_hard_triplet(metric, people, margin=self.config.margin),
+                "loss_triplet": self._triplet(metric, people),
                 "loss_id": F.cross_entropy(
                     logits, people, label_smoothing=self.config.label_smoothing
                 ),
             }
             accuracy = (logits.argmax(dim=1) == people).float().mean()
         return losses, accuracy
+
+    def _triplet(self, metric: Tensor, people: Tensor) -> Tensor:
+        if self.config.triplet == "weighted":
+            return weighted_regularised_triplet(metric, people)
+        return batch_hard_triplet(metric, people, margin=self.config.margin)
 
     def weighted(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         """L_F term by term."""

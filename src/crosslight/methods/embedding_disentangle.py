@@ -43,7 +43,9 @@ from crosslight.nn.precision import full_precision
 from crosslight.nn.weights import initial_weights_wanted, load_weights, read_weights
 
 BACKBONE, CLASSIFIER, DISENTANGLE = "bdtr", "classifier", "disentangle"
+Norm = Literal["l1", "l2", "mean"]
 TRAIN_BDTR = "train"
+_TINY = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,8 @@ class EmbeddingDisentangleConfig:
         classifier_width: Layer between embedding and people.
         classifier_epochs: Length of the classifier's stage.
         disentangle_epochs: Length of the last stage.
+        norm: What | | is: the sum of the values' sizes, the Euclidean length, or the mean size.
+            The larger it is, the less L_dis weighs beside it.
         simple_weight: Weight of L_simple; 0 turns it off, as for the others.
         cross_weight: Weight of L_cross.
         dis_weight: Weight of L_dis.
@@ -87,6 +91,7 @@ class EmbeddingDisentangleConfig:
     classifier_width: int = CLASSIFIER_WIDTH  # slides, report
     classifier_epochs: int = 20  # ours
     disentangle_epochs: int = 100  # ours
+    norm: Norm = "l2"  # ours: s is compared by the Euclidean distance
     simple_weight: float = 1.0  # slides: the plain sum
     cross_weight: float = 1.0  # slides
     dis_weight: float = 1.0  # slides
@@ -193,11 +198,11 @@ class EmbeddingDisentangle(Method):
         if config.simple_weight:
             rebuilt = self.decoder(modality=modality, s=s, m=m)
             # x1, x2 and x3: each image plays the three of them.
-            found["loss_simple"] = config.simple_weight * 3 * _l1(rebuilt, embeddings)
+            found["loss_simple"] = config.simple_weight * 3 * self._apart(rebuilt, embeddings)
         if config.cross_weight:
             rebuilt = self.decoder(modality=modality, s=s[positive], m=m)
             # |x1 - D_1(m1, s2)| + |x2 - D_2(m2, s1)|
-            found["loss_cross"] = config.cross_weight * 2 * _l1(rebuilt, embeddings)
+            found["loss_cross"] = config.cross_weight * 2 * self._apart(rebuilt, embeddings)
         if config.dis_weight:
             mixed = self.decoder(modality=modality, s=s[negative], m=m)
             with frozen(self.classifier):
@@ -209,9 +214,12 @@ class EmbeddingDisentangle(Method):
         if config.triplet_weight:
             with full_precision(s):
                 if config.triplet == "hard":
-                    distances = torch.cdist(_wide(s.detach()), _wide(s.detach()), p=1)
+                    order = 2 if config.norm == "l2" else 1
+                    distances = torch.cdist(_wide(s.detach()), _wide(s.detach()), p=order)
                     positive, negative = hardest(distances, labels, modality)
-                loss = l1_triplet(_wide(s), positive, negative, margin=config.margin)
+                loss = triplet_loss(
+                    _wide(s), positive, negative, margin=config.margin, norm=config.norm
+                )
             found["loss_triplet"] = config.triplet_weight * loss
         return found
 
@@ -254,27 +262,45 @@ class EmbeddingDisentangle(Method):
         accuracy = (logits.argmax(dim=1) == labels).float().mean()
         return {"loss_classifier": loss, "accuracy": accuracy}
 
+    def _apart(self, rebuilt: Tensor, embeddings: Tensor) -> Tensor:
+        with full_precision(rebuilt):
+            return lengths(_wide(rebuilt) - _wide(embeddings), self.config.norm).mean()
+
     def _fall(self, progress: Progress) -> float:
         return 1.0 if progress.fraction < self.config.lr_fall else 0.1
 
 
-def l1_triplet(s: Tensor, positive: Tensor, negative: Tensor, *, margin: float) -> Tensor:
-    """L_triplet: mean of max(0, m + |s1 - s2| - |s1 - s3|), each | | being the mean over d.
+def lengths(vectors: Tensor, norm: Norm) -> Tensor:
+    """| | of each row.
+
+    Args:
+        vectors: (N, D).
+        norm: See `EmbeddingDisentangleConfig`.
+
+    Returns:
+        (N,); where a row is 0 the gradient is 0.
+    """
+    if norm == "l2":
+        return vectors.square().sum(dim=1).clamp_min(_TINY).sqrt()
+    sizes = vectors.abs()
+    return sizes.sum(dim=1) if norm == "l1" else sizes.mean(dim=1)
+
+
+def triplet_loss(
+    s: Tensor, positive: Tensor, negative: Tensor, *, margin: float, norm: Norm
+) -> Tensor:
+    """L_triplet: mean of max(0, m + |s1 - s2| - |s1 - s3|).
 
     Args:
         s: (N, d) of the anchors.
         positive: (N,) row of each one's s2.
         negative: (N,) row of each one's s3.
         margin: m.
+        norm: What | | is.
     """
-    to_positive = (s - s[positive]).abs().mean(dim=1)
-    to_negative = (s - s[negative]).abs().mean(dim=1)
+    to_positive = lengths(s - s[positive], norm)
+    to_negative = lengths(s - s[negative], norm)
     return F.relu(margin + to_positive - to_negative).mean()
-
-
-def _l1(rebuilt: Tensor, embeddings: Tensor) -> Tensor:
-    with full_precision(rebuilt):
-        return F.l1_loss(_wide(rebuilt), _wide(embeddings))
 
 
 def _load_bdtr(bdtr: BDTR, file: str, sha256: str | None) -> None:

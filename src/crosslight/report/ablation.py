@@ -99,8 +99,8 @@ def ablation_markdown(rows: Sequence[Row], *, title: str) -> str:
     head = ["variant", "seeds", "images seen", "seconds"]
     head += [f"{_short(p)} {score}" for p in protocols for score in SHOWN]
     lines = [head, ["---"] * 2 + ["---:"] * (len(head) - 2)]
-    for row in rows:
-        cells = [row.variant, " ".join(str(f.seed) for f in row.finished)]
+    for row, name in zip(rows, shown_names(rows), strict=True):
+        cells = [name, " ".join(str(f.seed) for f in row.finished)]
         cells.append(f"{fmean(f.images for f in row.finished):,.0f}")
         cells.append(f"{fmean(f.seconds for f in row.finished):.0f}")
         cells += [percent(row.values(p, score)) for p in protocols for score in SHOWN]
@@ -115,7 +115,8 @@ def ablation_markdown(rows: Sequence[Row], *, title: str) -> str:
 def ablation_figure(rows: Sequence[Row]) -> Figure:
     """Rank-1 and mAP of each variant on the first protocol; whiskers are one sd over seeds."""
     protocol = _protocols(rows)[0]
-    longest = max(len(row.variant) for row in rows)
+    names = shown_names(rows)
+    longest = max(len(name) for name in names)
     figure, axes = new_axes(5.0 + 0.07 * longest, 1.6 + 0.42 * len(rows))
     places = list(range(len(rows)))
     for index, (score, name, marker) in enumerate((("rank1", "rank-1", "o"), ("mAP", "mAP", "D"))):
@@ -132,13 +133,30 @@ def ablation_figure(rows: Sequence[Row]) -> Figure:
             axes.plot(fmean(values), place + shift, marker=marker, color=colour, markersize=6.5,
                       linestyle="", label=name if row is rows[0] else None)  # fmt: skip
         axes.axvline(_chance(rows)[protocol][score], color=colour, linewidth=1.2, linestyle=":")
-    axes.set_yticks(places, [row.variant for row in rows])
+    axes.set_yticks(places, names)
     axes.invert_yaxis()
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_xlim(left=0)
     label(axes, x="mean and sd over seeds; dotted: chance", title=protocol)
     axes.legend(loc="lower right", frameon=True, fontsize=9.5, labelcolor=INK, edgecolor=MUTED)
     return figure
+
+
+def shown_names(rows: Sequence[Row]) -> list[str]:
+    """The variants' names; where each adds a switch to the one before it, only what it adds."""
+    names = [row.variant for row in rows]
+    added = [
+        name.removeprefix(f"{before}+") if name.startswith(f"{before}+") else None
+        for before, name in zip(["", *names], names, strict=False)
+    ]
+    chained = [
+        a is not None and (b is not None) for a, b in zip(added, [*added[1:], None], strict=True)
+    ]
+    shown = []
+    for number, name in enumerate(names):
+        in_chain = chained[number] or (number > 0 and chained[number - 1])
+        shown.append(f"+ {added[number]}" if added[number] and in_chain else name)
+    return shown
 
 
 def percent(values: Sequence[float]) -> str:

@@ -18,6 +18,7 @@ MARGIN_PX = 8
 FRAME_PX = 3
 TEXT_PX = 12
 LINE_PX = 15
+LEGIBLE_PX = 128
 
 
 class Verdict(StrEnum):
@@ -50,6 +51,12 @@ class Cell:
     image: Path | Image.Image | None
     verdict: Verdict = Verdict.UNJUDGED
     lines: tuple[str, ...] = ()
+
+
+def legible(height: int, width: int) -> tuple[int, int]:
+    """Cell height and width for images of that size: small ones are shown several times larger."""
+    scale = max(1, LEGIBLE_PX // height)
+    return scale * height, scale * width
 
 
 def image_grid(

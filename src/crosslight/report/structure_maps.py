@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from crosslight.report.grid import Cell, Verdict, image_grid
+from crosslight.report.grid import Cell, Verdict, image_grid, legible
 
 CHANNELS = 5
-LEGIBLE_PX = 128
 """Images of fewer rows are enlarged, or their names would not fit below them."""
 _SELDOM = 1.0  # percent of the values that may lie beyond the ends of a colour scale
 
@@ -34,8 +33,7 @@ def structure_map_grid(
         names: B titles.
         maps: (B, C, h, w).
     """
-    scale = max(1, LEGIBLE_PX // images[0].height)
-    width, height = scale * images[0].width, scale * images[0].height
+    height, width = legible(images[0].height, images[0].width)
     columns = {
         "strength": _heat(np.abs(maps).mean(axis=1)),
         "directions": _directions(maps),
