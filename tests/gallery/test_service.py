@@ -15,14 +15,20 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from crosslight.errors import GalleryError
+from crosslight.gallery.opening import open_store
+from crosslight.gallery.rows import build_rows
+from crosslight.gallery.search import Searcher
 from crosslight.gallery.service.app import create_app
 from tests.gallery.served import (
     CAMS,
+    EMBEDDER,
     EPOCH_S,
     PEOPLE,
     SECRET_FOLDER,
+    embed,
     encoded,
     made_searcher,
+    made_store,
     picture,
     row_id,
 )
@@ -70,6 +76,28 @@ def test_an_uploaded_person_is_found_in_every_light(client, person: int, cam: in
     assert reply["query"]["modality"] == ("infrared" if cam == 3 else "visible")
     assert reply["query"]["guessed"]
     assert reply["verdict"] == "in-gallery"
+
+
+def test_a_running_service_finds_who_is_enrolled_later(tmp_path: Path) -> None:
+    with made_store(tmp_path / "people.lance", people=3) as before:
+        model = before.info.model
+    searcher = Searcher(open_store(tmp_path / "people.lance"), EMBEDDER)
+    with TestClient(create_app(searcher), base_url="http://127.0.0.1") as client:
+        late = encoded(picture(6, 3))
+        assert found(client, image=late)["searched"] == 3 * len(CAMS)
+        columns = {
+            "id": ["late"],
+            "pid": [6],
+            "cam": [1],
+            "modality": [0],
+            "path": ["late.png"],
+            "thumbnail": [encoded(picture(6, 1), "JPEG")],
+        }
+        with open_store(tmp_path / "people.lance") as writer:
+            writer.add(build_rows(columns, embed([picture(6, 1)], [0]), model=model))
+        reply = found(client, image=late)
+        assert reply["searched"] == 3 * len(CAMS) + 1
+        assert reply["results"][0]["pid"] == 6
 
 
 def test_results_come_nearest_first_with_falling_probabilities(client) -> None:
