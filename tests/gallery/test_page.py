@@ -155,6 +155,16 @@ def test_the_address_of_a_search_from_a_row_can_be_opened_again(visit: Open, add
     expect(page.get_by_role("checkbox", name="camera 1")).to_be_checked()
 
 
+def test_the_gallery_opens_when_it_was_asked_for_before_it_was_known(page: Page) -> None:
+    held: list[Any] = []
+    page.route("**/api/gallery", lambda route: held.append(route))
+    page.reload()
+    page.locator("#open-picker").click()
+    expect(page.locator("#picker")).to_be_hidden()
+    held[0].continue_()
+    expect(page.locator("#picker-count")).to_contain_text("images")
+
+
 def test_someone_is_picked_from_the_gallery(page: Page) -> None:
     page.locator("#open-picker").click()
     expect(page.locator("#picker-count")).to_contain_text(f"of {PEOPLE * len(CAMS)} images")

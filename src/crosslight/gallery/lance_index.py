@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import polars as pl
 from lancedb.index import Bitmap, BTree, IvfRq
 from numpy.typing import NDArray
 
@@ -163,13 +164,15 @@ def _train(table: Any, partitions: int, distance: Distance) -> None:
 
 
 def _measured(table: Any, trained: int, partitions: int, distance: Distance) -> IndexSettings:
-    queries, lights, cams = _sampled(table)
+    queries, known = _sampled(table)
+    own = known["id"].to_list()
+    lights, cams = known["modality"].to_list(), known["cam"].to_list()
     others = [1 - light for light in lights]
     cams = [*cams[1:], *cams[:1]]  # a search asks for another camera than the query's own
-    everywhere, other_light, one_camera = _exact(table, queries, others, cams, distance)
+    everywhere, other_light, one_camera = _exact(table, queries, own, others, cams, distance)
     fewest_lists = max(1, partitions // 16)
     efforts = [
-        _enough(table, fewest, partitions, queries, filters, truth, distance)
+        _enough(table, fewest, partitions, queries, own, filters, truth, distance)
         for fewest, filters, truth in (
             (fewest_lists, [None] * len(queries), everywhere),
             (fewest_lists, [f"modality = {light}" for light in others], other_light),
@@ -190,6 +193,7 @@ def _enough(
     fewest: int,
     partitions: int,
     queries: NDArray[np.float32],
+    own: list[str],
     filters: Sequence[str | None],
     truth: list[set[str]],
     distance: Distance,
@@ -201,7 +205,7 @@ def _enough(
     """
 
     def tried(nprobes: int, refine: int) -> Effort:
-        recall = _recall(table, nprobes, refine, queries, filters, truth, distance)
+        recall = _recall(table, nprobes, refine, queries, own, filters, truth, distance)
         return Effort(nprobes=nprobes, refine=refine, recall=recall)
 
     most = tried(ALL_LISTS, _LEAST_REFINED)
@@ -216,33 +220,37 @@ def _enough(
     return most
 
 
-def _sampled(table: Any) -> tuple[NDArray[np.float32], list[int], list[int]]:
-    """Vectors, modalities and cameras of rows drawn from the table, the same ones each time."""
+def _sampled(table: Any) -> tuple[NDArray[np.float32], pl.DataFrame]:
+    """Vectors of rows drawn from the table, the same ones each time; and what is known of them."""
     count = int(table.count_rows())
     chosen = np.random.default_rng(count).choice(count, min(_QUERIES, count), replace=False)
-    rows = table.take_offsets(sorted(int(n) for n in chosen)).select([VECTOR, "modality", "cam"])
-    drawn = rows.to_arrow()
-    return _matrix(drawn), drawn.column("modality").to_pylist(), drawn.column("cam").to_pylist()
+    rows = table.take_offsets(sorted(int(n) for n in chosen))
+    drawn = rows.select([VECTOR, "id", "modality", "cam"]).to_arrow()
+    return _matrix(drawn), pl.DataFrame(pl.from_arrow(drawn.drop_columns([VECTOR])))
 
 
 def _exact(
     table: Any,
     queries: NDArray[np.float32],
+    own: list[str],
     lights: list[int],
     cams: list[int],
     distance: Distance,
 ) -> list[list[set[str]]]:
     """Ids of the nearest rows of each query: of all, of those of a light, of those of a camera.
 
+    A query is not its own neighbour: a search comes with an image that is not there yet.
     The vectors pass through memory a few thousand at a time.
     """
     nearest = [Nearest(len(queries), _NEAREST, distance) for _ in range(3)]
     wanted = {"modality": np.array(lights)[:, None], "cam": np.array(cams)[:, None]}
     for batch in table.search().select(["id", *wanted, VECTOR]).to_batches(8_192):
         vectors, ids = _matrix(batch), batch.column("id").to_pylist()
-        nearest[0].update(queries, vectors, ids)
+        others = np.array(ids, dtype=object)[None] != np.array(own, dtype=object)[:, None]
+        nearest[0].update(queries, vectors, ids, others)
         for kept, (column, values) in zip(nearest[1:], wanted.items(), strict=True):
-            kept.update(queries, vectors, ids, batch.column(column).to_numpy()[None] == values)
+            fits = batch.column(column).to_numpy()[None] == values
+            kept.update(queries, vectors, ids, fits & others)
     return [[set(ids) for ids, _ in kept.ranked()] for kept in nearest]
 
 
@@ -251,24 +259,25 @@ def _recall(
     nprobes: int,
     refine: int,
     queries: NDArray[np.float32],
+    own: list[str],
     filters: Sequence[str | None],
     truth: list[set[str]],
     distance: Distance,
 ) -> float:
     right = wanted = 0
-    for query, rendered, expected in zip(queries, filters, truth, strict=True):
+    for query, itself, rendered, expected in zip(queries, own, filters, truth, strict=True):
         asked = (
             table.search(query, vector_column_name=VECTOR)
             .distance_type(_METRICS[distance])
             .select(["id", "_distance"])
             .nprobes(nprobes)
             .refine_factor(refine)
-            .limit(_NEAREST)
+            .limit(_NEAREST + 1)
         )
         if rendered is not None:
             asked = asked.where(rendered, prefilter=True)
-        found = set(asked.to_arrow().column("id").to_pylist())
-        right += len(found & expected)
+        found = [i for i in asked.to_arrow().column("id").to_pylist() if i != itself][:_NEAREST]
+        right += len(expected.intersection(found))
         wanted += len(expected)
     return right / wanted if wanted else 1.0
 

@@ -12,7 +12,7 @@ const uploads = new Map(); // pictures that were sent, by number, for the way ba
 let gallery, filters, marks, picker, drawn;
 let query = null;
 let running = null;
-let early = null; // a picture that came before the gallery was known
+let early = null; // what was asked for before the gallery was known
 
 async function begin() {
   const hash = new URLSearchParams(location.hash.slice(1));
@@ -38,7 +38,7 @@ async function begin() {
   picker = new Picker(gallery, fromRow);
   tellMarks();
   restore(history.state);
-  if (early) fromFile(early);
+  early?.();
   early = null;
 }
 
@@ -75,7 +75,7 @@ const FORM_BYTES = 4096; // what a form needs beside its picture
 const mib = (bytes) => `${+(bytes / 2 ** 20).toPrecision(3)} MiB`;
 
 function fromFile(file) {
-  if (!gallery) { early = file; return; }
+  if (!gallery) { early = () => fromFile(file); return; }
   if (file.size > gallery.upload_bytes - FORM_BYTES) {
     return trouble(`The picture has ${mib(file.size)}, more than the ${mib(gallery.upload_bytes)} that are accepted; send a smaller one.`);
   }
@@ -283,6 +283,10 @@ function exportMarks() {
   if (marks?.counts().all) download(`marks-${gallery.name.replace(/[^\w.-]/g, "_")}.csv`, marks.csv());
 }
 
+function openPicker() {
+  if (picker) picker.open(); else early = openPicker;
+}
+
 function markFocused(kind) {
   const card = document.activeElement.closest?.("#cards .card");
   card?.querySelector(`[data-mark="${kind}"]`)?.click();
@@ -293,7 +297,7 @@ function listen() {
   byId("choose").addEventListener("click", () => file.click());
   byId("drop").addEventListener("click", () => file.click());
   file.addEventListener("change", () => { if (file.files[0]) fromFile(file.files[0]); file.value = ""; });
-  byId("open-picker").addEventListener("click", () => picker?.open());
+  byId("open-picker").addEventListener("click", openPicker);
   byId("open-help").addEventListener("click", () => byId("help").showModal());
   byId("back").addEventListener("click", () => history.back());
   byId("export").addEventListener("click", exportMarks);
@@ -349,7 +353,7 @@ function onKey(event) {
   }
   if (open) return;
   const keys = {
-    u: () => byId("file").click(), g: () => picker?.open(), r: () => markFocused("right"), w: () => markFocused("wrong"),
+    u: () => byId("file").click(), g: openPicker, r: () => markFocused("right"), w: () => markFocused("wrong"),
     e: exportMarks, "?": () => byId("help").showModal(), Backspace: () => { if (!byId("back").hidden) history.back(); },
   };
   if (keys[event.key]) { event.preventDefault(); keys[event.key](); }
