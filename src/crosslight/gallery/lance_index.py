@@ -201,7 +201,7 @@ def _enough(
     """The least effort from `fewest` lists on that finds enough, or all that there is.
 
     First as many candidates as it takes when every list is read, with half of what may be missed
-    to spare for the lists; then as many lists.
+    to spare for the lists; then as many lists, found by halving.
     """
 
     def tried(nprobes: int, refine: int) -> Effort:
@@ -211,13 +211,15 @@ def _enough(
     most = tried(ALL_LISTS, _LEAST_REFINED)
     while most.recall < (1 + RECALL) / 2 and most.refine < _MOST_REFINED:
         most = tried(ALL_LISTS, 2 * most.refine)
-    nprobes = fewest
-    while nprobes < partitions:
-        found = tried(nprobes, most.refine)
+    enough, low, high = most, fewest, partitions
+    while low < high:
+        middle = (low + high) // 2
+        found = tried(middle, most.refine)
         if found.recall >= RECALL:
-            return found
-        nprobes += max(1, nprobes // 4)
-    return most
+            enough, high = found, middle
+        else:
+            low = middle + 1
+    return enough
 
 
 def _sampled(table: Any) -> tuple[NDArray[np.float32], pl.DataFrame]:
