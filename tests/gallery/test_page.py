@@ -355,6 +355,7 @@ def test_nothing_is_cut_off_or_too_small_to_touch_at_phone_width(visit: Open) ->
 
 
 def test_results_do_not_move_what_is_around_them(page: Page) -> None:
+    expect(page.locator("#start-cards .pick:not(.missing)").first).to_be_visible()
     before = page.locator("#filters").bounding_box()
     upload(page)
     expect(page.locator("#drawn-picture")).to_be_visible()
