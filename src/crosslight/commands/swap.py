@@ -94,11 +94,12 @@ def run_swap(
     looks = _looks(_images(appearance, limit, "--appearance"), interpolate)
     bodies = _images(structure, limit, "--structure")
     transform = InferenceTransform(height, width)
-    height, width = legible(height, width)
+    cell_height, cell_width = legible(height, width)
     sources = {path for look in looks for path in (look.first, look.second)} | set(bodies)
     pixels = {path: transform(read_image(path)) for path in sorted(sources)}
 
-    rows = [[_corner(height, width), *(_title(look, pixels, height, width) for look in looks)]]
+    corner = _corner(cell_height, cell_width)
+    rows = [[corner, *(_title(look, pixels, cell_height, cell_width) for look in looks)]]
     for body, name in zip(bodies, _names(bodies), strict=True):
         drawn = _drawn(method, looks, pixels, body)
         cells = [Cell(image=as_picture(image)) for image in drawn]
@@ -107,7 +108,7 @@ def run_swap(
         if each is not None:
             for look, image in zip(looks, drawn, strict=True):
                 write_png(as_picture(image), each / f"{look.name}__{name}.png")
-    write_png(image_grid(rows, cell_height=height, cell_width=width), out)
+    write_png(image_grid(rows, cell_height=cell_height, cell_width=cell_width), out)
     print(f"{out}: {len(bodies)} bodies in {len(looks)} looks; clothes follow the column.")
     if each is not None:
         print(f"{each}: {len(bodies) * len(looks)} images, named CLOTHES__BODY.png.")

@@ -3,8 +3,8 @@
 The vector index is RaBitQ over inverted lists. A question to it reads `nprobes` of the lists and
 compares `refine` times as many candidates as were asked for with their full vectors. How many of
 both it takes to find what an exact search finds is measured on rows drawn from the table: over all
-rows, among those of the other light, and among those of one camera, because the nearest of fewer
-rows are further away, in more lists and more alike.
+rows, among those of the other light, and among those of one camera. The nearest of fewer rows are
+further away and more alike: where a filter leaves few, every list is read.
 """
 
 from __future__ import annotations

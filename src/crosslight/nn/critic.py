@@ -5,6 +5,8 @@ Letters: B batch, H and W image size, S scales.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,11 +14,39 @@ from torch.nn import functional as F
 from crosslight.nn.conv_block import ConvBlock, ResidualBlock
 
 
-class MultiScaleCritic(nn.Module):
+class ScaledCritics(nn.Module):
+    """Independent critics of one image: the first of full size, each next one of half the last.
+
+    Args:
+        critics: One for each scale; their convolutions start from a normal distribution of 0.02.
+    """
+
+    def __init__(self, critics: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.critics = nn.ModuleList(critics)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.normal_(layer.weight, std=0.02)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(B, C, H, W) → a map (B, 1, h, w) of each critic, float32 or wider."""
+        verdicts = []
+        for number, critic in enumerate(self.critics):
+            if number:
+                images = F.avg_pool2d(images, 3, 2, 1, count_include_pad=False)
+            verdict: Tensor = critic(images)
+            verdicts.append(verdict.to(torch.promote_types(verdict.dtype, torch.float32)))
+        return verdicts
+
+
+class MultiScaleCritic(ScaledCritics):
     """S independent patch critics on images of full, half, quarter... size (DG-Net's D).
 
     Each: 1x1, 3x3, 3x3 stride 2, 3x3, 3x3 stride 2 to twice the width, four residual blocks and a
-    plain 1x1 convolution to one channel. No normalisation.
+    plain 1x1 convolution to one channel: maps of H / 4 x W / 4, H / 8 x W / 8, ... No
+    normalisation.
 
     Args:
         width: Channels of the first layers.
@@ -25,8 +55,6 @@ class MultiScaleCritic(nn.Module):
     """
 
     def __init__(self, *, width: int = 32, scales: int = 3, blocks: int = 4) -> None:
-        super().__init__()
-
         def critic() -> nn.Sequential:
             return nn.Sequential(
                 ConvBlock(3, width, 1, norm=False),
@@ -38,22 +66,7 @@ class MultiScaleCritic(nn.Module):
                 nn.Conv2d(2 * width, 1, 1),
             )
 
-        self.critics = nn.ModuleList(critic() for _ in range(scales))
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.normal_(layer.weight, std=0.02)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) → (B, 1, H / 4, W / 4), (B, 1, H / 8, W / 8), ..., float32 or wider."""
-        verdicts = []
-        for number, critic in enumerate(self.critics):
-            if number:
-                images = F.avg_pool2d(images, 3, 2, 1, count_include_pad=False)
-            verdict: Tensor = critic(images)
-            verdicts.append(verdict.to(torch.promote_types(verdict.dtype, torch.float32)))
-        return verdicts
+        super().__init__(critic() for _ in range(scales))
 
 
 def gradient_penalty(verdicts: list[Tensor], images: Tensor) -> Tensor:

@@ -13,15 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from crosslight.nn.critic import ScaledCritics
 from crosslight.nn.vae import HalvingConv
 
 GanLoss = Literal["least-squares", "logarithmic"]
 
 
-class PatchCritic(nn.Module):
+class PatchCritic(ScaledCritics):
     """S independent nets on images of full, half, quarter... size: n halvings and a 1x1.
 
-    No normalisation; the width doubles with each halving.
+    No normalisation; the width doubles with each halving. Large values mean real.
 
     Args:
         in_channels: C.
@@ -31,30 +32,14 @@ class PatchCritic(nn.Module):
     """
 
     def __init__(self, in_channels: int, *, width: int, layers: int, scales: int) -> None:
-        super().__init__()
         widths = [in_channels, *(width * 2**n for n in range(layers))]
-        self.critics = nn.ModuleList(
+        super().__init__(
             nn.Sequential(
                 *(HalvingConv(before, after, norm=False) for before, after in pairwise(widths)),
                 nn.Conv2d(widths[-1], 1, 1),
             )
             for _ in range(scales)
         )
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.normal_(layer.weight, std=0.02)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """(B, C, H, W) → S maps (B, 1, h, w), float32 or wider; large values mean real."""
-        verdicts = []
-        for number, critic in enumerate(self.critics):
-            if number:
-                images = F.avg_pool2d(images, 3, 2, 1, count_include_pad=False)
-            verdict: Tensor = critic(images)
-            verdicts.append(verdict.to(torch.promote_types(verdict.dtype, torch.float32)))
-        return verdicts
 
 
 def critic_loss(real: Sequence[Tensor], fake: Sequence[Tensor], kind: GanLoss) -> Tensor:

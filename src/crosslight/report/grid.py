@@ -19,6 +19,7 @@ FRAME_PX = 3
 TEXT_PX = 12
 LINE_PX = 15
 LEGIBLE_PX = 128
+"""Images of fewer rows are enlarged, or their names would not fit below them."""
 
 
 class Verdict(StrEnum):

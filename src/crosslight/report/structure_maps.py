@@ -15,7 +15,6 @@ from PIL import Image
 from crosslight.report.grid import Cell, Verdict, image_grid, legible
 
 CHANNELS = 5
-"""Images of fewer rows are enlarged, or their names would not fit below them."""
 _SELDOM = 1.0  # percent of the values that may lie beyond the ends of a colour scale
 
 
