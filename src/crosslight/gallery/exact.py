@@ -10,8 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -31,14 +30,20 @@ from crosslight.gallery.rows import (
     Vectors,
     hits_from,
 )
-from crosslight.gallery.store import Distance, StoreInfo, checked_queries, checked_rows
+from crosslight.gallery.store import (
+    ClosedAtTheEnd,
+    Distance,
+    StoreInfo,
+    checked_queries,
+    checked_rows,
+)
 from crosslight.gallery.writing import WriterLock
 
 VECTOR = "vector"
 _COMPARED_AT_ONCE = 50_000_000  # similarities: 200 MB
 
 
-class ExactStore:
+class ExactStore(ClosedAtTheEnd):
     """See the module's docstring and `crosslight.gallery.store.Store`.
 
     Rows that another process adds are seen after the store is opened again.
@@ -208,17 +213,6 @@ class ExactStore:
     def close(self) -> None:
         """Lets others write."""
         self._lock.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _begin_writing(self) -> None:
         if self._lock.acquire():

@@ -11,8 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -24,7 +23,7 @@ from crosslight.gallery.known_ids import KnownIds
 from crosslight.gallery.lance_index import Effort, IndexSettings, maintain, read_settings
 from crosslight.gallery.lance_sql import among_ids, condition
 from crosslight.gallery.rows import COLUMNS, EVERYTHING, SCHEMA, Filter, Hit, Rows, hits_from
-from crosslight.gallery.store import StoreInfo, checked_queries, checked_rows
+from crosslight.gallery.store import ClosedAtTheEnd, StoreInfo, checked_queries, checked_rows
 from crosslight.gallery.writing import WriterLock, sync_new
 
 try:
@@ -52,7 +51,7 @@ _COMPACT_EVERY = 100  # commits
 _IDS_AT_ONCE = 5_000
 
 
-class LanceStore:
+class LanceStore(ClosedAtTheEnd):
     """See the module's docstring and `crosslight.gallery.store.Store`."""
 
     kind = "lance"
@@ -196,17 +195,6 @@ class LanceStore:
     def close(self) -> None:
         """Lets others write."""
         self._lock.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _begin_writing(self) -> None:
         if self._lock.acquire():

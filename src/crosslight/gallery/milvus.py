@@ -17,8 +17,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -39,7 +38,7 @@ from crosslight.gallery.milvus_rows import (
 )
 from crosslight.gallery.nearest import Nearest
 from crosslight.gallery.rows import EVERYTHING, SCHEMA, Filter, Hit, Rows, hits_from
-from crosslight.gallery.store import StoreInfo, checked_queries, checked_rows
+from crosslight.gallery.store import ClosedAtTheEnd, StoreInfo, checked_queries, checked_rows
 
 try:
     from pymilvus import DataType, MilvusClient
@@ -63,7 +62,7 @@ _SEARCH_WIDTH = 256
 _READ_AT_ONCE = 1_000
 
 
-class MilvusStore:
+class MilvusStore(ClosedAtTheEnd):
     """See the module's docstring and `crosslight.gallery.store.Store`."""
 
     kind = "milvus"
@@ -229,17 +228,6 @@ class MilvusStore:
     def close(self) -> None:
         """Ends the connection."""
         self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _ask(self, question: Callable[[], T]) -> T:
         return _told(self._location, question)

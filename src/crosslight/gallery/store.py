@@ -198,6 +198,25 @@ class Store(Protocol):
     ) -> None: ...
 
 
+class ClosedAtTheEnd:
+    """What makes a store usable in a `with`."""
+
+    def close(self) -> None:
+        """As `Store.close`."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
 def checked_rows(info: StoreInfo, rows: Rows) -> Rows:
     """The rows as a store keeps them: of its model, its length, each id once, and normalised.
 
