@@ -12,13 +12,11 @@ from typing import Annotated, Literal
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
-from crosslight.cli_gallery import gallery_app
+from crosslight.cli_data import data_app
+from crosslight.cli_gallery import gallery_app, serve
 from crosslight.errors import CrosslightError
 
 app = SubcommandApp()
-data_app = SubcommandApp()
-make_app = SubcommandApp()
-data_app.command(make_app, name="make", help="Draw a procedural data set.")
 
 DataArgument = Annotated[
     str, arg(metavar="LAYOUT:ROOT", help="Data set, e.g. sysu-mm01:/data/SYSU-MM01.")
@@ -46,89 +44,6 @@ def demo(*, out: Path = Path("crosslight-demo"), seed: int = 0, workers: int = 2
 
 
 app.command(data_app, name="data", help="Make, check and look at data sets.")
-
-
-@make_app.command(name="promenade")
-def make_promenade(
-    out: Positional[Path],
-    *,
-    preset: Literal["tiny", "mini", "small", "full"] = "mini",
-    layout: Literal["sysu-mm01", "regdb", "market1501"] = "sysu-mm01",
-    height: int = 256,
-    width: int = 128,
-    seed: int = 0,
-    workers: int = 2,
-    infrared: Literal["near-infrared", "thermal"] | None = None,
-    difficulty: Literal["easy", "default", "hard"] = "default",
-) -> None:
-    """Draw Promenade, the procedural data set, in the layout of a published one.
-
-    Args:
-        out: Folder to write; a killed run continues where it was.
-        preset: How many people and images; tiny is for trying commands out, full is as large as
-            the published set.
-        layout: Whose folders, names and split files.
-        height: Image height in pixels.
-        width: Image width in pixels.
-        seed: Decides every image; the same seed gives the same bytes for any number of workers.
-        workers: Processes that draw.
-        infrared: Spectrum of the infrared cameras. None: the layout's own, near-infrared for
-            sysu-mm01 and thermal for regdb.
-        difficulty: How hard people are to tell apart and cameras to reconcile.
-    """
-    from crosslight.commands.data import make_promenade as run
-
-    run(
-        out,
-        preset=preset,
-        layout=layout,
-        height=height,
-        width=width,
-        seed=seed,
-        workers=workers,
-        infrared=infrared,
-        difficulty=difficulty,
-    )
-
-
-@data_app.command(name="check")
-def check_data(
-    layout: Positional[str], root: Positional[Path], *, trial: int = 1, headers_only: bool = False
-) -> None:
-    """Count people, cameras and images against the published figures and explain every fault.
-
-    Args:
-        layout: market1501, dukemtmc, msmt17, sysu-mm01, regdb, llcm or table.
-        root: Folder of the data set, or the CSV or Parquet file of a table.
-        trial: Split number, for layouts that have several (regdb: 1 to 10).
-        headers_only: Do not decode the images; faster, finds fewer faults.
-    """
-    from crosslight.commands.data import check
-
-    check(layout, root, trial=trial, read_images=not headers_only)
-
-
-@data_app.command(name="show")
-def show_data(
-    root: Positional[str],
-    *,
-    out: Path = Path("sheet.png"),
-    people: int = 8,
-    split: str | None = None,
-    seed: int = 0,
-) -> None:
-    """Draw a contact sheet: a row per person, a column per camera and light.
-
-    Args:
-        root: Folder of a data set in a known layout, or LAYOUT:ROOT.
-        out: Picture to write.
-        people: Rows.
-        split: Only people of this split.
-        seed: Decides which people and images are shown.
-    """
-    from crosslight.commands.data import show
-
-    show(root, out, people=people, split=split, seed=seed)
 
 
 @app.command(name="recipes")
@@ -446,42 +361,7 @@ def report(
     run_report(run, out, code=code, gallery=gallery)
 
 
-@app.command(name="serve")
-def serve(
-    store: Positional[str],
-    *,
-    model: Path | None = None,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    token_file: Path | None = None,
-    searches_per_minute: float = 120.0,
-    upload_mib: float = 10.0,
-    upload_megapixels: float = 16.0,
-) -> None:
-    """Open a gallery to browsers and programs: a page and an API.
-
-    Args:
-        store: The gallery: a folder, or milvus://HOST:PORT/NAME.
-        model: Run folder of the model that filled it; None: where it was then.
-        host: Address to listen on; beyond this machine, clients need a token.
-        port: Port to listen on; 0: any free one.
-        token_file: File with the token; None: CROSSLIGHT_TOKEN, or a new one where needed.
-        searches_per_minute: Searches that one client may make.
-        upload_mib: Largest upload.
-        upload_megapixels: Largest image; larger ones are not decoded.
-    """
-    from crosslight.commands.serve import run_serve
-
-    run_serve(
-        store,
-        model=model,
-        host=host,
-        port=port,
-        token_file=token_file,
-        searches_per_minute=searches_per_minute,
-        upload_mib=upload_mib,
-        upload_megapixels=upload_megapixels,
-    )
+app.command(name="serve")(serve)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

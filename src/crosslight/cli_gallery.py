@@ -1,4 +1,4 @@
-"""The commands of the gallery: names, flags and help; see `crosslight.cli`."""
+"""The commands of the gallery, and `serve`: names, flags and help; see `crosslight.cli`."""
 
 from __future__ import annotations
 
@@ -294,4 +294,41 @@ def calibrate(
         false_match_rate=false_match_rate,
         prior=prior,
         trial=trial,
+    )
+
+
+def serve(
+    store: Positional[str],
+    *,
+    model: Path | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    token_file: Path | None = None,
+    searches_per_minute: float = 120.0,
+    upload_mib: float = 10.0,
+    upload_megapixels: float = 16.0,
+) -> None:
+    """Open a gallery to browsers and programs: a page and an API.
+
+    Args:
+        store: The gallery: a folder, or milvus://HOST:PORT/NAME.
+        model: Run folder of the model that filled it; None: where it was then.
+        host: Address to listen on; beyond this machine, clients need a token.
+        port: Port to listen on; 0: any free one.
+        token_file: File with the token; None: CROSSLIGHT_TOKEN, or a new one where needed.
+        searches_per_minute: Searches that one client may make.
+        upload_mib: Largest upload.
+        upload_megapixels: Largest image; larger ones are not decoded.
+    """
+    from crosslight.commands.serve import run_serve
+
+    run_serve(
+        store,
+        model=model,
+        host=host,
+        port=port,
+        token_file=token_file,
+        searches_per_minute=searches_per_minute,
+        upload_mib=upload_mib,
+        upload_megapixels=upload_megapixels,
     )

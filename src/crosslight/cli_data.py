@@ -1,0 +1,96 @@
+"""The commands of data sets: names, flags and help; see `crosslight.cli`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+from tyro.extras import SubcommandApp
+
+data_app = SubcommandApp()
+make_app = SubcommandApp()
+data_app.command(make_app, name="make", help="Draw a procedural data set.")
+
+
+@make_app.command(name="promenade")
+def make_promenade(
+    out: Positional[Path],
+    *,
+    preset: Literal["tiny", "mini", "small", "full"] = "mini",
+    layout: Literal["sysu-mm01", "regdb", "market1501"] = "sysu-mm01",
+    height: int = 256,
+    width: int = 128,
+    seed: int = 0,
+    workers: int = 2,
+    infrared: Literal["near-infrared", "thermal"] | None = None,
+    difficulty: Literal["easy", "default", "hard"] = "default",
+) -> None:
+    """Draw Promenade, the procedural data set, in the layout of a published one.
+
+    Args:
+        out: Folder to write; a killed run continues where it was.
+        preset: How many people and images; tiny is for trying commands out, full is as large as
+            the published set.
+        layout: Whose folders, names and split files.
+        height: Image height in pixels.
+        width: Image width in pixels.
+        seed: Decides every image; the same seed gives the same bytes for any number of workers.
+        workers: Processes that draw.
+        infrared: Spectrum of the infrared cameras. None: the layout's own, near-infrared for
+            sysu-mm01 and thermal for regdb.
+        difficulty: How hard people are to tell apart and cameras to reconcile.
+    """
+    from crosslight.commands.data import make_promenade as run
+
+    run(
+        out,
+        preset=preset,
+        layout=layout,
+        height=height,
+        width=width,
+        seed=seed,
+        workers=workers,
+        infrared=infrared,
+        difficulty=difficulty,
+    )
+
+
+@data_app.command(name="check")
+def check_data(
+    layout: Positional[str], root: Positional[Path], *, trial: int = 1, headers_only: bool = False
+) -> None:
+    """Count people, cameras and images against the published figures and explain every fault.
+
+    Args:
+        layout: market1501, dukemtmc, msmt17, sysu-mm01, regdb, llcm or table.
+        root: Folder of the data set, or the CSV or Parquet file of a table.
+        trial: Split number, for layouts that have several (regdb: 1 to 10).
+        headers_only: Do not decode the images; faster, finds fewer faults.
+    """
+    from crosslight.commands.data import check
+
+    check(layout, root, trial=trial, read_images=not headers_only)
+
+
+@data_app.command(name="show")
+def show_data(
+    root: Positional[str],
+    *,
+    out: Path = Path("sheet.png"),
+    people: int = 8,
+    split: str | None = None,
+    seed: int = 0,
+) -> None:
+    """Draw a contact sheet: a row per person, a column per camera and light.
+
+    Args:
+        root: Folder of a data set in a known layout, or LAYOUT:ROOT.
+        out: Picture to write.
+        people: Rows.
+        split: Only people of this split.
+        seed: Decides which people and images are shown.
+    """
+    from crosslight.commands.data import show
+
+    show(root, out, people=people, split=split, seed=seed)
