@@ -81,12 +81,13 @@ def test_gradients_agree_with_finite_differences() -> None:
 
 @pytest.mark.parametrize("per_sample", [False, True])
 def test_bfloat16_maps_are_normalised_by_wider_statistics(per_sample: bool) -> None:
+    """Without a leaky ReLU: rounding moves values across its kink, and with them the gradient."""
     maps = (_maps(dtype=torch.float32) + 4).bfloat16().requires_grad_()
     exact = maps.detach().double().requires_grad_()
-    norm = SampleNorm(5, slope=0.2)
-    found = norm(maps) if per_sample else instance_norm(maps, slope=0.2)
-    expected = norm.double()(exact) if per_sample else instance_norm(exact, slope=0.2)
+    norm = SampleNorm(5, slope=None)
+    found = norm(maps) if per_sample else instance_norm(maps)
+    expected = norm.double()(exact) if per_sample else instance_norm(exact)
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found.double(), expected, rtol=0.02, atol=0.02)
     (own,), (other,) = _gradients(found, maps), _gradients(expected, exact)
-    assert (own.double() - other).norm() < 0.1 * other.norm()
+    assert (own.double() - other).norm() < 0.02 * other.norm()
