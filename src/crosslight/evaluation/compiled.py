@@ -1,11 +1,11 @@
-"""Python functions as machine code, compiled on first use and kept on disk where possible."""
+"""The arithmetic that machine code may do: in the order written, or reordered, or without nan."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-import numba
+from crosslight.machine_code import machine_code
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,8 +29,4 @@ def compiled_without_nan(function: F) -> F:
 
 
 def _compiled(function: F, *, fastmath: object) -> F:
-    options = {"nogil": True, "fastmath": fastmath, "boundscheck": False}
-    try:
-        return cast("F", numba.njit(cache=True, **options)(function))
-    except RuntimeError:  # no folder to keep the code in: a read-only installation
-        return cast("F", numba.njit(**options)(function))
+    return machine_code(function, nogil=True, fastmath=fastmath, boundscheck=False)

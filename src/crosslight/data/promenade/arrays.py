@@ -1,11 +1,12 @@
 """Array types and the just-in-time compiler, as every file of Promenade uses them."""
 
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from crosslight.machine_code import machine_code
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
 Integers: TypeAlias = NDArray[np.integer[Any]]
@@ -17,11 +18,11 @@ _Result = TypeVar("_Result")
 
 
 def compiled(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """Compiles a loop over arrays to one-threaded machine code, kept on disk between runs.
+    """Compiles a loop over arrays to one-threaded machine code; see `machine_code`.
 
     Without fast-math and without threads: the same machine gives the same bits every time.
     """
-    return cast("Callable[_Arguments, _Result]", njit(cache=True, error_model="numpy")(function))
+    return machine_code(function, error_model="numpy")
 
 
 def unit(vectors: Floats) -> Floats:
