@@ -85,7 +85,10 @@ def _same_rectangles(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_same_rectangles")
-@pytest.mark.parametrize(("iteration", "again"), [(50, True), (1100, True), (1100, False)])
+@pytest.mark.parametrize(
+    ("iteration", "again"),
+    [(50, True), (101, True), (102, True), (102, False), (1100, True), (1100, False)],
+)
 def test_one_iteration_equals_the_plain_formulation(
     iteration: int, again: bool, make_batch: MakeBatch
 ) -> None:
@@ -220,14 +223,24 @@ def test_losses_start_where_the_release_starts(make_batch: MakeBatch) -> None:
 
 def test_ramps_are_those_of_the_release() -> None:
     config = DGNetConfig()
-    for iteration in (0, 29_999, 30_000, 30_001, 31_000, 32_000, 34_000, 50_000):
-        expected = oracle.ramp(iteration, config)
+    for iteration in (0, 29_999, 30_000, 30_001, 30_002, 30_003, 31_000, 32_000, 34_001, 50_000):
+        tested, multiplied = oracle.ramp(iteration, config)
         found = ramped_weights(config, iteration)
-        assert found.code == pytest.approx(expected["recon_s"], abs=1e-9)
-        assert found.cycle == pytest.approx(expected["cycle"], abs=1e-9)
-        assert found.primary == pytest.approx(expected["teacher"], abs=1e-9)
-        assert found.fine == pytest.approx(0.2 * expected["teacher"], abs=1e-9)
-        assert found.any == (iteration > 30_000)
+        begun = tested["teacher"] > 0
+        assert found.any == begun == (iteration >= 30_002)
+        if begun:
+            assert found.code == pytest.approx(multiplied["recon_s"], abs=1e-9)
+            assert found.cycle == pytest.approx(multiplied["cycle"], abs=1e-9)
+            assert found.primary == pytest.approx(multiplied["teacher"], abs=1e-9)
+            assert found.fine == pytest.approx(0.2 * multiplied["teacher"], abs=1e-9)
+        assert found.fine_real == pytest.approx(0.2 * tested["teacher"], abs=1e-9)
+
+
+def test_ramped_losses_begin_at_30002_with_a_thousandth() -> None:
+    weights = ramped_weights(DGNetConfig(), 30_002)
+    assert (weights.code, weights.cycle, weights.primary) == pytest.approx((0.001,) * 3)
+    assert (weights.fine, weights.fine_real) == pytest.approx((0.0002, 0.0001))
+    assert not ramped_weights(DGNetConfig(), 30_001).any
 
 
 def test_learning_rates_fall_at_60k_and_90k() -> None:

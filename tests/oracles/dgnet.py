@@ -11,7 +11,6 @@ appearance of a on the structure of b.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -162,7 +161,11 @@ def soft_labels(teacher: nn.Module, images: Tensor) -> Tensor:
     return both / both.sum(dim=1, keepdim=True)
 
 
-def ramp(iteration: int, config: Any) -> Mapping[str, float]:
+def ramp(iteration: int, config: Any) -> tuple[dict[str, float], dict[str, float]]:
+    """The weights before an iteration's growth, which it tests, and after it, which it multiplies.
+
+    Counted from the first iteration on, as a program that changes its own settings does.
+    """
     weights = {"recon_s": 0.0, "recon_f": 0.0, "cycle": 0.0, "teacher": 0.0}
     ends = {
         "recon_s": config.code_weight,
@@ -170,11 +173,13 @@ def ramp(iteration: int, config: Any) -> Mapping[str, float]:
         "cycle": config.cycle_weight,
         "teacher": config.primary_weight,
     }
-    for past in range(iteration + 1):
-        if past > config.ramp_start:
+    tested = dict(weights)
+    for present in range(iteration + 1):
+        tested = dict(weights)
+        if present > config.ramp_start:
             for name, end in ends.items():
                 weights[name] = min(end, weights[name] + config.ramp_step)
-    return weights
+    return tested, weights
 
 
 class PlainStep:
@@ -198,8 +203,7 @@ class PlainStep:
         """Images as in a batch of pairs, normalised; rectangles for x_a, x_b, p_a, p_b."""
         method, config = self.method, self.method.config
         self.gradients = {}
-        weight = ramp(iteration, config)
-        fine_weight = config.fine_ratio * weight["teacher"]
+        tested, weight = ramp(iteration, config)
         half = len(images) // 2
         x_a, p_a = images[0:half:2], images[1:half:2]
         x_b, p_b = images[half::2], images[half + 1 :: 2]
@@ -246,7 +250,7 @@ class PlainStep:
         encoder = structure if again else copy.deepcopy(structure)
         s_b_again = encode_structure(encoder, fixed_ab)
         s_a_again = encode_structure(encoder, fixed_ba)
-        started = weight["cycle"] > 0
+        started = tested["cycle"] > 0
         losses = {
             "loss_recon_same_image": _l1(x_aa, x_a) + _l1(x_bb, x_b),
             "loss_recon_same_id": _l1(x_paa, x_a) + _l1(x_pbb, x_b),
@@ -281,14 +285,14 @@ class PlainStep:
             "loss_recon_same_id": config.recon_weight,
             "loss_adversarial": config.adversarial_weight,
             "loss_id_generated": config.generated_id_weight,
-            "loss_recon_structure": weight["recon_s"],
-            "loss_recon_appearance": weight["recon_f"],
+            "loss_recon_structure": weight["recon_s"] if started else 0.0,
+            "loss_recon_appearance": weight["recon_f"] if started else 0.0,
             "loss_cycle": weight["cycle"],
             "loss_id": config.id_weight,
             "loss_id_partner": config.id_weight,
-            "loss_id_fine": fine_weight,
+            "loss_id_fine": config.fine_ratio * tested["teacher"],
             "loss_primary": weight["teacher"],
-            "loss_fine": fine_weight,
+            "loss_fine": config.fine_ratio * weight["teacher"],
         }
         self._step(("generator", "identity"), sum(factors[n] * loss for n, loss in losses.items()))
         found = {name: float(loss.detach()) for name, loss in losses.items()}

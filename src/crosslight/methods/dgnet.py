@@ -333,7 +333,7 @@ class DGNet(DrawsCodes):
             "loss_id": config.id_weight,
             "loss_id_partner": config.id_weight,
             # 0 before the ramp, but there: the fine head's weight decay acts from the start.
-            "loss_id_fine": weights.fine,
+            "loss_id_fine": weights.fine_real,
             "loss_primary": weights.primary,
             "loss_fine": weights.fine,
         }

@@ -53,7 +53,7 @@ class GenerationConfig:
         generated_id_weight: Of the identity loss on generated images, which trains the generator.
         adversarial_weight: Of the critic's verdict.
         penalty_weight: Of the critic's gradient penalty on real images.
-        ramp_start: Iteration after which the weights below grow.
+        ramp_start: Iteration after which the weights below grow; see `Ramp`.
         ramp_step: Growth per iteration.
         code_weight: Where the weights of both code reconstructions end.
         cycle_weight: Where the weight of the image cycle ends.
@@ -183,6 +183,33 @@ def refuse_size(config: GenerationConfig, height: int, width: int) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ramp:
+    """How far the ramped weights have grown in an iteration of the joint stage, ends aside.
+
+    Every iteration after `ramp_start` adds `ramp_step` to them. The release asks whether a
+    weight is above 0 before it adds, and multiplies after: with its settings ramped losses, and
+    the passes of teacher and student that they need, begin at iteration 30,002 with 0.001.
+
+    Attributes:
+        tested: Before this iteration's growth; the fine head's identity loss on real images is
+            multiplied by this one.
+        grown: After it; of everything else, and 0 until `tested` is not.
+    """
+
+    tested: float
+    grown: float
+
+
+def ramp_at(config: GenerationConfig, iteration: int) -> Ramp:
+    """The ramp at an iteration, counted from 0 within the joint stage."""
+    steps = iteration - config.ramp_start
+    return Ramp(
+        tested=config.ramp_step * max(0, steps - 1),
+        grown=config.ramp_step * steps if steps > 1 else 0.0,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class RampedWeights:
     """Weights that are 0 until the ramp begins.
 
@@ -190,13 +217,15 @@ class RampedWeights:
         code: Of both code reconstructions.
         cycle: Of the image cycle.
         primary: Of the primary feature learning.
-        fine: Of the fine-grained mining, and of the fine head's identity loss on real images.
+        fine: Of the fine-grained mining.
+        fine_real: Of the fine head's identity loss on real images.
     """
 
     code: float
     cycle: float
     primary: float
     fine: float
+    fine_real: float
 
     @property
     def any(self) -> bool:
@@ -206,13 +235,13 @@ class RampedWeights:
 
 def ramped_weights(config: DGNetConfig, iteration: int) -> RampedWeights:
     """The weights at an iteration of the joint stage: a straight line, then constant."""
-    grown = config.ramp_step * max(0, iteration - config.ramp_start)
-    primary = min(config.primary_weight, grown)
+    ramp = ramp_at(config, iteration)
     return RampedWeights(
-        code=min(config.code_weight, grown),
-        cycle=min(config.cycle_weight, grown),
-        primary=primary,
-        fine=config.fine_ratio * primary,
+        code=min(config.code_weight, ramp.grown),
+        cycle=min(config.cycle_weight, ramp.grown),
+        primary=min(config.primary_weight, ramp.grown),
+        fine=config.fine_ratio * min(config.primary_weight, ramp.grown),
+        fine_real=config.fine_ratio * min(config.primary_weight, ramp.tested),
     )
 
 
