@@ -98,7 +98,9 @@ class TrainingConfig:
 
     Attributes:
         seed: Initial weights, batch order and every random draw follow from it.
-        precision: Arithmetic of the forward pass; `bf16-mixed` is the fast one on CPU and GPU.
+        precision: Arithmetic of the forward pass. `auto`: `bf16-mixed` where the device computes in
+            it, else `32-true`, because in software it takes twice as long; decided when a training
+            begins and kept by it.
         threads: CPU threads of the training process; None leaves it to torch. Resuming is exact
             only with the same number. One beside loading processes is the fastest for small
             networks and the only steady choice where others use the cores too.
@@ -112,7 +114,7 @@ class TrainingConfig:
     """
 
     seed: int = 0
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
     threads: int | None = None
     channels_last: bool = True
     compile: bool = False

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from crosslight.commands.previews import Previews
 from crosslight.commands.validation import make_validation, split_people, validation_protocol
-from crosslight.config import load_recipe
+from crosslight.config import RunConfig, load_recipe
 from crosslight.data.layouts import parse_data_argument, read_layout
+from crosslight.training.devices import fastest_precision
 from crosslight.training.loop import FitSummary, fit
 from crosslight.training.run import RunFolder
 
@@ -32,7 +34,7 @@ def run_training(
         DataError: The data set cannot be read.
         TrainingError: A loss lost its value, the disk is full, or the training was interrupted.
     """
-    config = load_recipe(recipe, overrides)
+    config = _with_arithmetic(load_recipe(recipe, overrides), out, accelerator)
     layout, root = parse_data_argument(data)
     table = read_layout(layout.name, root, trial=trial)
     train, held_out = split_people(table, config.data, seed=config.training.seed)
@@ -66,6 +68,19 @@ def run_training(
     _say(f"{run.path}: {summary.iterations} iterations in {summary.seconds:.0f} s.")
     _say(f"Next: crosslight evaluate {out} --data {data}")
     return summary
+
+
+def _with_arithmetic(config: RunConfig, out: Path, accelerator: str) -> RunConfig:
+    """`auto` is decided once: a training continues, on any machine, in what it began with."""
+    if config.training.precision != "auto":
+        return config
+    begun = RunFolder(path=out)
+    precision = (
+        begun.load_config().training.precision
+        if begun.config_path.is_file()
+        else fastest_precision(accelerator)
+    )
+    return replace(config, training=replace(config.training, precision=precision))
 
 
 def _say(sentence: str) -> None:

@@ -16,7 +16,8 @@ from torch import nn
 from crosslight.errors import ConfigError, CrosslightError
 
 T = TypeVar("T")
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+_BF16_UNITS = ("amx_bf16", "avx512_bf16")
 
 
 def launch(accelerator: str, devices: int, nodes: int, precision: Precision) -> Fabric:
@@ -38,7 +39,7 @@ def launch(accelerator: str, devices: int, nodes: int, precision: Precision) -> 
                 accelerator=accelerator,
                 devices=devices,
                 num_nodes=nodes,
-                precision=precision,
+                precision=fastest_precision(accelerator) if precision == "auto" else precision,
                 strategy="ddp" if devices > 1 or nodes > 1 else "auto",
             )
     except (RuntimeError, ValueError, ImportError) as error:
@@ -53,6 +54,24 @@ def launch(accelerator: str, devices: int, nodes: int, precision: Precision) -> 
         )
     fabric.launch()
     return fabric
+
+
+def fastest_precision(accelerator: str) -> Literal["32-true", "bf16-mixed"]:
+    """bfloat16 where the device has units for it, float32 elsewhere.
+
+    Args:
+        accelerator: auto, cpu, cuda or mps.
+    """
+    if accelerator in {"auto", "cuda"} and torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif accelerator in {"auto", "cpu"}:
+        units: dict[str, Any] = getattr(
+            torch.cpu, "get_capabilities", dict
+        )()  # of torch 2.10 and later
+        native = any(units.get(unit, False) for unit in _BF16_UNITS)
+    else:
+        native = False
+    return "bf16-mixed" if native else "32-true"
 
 
 def loss_scaler(fabric: Fabric) -> torch.amp.GradScaler | None:
