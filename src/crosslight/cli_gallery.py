@@ -19,10 +19,10 @@ StoreArgument = Positional[
 ]
 Cameras = Annotated[tuple[int, ...], arg(metavar="CAM", help="Only rows of these cameras.")]
 Since = Annotated[
-    str | None, arg(metavar="TIME", help="Only rows from then on: seconds, or an ISO date.")
+    str | None, arg(metavar="TIME", help="Only rows from then on: seconds, or an ISO date (UTC).")
 ]
 Until = Annotated[
-    str | None, arg(metavar="TIME", help="Only rows up to then: seconds, or an ISO date.")
+    str | None, arg(metavar="TIME", help="Only rows up to then: seconds, or an ISO date (UTC).")
 ]
 
 
@@ -74,7 +74,8 @@ def add(
             torchvision:NAME:WEIGHTS.pth.
         detector_threshold: Smallest score of a person.
         every: Video only: seconds between the frames that are looked at.
-        start: Video only: when its first frame was taken: seconds, or an ISO date.
+        start: Video only: when its first frame was taken: seconds, or an ISO date (UTC unless it
+            names a zone).
         crops: Video only: best crops of each track that are kept.
     """
     from crosslight.gallery.sources import is_video

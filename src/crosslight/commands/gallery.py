@@ -12,6 +12,7 @@ from crosslight.gallery.calibration import Calibration
 from crosslight.gallery.copying import copy_rows
 from crosslight.gallery.opening import create_like, open_store
 from crosslight.gallery.rows import Filter
+from crosslight.times import text_of
 from crosslight.types import UNKNOWN_CAM, Modality
 
 
@@ -111,7 +112,7 @@ def described(row: dict[str, object]) -> str:
     if row["pid"] is not None:
         parts.insert(0, f"person {row['pid']}")
     if row["time"] is not None:
-        parts.append(f"{row['time']:.1f} s")
+        parts.append(text_of(float(str(row["time"]))))
     if row["track"] is not None:
         parts.append(f"track {row['track']}")
     return ", ".join(parts)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from crosslight.errors import ConfigError
 from crosslight.gallery.rows import Filter
+from crosslight.times import seconds_from
 from crosslight.types import Modality
 
 LIGHTS = {"visible": Modality.VISIBLE, "infrared": Modality.INFRARED}
@@ -28,25 +28,19 @@ def filter_from(
     return Filter(
         cams=frozenset(cameras) if cameras else None,
         modalities=frozenset({int(LIGHTS[modality])}) if modality else None,
-        since=None if since is None else seconds_from(since),
-        until=None if until is None else seconds_from(until),
+        since=None if since is None else time_from(since),
+        until=None if until is None else time_from(until),
         pids=frozenset(people) if people else None,
     )
 
 
-def seconds_from(text: str) -> float:
-    """Seconds: a number as it is, or an ISO date and time as seconds since 1970.
+def time_from(text: str) -> float:
+    """As `crosslight.times.seconds_from`, of a flag.
 
     Raises:
-        ConfigError: Neither.
+        ConfigError: No time.
     """
     try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        return datetime.fromisoformat(text).timestamp()
+        return seconds_from(text)
     except ValueError as error:
-        raise ConfigError(
-            f"{text!r} is no time; write seconds, like 3600, or a date, like 2026-05-01T14:30."
-        ) from error
+        raise ConfigError(str(error)) from error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from crosslight.commands.counting_bar import bar
 from crosslight.commands.gallery_add import tell
-from crosslight.commands.gallery_filter import LIGHTS, seconds_from
+from crosslight.commands.gallery_filter import LIGHTS, time_from
 from crosslight.commands.gallery_model import embedder_for
 from crosslight.errors import ConfigError
 from crosslight.gallery.detectors import FORMS, BoxesFile, Detector, load_detector
@@ -63,7 +63,7 @@ def add_video(
                     finder,
                     embedder,
                     every_s=every_s,
-                    start_s=None if start is None else seconds_from(start),
+                    start_s=None if start is None else time_from(start),
                     crops=crops,
                     modality=None if modality is None else int(LIGHTS[modality]),
                     cam=UNKNOWN_CAM if camera is None else camera,

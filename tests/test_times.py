@@ -1,0 +1,64 @@
+"""Times: seconds or ISO dates, in one stated zone."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crosslight.times import CALENDAR_FROM_S, seconds_from, text_of
+
+NOON = 1_777_636_800.0  # 2026-05-01T12:00Z
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("3600", 3600.0),
+        (" -0.5 ", -0.5),
+        ("2026-05-01T12:00", NOON),
+        ("2026-05-01 12:00:00.250", NOON + 0.25),
+        ("2026-05-01T12:00Z", NOON),
+        ("2026-05-01T21:00+09:00", NOON),
+        ("2026-05-01", NOON - 12 * 3600),
+        ("0001-01-01T00:00+23:59", -62_135_683_140.0),
+    ],
+)
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+def test_a_date_without_a_zone_is_utc_on_every_machine(monkeypatch, text, seconds, zone):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert seconds_from(text) == seconds
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["nan", "-inf", "Infinity", "1e999", "", "  ", "yesterday", "14:30", "2026-13-01", "\udce9"],
+)
+def test_what_is_no_time_is_told(text):
+    with pytest.raises(
+        ValueError, match=r"is no time; write seconds, like 3600, or a date"
+    ) as told:
+        seconds_from(text)
+    assert repr(text) in str(told.value)
+
+
+def test_times_are_written_as_dates_and_short_ones_as_seconds():
+    assert text_of(NOON) == "2026-05-01T12:00:00Z"
+    assert text_of(NOON + 0.8) == "2026-05-01T12:00:00.800Z"
+    assert text_of(NOON - 0.0001) == "2026-05-01T12:00:00Z"
+    assert text_of(12.34) == "12.3 s"
+    assert text_of(-1.0) == "-1.0 s"
+    assert text_of(1e15) == "1000000000000000.0 s"
+
+
+@settings(deadline=None)
+@given(st.floats(CALENDAR_FROM_S, 2.5e11))
+def test_a_date_that_was_written_is_read_again(seconds):
+    assert seconds_from(text_of(seconds)) == pytest.approx(seconds, abs=0.0006, rel=0)
