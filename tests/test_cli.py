@@ -1,10 +1,14 @@
 import errno
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+import crosslight
 from crosslight import cli
 from crosslight.errors import ConfigError
 
@@ -49,6 +53,17 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
 
 def flags(text: str) -> set[str]:
     return set(re.findall(r"(?<!-)--[a-z][a-z0-9-]*", text)) - {"--help"}
+
+
+def as_process(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    """A command as a user runs it: streams, encodings and the end of the process are real."""
+    options = {"stdout": subprocess.PIPE, "encoding": "utf-8", "errors": "strict", **options}
+    return subprocess.run(
+        [sys.executable, "-m", "crosslight", *arguments],
+        stderr=subprocess.PIPE,
+        check=False,
+        **options,
+    )
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS), ids=" ".join)
@@ -105,6 +120,58 @@ def test_the_package_runs_as_a_module():
     assert "Traceback" not in done.stderr
 
 
+def test_the_version_can_be_asked_for(capsys):
+    for flag in ("--version", "-V"):
+        cli.main([flag])
+        assert capsys.readouterr().out == f"crosslight {crosslight.__version__}\n"
+    _, out, _ = run(capsys, "--help")
+    assert "--version" in out
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_table_is_printed_in_any_encoding(tmp_path, encoding):
+    rng, pids, cams = np.random.default_rng(0), np.repeat(np.arange(1, 5), 6), [1, 3] * 12
+    np.savez(
+        tmp_path / "x.npz", feats=rng.normal(size=(24, 4)), pids=pids,
+        cams=cams, modality=np.tile([0, 1], 12),
+        paths=[f"cam{c}/{p}/{i}.jpg" for i, (p, c) in enumerate(zip(pids, cams, strict=True))],
+    )  # fmt: skip
+    said = as_process(
+        "score", str(tmp_path / "x.npz"), "--protocol", "sysu-mm01/all/1",
+        "--json", str(tmp_path / "x.json"),
+        env={**os.environ, "PYTHONIOENCODING": encoding}, encoding=encoding,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr
+    assert ("±" if encoding != "ascii" else "\\xb1") in said.stdout
+    assert (tmp_path / "x.json").is_file()
+
+
+def test_a_name_that_is_no_text_is_printed(tmp_path):
+    name = os.fsdecode(os.fsencode(str(tmp_path)) + b"/Zo\xe9.npz")
+    said = as_process("score", name, "--protocol", "market1501")
+    assert said.returncode == 1
+    assert said.stderr.startswith("crosslight: ")
+    assert "Zo\\udce9" in said.stderr
+
+
+@pytest.mark.parametrize("arguments", [["recipes"], ["--help"], ["recipes", "demo"]])
+def test_a_closed_pipe_ends_a_command_quietly(arguments):
+    reading, writing = os.pipe()
+    os.close(reading)
+    said = as_process(*arguments, stdout=writing)
+    os.close(writing)
+    assert said.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a full disk of Linux")
+def test_output_to_a_full_disk_is_a_sentence():
+    with Path("/dev/full").open("w") as full:
+        said = as_process("recipes", stdout=full)
+    assert said.returncode == 1
+    assert said.stderr.startswith("crosslight: No space left on the disk")
+    assert said.stderr.count("\n") == 1
+
+
 def test_a_mistake_is_one_sentence_on_stderr(capsys):
     code, out, err = run(capsys, "train", "demos", "--data", "sysu-mm01:nowhere", "--out", "x")
     assert code == 1
@@ -119,6 +186,8 @@ def test_a_mistake_is_one_sentence_on_stderr(capsys):
         (ConfigError("wrong"), 1, "wrong"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (OSError(errno.ENOSPC, "full"), 1, "No space left"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x/y.json"), 1, "/x/y.json cannot be"),
+        (OSError(errno.EIO, "Input/output error"), 1, "Input/output error"),
     ],
 )
 def test_what_ends_a_command(capsys, monkeypatch, error, code, sentence):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -12,11 +11,16 @@ from typing import Annotated, Literal
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
+from crosslight import __version__
 from crosslight.cli_data import data_app
+from crosslight.cli_endings import spoken
 from crosslight.cli_gallery import gallery_app, serve
-from crosslight.errors import CrosslightError
 
 app = SubcommandApp()
+DESCRIPTION = (
+    "Find the same person across cameras that see in different light. "
+    "--version says which version this is."
+)
 
 DataArgument = Annotated[
     str, arg(metavar="LAYOUT:ROOT", help="Data set, e.g. sysu-mm01:/data/SYSU-MM01.")
@@ -369,21 +373,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Threads of torch that wait for each other otherwise spin, and where the cores are shared
     # with loading processes or other users, that multiplies the work. Must precede torch's import.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        app.cli(prog="crosslight", args=arguments)
-    except CrosslightError as error:
-        _leave(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _leave("interrupted", 130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        _leave("No space left on the disk; free some and run the same command again.", 1)
-
-
-def _leave(sentence: str, exit_code: int) -> None:
-    print(f"crosslight: {sentence}", file=sys.stderr)
-    sys.exit(exit_code)
+    with spoken():
+        if list(sys.argv[1:] if arguments is None else arguments) in (["--version"], ["-V"]):
+            print(f"crosslight {__version__}")
+            return
+        app.cli(prog="crosslight", description=DESCRIPTION, args=arguments)
