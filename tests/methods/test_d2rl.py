@@ -71,10 +71,13 @@ def _moved_by(gradients: Mapping[str, Tensor]) -> set[str]:
     return {name.split(".")[1] for name, value in gradients.items() if value.any()}
 
 
-@pytest.mark.parametrize("gan", ["least-squares", "logarithmic"])
+@pytest.mark.parametrize(
+    ("gan", "noisy"), [("least-squares", False), ("least-squares", True), ("logarithmic", False)]
+)
 def test_image_losses_and_their_gradients_equal_the_equations(
-    gan: Any, make_batch: MakeBatch
+    gan: Any, noisy: bool, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """With noise: one draw for the generators, another for what the critics see (UNIT)."""
     weights = {"recon": 7.0, "kl": 0.3, "adversarial": 2.0, "cycle": 5.0, "cycle_kl": 0.2}
     config = D2RLConfig(
         **{**D2RL.small, "gan": gan},
@@ -84,17 +87,29 @@ def test_image_losses_and_their_gradients_equal_the_equations(
         cycle_weight=5.0,
         cycle_kl_weight=0.2,
     )
-    level = ImageLevel(config).double().eval()  # codes are their means
+    level = ImageLevel(config).double().train(noisy)  # in eval mode codes are their means
     with torch.no_grad():
         for parameter in level.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
+    drawn_noise: list[Tensor] = []
+    draw_noise = torch.randn_like
+
+    def recorded(like: Tensor) -> Tensor:
+        drawn_noise.append(draw_noise(like))
+        return drawn_noise[-1]
+
+    monkeypatch.setattr(torch, "randn_like", recorded)
     x, y = (images[:2].double() for images in _images(level, make_batch()))
     nets = oracle.Networks(
         level.encoder_v, level.encoder_i, level.decoder_v, level.decoder_i, *level.critics
     )
-    expected = oracle.image_losses(nets, x, y, gan=gan, **weights)
     drawn = level.draw(x, y)
     found = {**level.losses(drawn), **level.critic_losses(drawn)}
+    noise = None
+    if noisy:
+        v, i, cycle_v, cycle_i, critic_i, critic_v = drawn_noise
+        noise = oracle.Noise(v, i, cycle_v, cycle_i, critic_v, critic_i)
+    expected = oracle.image_losses(nets, x, y, gan=gan, noise=noise, **weights)
     assert set(found) == set(expected)
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-9, atol=1e-12, msg=name)

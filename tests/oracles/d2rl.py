@@ -24,6 +24,17 @@ class Networks(NamedTuple):
     critic_i: Critic
 
 
+class Noise(NamedTuple):
+    """What is added to codes: for the generators, on their way back, and for the critics' fakes."""
+
+    v: Tensor
+    i: Tensor
+    cycle_v: Tensor
+    cycle_i: Tensor
+    critic_v: Tensor
+    critic_i: Tensor
+
+
 def _mean(values: Sequence[Tensor]) -> Tensor:
     return sum(values, torch.zeros((), dtype=values[0].dtype)) / len(values)
 
@@ -71,32 +82,40 @@ def image_losses(
     adversarial: float,
     cycle: float,
     cycle_kl: float,
+    noise: Noise | None = None,
 ) -> dict[str, Tensor]:
-    """The six losses and the critics' two; codes are their means (no noise)."""
+    """The six losses and the critics' two; without noise codes are their means."""
     terms: dict[str, list[Tensor]] = {}
 
     def add(name: str, value: Tensor) -> None:
         terms.setdefault(name, []).append(value)
 
-    for image in visible:
+    def added(name: str, row: int) -> Tensor | float:
+        return 0.0 if noise is None else getattr(noise, name)[row : row + 1]
+
+    for row, image in enumerate(visible):
         x = image[None]
-        z = nets.encoder_v(x)
+        mean = nets.encoder_v(x)
+        z = mean + added("v", row)
         yhat = nets.decoder_i(z)
-        again = nets.encoder_i(yhat)
-        add("loss_vae_v", kl * _square(z) + recon * _l1(x, nets.decoder_v(z)))
+        mean_again = nets.encoder_i(yhat)
+        again = mean_again + added("cycle_v", row)
+        add("loss_vae_v", kl * _square(mean) + recon * _l1(x, nets.decoder_v(z)))
         add("loss_gan_i", adversarial * _fooling(nets.critic_i(yhat), gan))
-        add("loss_cc_v", cycle_kl * _square(again) + cycle * _l1(x, nets.decoder_v(again)))
-    for image in infrared:
+        add("loss_cc_v", cycle_kl * _square(mean_again) + cycle * _l1(x, nets.decoder_v(again)))
+    for row, image in enumerate(infrared):
         y = image[None]
-        z = nets.encoder_i(y)
+        mean = nets.encoder_i(y)
+        z = mean + added("i", row)
         xhat = nets.decoder_v(z)
-        again = nets.encoder_v(xhat)
-        add("loss_vae_i", kl * _square(z) + recon * _l1(y, nets.decoder_i(z)))
+        mean_again = nets.encoder_v(xhat)
+        again = mean_again + added("cycle_i", row)
+        add("loss_vae_i", kl * _square(mean) + recon * _l1(y, nets.decoder_i(z)))
         add("loss_gan_v", adversarial * _fooling(nets.critic_v(xhat), gan))
-        add("loss_cc_i", cycle_kl * _square(again) + cycle * _l1(y, nets.decoder_i(again)))
-    for x, y in zip(visible, infrared, strict=True):
-        xhat = nets.decoder_v(nets.encoder_i(y[None])).detach()
-        yhat = nets.decoder_i(nets.encoder_v(x[None])).detach()
+        add("loss_cc_i", cycle_kl * _square(mean_again) + cycle * _l1(y, nets.decoder_i(again)))
+    for row, (x, y) in enumerate(zip(visible, infrared, strict=True)):
+        xhat = nets.decoder_v(nets.encoder_i(y[None]) + added("critic_i", row)).detach()
+        yhat = nets.decoder_i(nets.encoder_v(x[None]) + added("critic_v", row)).detach()
         add("loss_critic_v", _judging(nets.critic_v(x[None]), nets.critic_v(xhat), gan))
         add("loss_critic_i", _judging(nets.critic_i(y[None]), nets.critic_i(yhat), gan))
     return {name: _mean(values) for name, values in terms.items()}

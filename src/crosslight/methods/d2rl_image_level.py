@@ -139,18 +139,26 @@ class ImageLevel(nn.Module):
         )
 
     def critic_losses(self, drawn: Drawn) -> dict[str, Tensor]:
-        """What D_v and D_i minimise: their side of L_GANv and L_GANi."""
+        """What D_v and D_i minimise: their side of L_GANv and L_GANi.
+
+        Their fakes are drawn with noise of their own (UNIT).
+        """
         judged = {
-            "v": (self.critic_v, drawn.x, drawn.fake_v),
-            "i": (self.critic_i, drawn.y, drawn.fake_i),
+            "v": (self.critic_v, drawn.x, self.decoder_v, drawn.mean_i),
+            "i": (self.critic_i, drawn.y, self.decoder_i, drawn.mean_v),
         }
-        return {
-            f"loss_critic_{domain}": critic_loss(
-                critic(real), critic(fake.detach()), self.config.gan
+        losses = {}
+        for domain, (critic, real, decoder, mean) in judged.items():
+            if f"gan_{domain}" in self.config.without:
+                continue
+            with torch.no_grad():
+                fake = self._decode(decoder, self._sample(mean))
+            losses[f"loss_critic_{domain}"] = critic_loss(
+                critic(real), critic(fake), self.config.gan
             )
-            for domain, (critic, real, fake) in judged.items()
-            if f"gan_{domain}" not in self.config.without
-        }
+        # Autocast would hand weights that it has cast without a graph to passes that train them.
+        torch.clear_autocast_cache()
+        return losses
 
     def losses(self, drawn: Drawn) -> dict[str, Tensor]:
         """The six image losses that are switched on, each with its own lambdas."""
