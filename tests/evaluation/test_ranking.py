@@ -162,6 +162,68 @@ def test_ranks_are_those_of_a_stable_sort(
             assert ranks.identity_rank[i] == oracle.person_rank(dist, people, query.pid)
 
 
+LARGEST = float(np.finfo(np.float32).max)
+MASKS = {
+    "inf": [np.inf],
+    "-inf": [-np.inf],
+    "float32's largest": [LARGEST],
+    "float64 beyond float32": [1e39, -1e39, 1e300],
+    "all of them": [np.inf, -np.inf, LARGEST, -LARGEST, 3e38, 3.0001e38, -3e38, -3.4e38],
+}
+
+
+@pytest.mark.parametrize("mask", sorted(MASKS))
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_infinite_and_huge_distances_are_sorted_like_others(
+    mask: str, kind: type[np.floating], rule: str
+) -> None:
+    exclusion, hidden = RULES[rule]
+    generator = np.random.default_rng(11)
+    for trial in range(40):
+        queries, entries = generator.integers(1, 4), generator.integers(1, 14)
+        dist = generator.integers(-1, 3, (queries, entries)).astype(np.float64)
+        masked = generator.random(dist.shape) < 0.5
+        dist[masked] = generator.choice(MASKS[mask], masked.sum())
+        with np.errstate(over="ignore"):
+            dist = dist.astype(kind)
+        asked, shown = (
+            [
+                oracle.Row(feat=(), pid=int(pid), cam=int(cam))
+                for pid, cam in zip(
+                    generator.integers(0, 3, count), generator.integers(1, 4, count), strict=True
+                )
+            ]
+            for count in (queries, entries)
+        )
+        (ranks,) = rank_distances(
+            dist,
+            labels([row.pid for row in asked], [row.cam for row in asked]),
+            labels([row.pid for row in shown], [row.cam for row in shown]),
+            exclusion=exclusion,
+            top=trial % 5,
+            effort=Effort(block=1 + trial % 2),
+        )
+        for i, query in enumerate(asked):
+            seen = [j for j, row in enumerate(shown) if not hidden(query, row)]
+            near = [float(dist[i, j]) for j in seen]
+            order = [seen[n] for n in sorted(range(len(seen)), key=lambda n: near[n])]
+            expected = [n for n, j in enumerate(order, start=1) if shown[j].pid == query.pid]
+            assert ranks.ranks[ranks.starts[i] : ranks.starts[i + 1]].tolist() == expected
+            assert [j for j in ranks.top[i].tolist() if j >= 0] == order[: trial % 5]
+            if expected:
+                people = [shown[j].pid for j in seen]
+                assert ranks.identity_rank[i] == oracle.person_rank(near, people, query.pid)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.bool_])
+def test_distances_in_whole_numbers_are_distances(kind: type[np.generic]) -> None:
+    dist = np.array([[0, 1, 1]]).astype(kind)
+    (ranks,) = rank_distances(dist, labels([1]), labels([2, 2, 1]), exclusion=NO_EXCLUSION, top=3)
+    assert ranks.ranks.tolist() == [3]
+    assert ranks.top_distance.tolist() == [[0.0, 1.0, 1.0]]
+
+
 @settings(deadline=None)
 @given(cases(), st.randoms(use_true_random=False))
 def test_trials_sharing_a_product_equal_trials_alone(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crosslight.errors import ConfigError
+from crosslight.errors import ConfigError, ProtocolError
 from crosslight.evaluation import reciprocal_graph
 from crosslight.evaluation.effort import Threads
 from crosslight.evaluation.exclusion import SAME_PERSON_SAME_CAMERA
@@ -206,3 +206,14 @@ def test_mistakes_are_explained() -> None:
         rank_refined(
             *labelled(1), exclusion=SAME_PERSON_SAME_CAMERA, distance="dot", how=KReciprocal()
         )
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [(1e200, "scale the features down"), (np.inf, "expected finite"), (np.nan, "expected finite")],
+)
+def test_rows_that_have_no_distances_are_named(value: float, sentence: str) -> None:
+    gallery = np.ones((3, 2))
+    gallery[2, 1] = value
+    with pytest.raises(ProtocolError, match=rf"feats\[2\] .*{sentence}"):
+        graph_distances(np.ones((1, 2)), gallery, KReciprocal(k1=2, k2=1), "euclidean")

@@ -1,13 +1,16 @@
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crosslight.errors import ProtocolError
 from crosslight.evaluation import tensors
 from crosslight.evaluation.effort import Effort
-from crosslight.evaluation.ranking import rank_features
+from crosslight.evaluation.exclusion import NO_EXCLUSION
+from crosslight.evaluation.ranking import Labels, Trial, rank_features
 from crosslight.evaluation.tensors import rank_tensors
 from tests.evaluation.test_engine import KINDS, RULES, same, tables
 
@@ -50,3 +53,20 @@ def test_blocks_of_columns_and_short_lists_change_nothing(case: dict[str, Any], 
         few = ranked(case, "cpu", **options)
     same(few, rank_features(**case, **options))
     assert few[0].path == "fp32+float64 on cpu"
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"), [(1e200, "scale the features down"), (float("inf"), "expected finite")]
+)
+def test_rows_that_have_no_distances_are_named(value: float, sentence: str) -> None:
+    one = Labels(pids=np.ones(1, int), cams=np.ones(1, int))
+    for query, gallery in [(1.0, value), (value, 1.0)]:
+        with pytest.raises(ProtocolError, match=rf"feats\[0\] .*{sentence}"):
+            rank_tensors(
+                torch.tensor([[query]], dtype=torch.float64),
+                one,
+                torch.tensor([[gallery]], dtype=torch.float64),
+                one,
+                [Trial(queries=np.zeros(1, int), gallery=np.zeros(1, int))],
+                exclusion=NO_EXCLUSION,
+            )

@@ -11,6 +11,7 @@ from crosslight.evaluation.compiled import compiled, compiled_without_nan
 from crosslight.evaluation.nearest_images import settle, top_limit
 from crosslight.evaluation.people_met import meet, note_ties, open_galleries
 from crosslight.evaluation.records import (
+    FARTHEST,
     LOWEST,
     Answers,
     Counts,
@@ -136,7 +137,7 @@ def nearness_of(dist: Any, out: Any) -> None:
         for j in range(dist.shape[1]):
             value = -dist[i, j]
             bad += value != value
-            out[i, j] = np.float32(min(max(value, -3.4028234e38), 3.4e38))
+            out[i, j] = np.float32(min(max(value, -FARTHEST), FARTHEST))
         if bad > 0:
             out[i, 0] = np.nan
 

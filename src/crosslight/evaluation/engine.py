@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crosslight.errors import ProtocolError
 from crosslight.evaluation.bounds import (
     RESULT_PART,
     Bound,
@@ -27,14 +26,13 @@ from crosslight.evaluation.distances import Distance, FloatArray, IntArray
 from crosslight.evaluation.effort import Chooser, Effort, Threads
 from crosslight.evaluation.pooling import Pool, in_float
 from crosslight.evaluation.products import Precision, Rows
-from crosslight.evaluation.sides import Side, read_rows
+from crosslight.evaluation.sides import Side, read_rows, require_products
 from crosslight.evaluation.stored import release_pages
 from crosslight.evaluation.tally import MET_BYTES, Counted, Tally, labelled
 
 _QUERY_BYTES = 192 * 2**20
 _BLOCK_BYTES = 32 * 2**20
 _TILE_ROWS, _TILE_COLUMNS = 512, 4096
-_LARGEST_SQUARE = 1e280
 
 
 def count_features(
@@ -262,13 +260,7 @@ class _Part:
         self._threads.over(
             len(rows), rows.size, lambda a, b: exact_squares(rows[a:b], squares[a:b])
         )
-        wrong = np.flatnonzero(~(squares <= _LARGEST_SQUARE))
-        if len(wrong):
-            value = np.abs(rows[wrong[0]]).max()
-            raise ProtocolError(
-                f"feats[{numbers[wrong[0]]}] holds a value as large as {value:.1e}, whose products "
-                "overflow; scale the features down."
-            )
+        require_products(squares, rows, numbers)
         return squares
 
     def _scaled(self, rows: npt.NDArray[Any], squares: FloatArray, unit: float) -> Side:

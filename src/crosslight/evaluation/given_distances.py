@@ -11,7 +11,7 @@ import numpy.typing as npt
 from crosslight.errors import ProtocolError
 from crosslight.evaluation.distances import IntArray
 from crosslight.evaluation.effort import Effort, Threads
-from crosslight.evaluation.pooling import Pool
+from crosslight.evaluation.pooling import Pool, in_float
 from crosslight.evaluation.tally import MET_BYTES, Counted, Tally, labelled
 
 _DISTANCE_BYTES = 64 * 2**20
@@ -50,7 +50,7 @@ def count_distances(
     with Threads() as threads:
         for low in range(0, len(pool.query_rows), step):
             part = slice(low, min(low + step, len(pool.query_rows)))
-            dist = rows_of(pool.query_rows[part], slots)
+            dist = in_float(rows_of(pool.query_rows[part], slots))
             values = np.empty(dist.shape, dtype=np.float32)
             threads.over(
                 len(dist),

@@ -80,7 +80,10 @@ def settle(
     count: int,
     sums: Any,
 ) -> None:
-    """Exact nearness of the candidates, best first, until the rest cannot enter the list."""
+    """Exact nearness of the candidates, best first, until the rest cannot enter the list.
+
+    Candidates of equal approximate nearness, infinite ones among them, are all looked at.
+    """
     limit = LOWEST
     for n in range(count):
         limit = top_limit(counts, query, scale, doubt.tile[query], doubt.relative, limit)

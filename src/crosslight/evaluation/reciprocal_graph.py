@@ -24,6 +24,7 @@ from crosslight.evaluation.effort import Threads
 from crosslight.evaluation.pooling import in_float
 from crosslight.evaluation.products import NUMPY, Product, Rows, fastest_products
 from crosslight.evaluation.refinements import KReciprocal, check_refinement
+from crosslight.evaluation.sides import require_products
 
 _ROWS, _COLUMNS = 512, 2048
 _SPARE = 19
@@ -45,6 +46,7 @@ class ReciprocalGraph:
 
     Raises:
         ConfigError: The distance is 'dot'.
+        ProtocolError: A row is not finite, or so long that its products overflow.
     """
 
     def __init__(
@@ -142,6 +144,7 @@ class ReciprocalGraph:
             block = table[rows[low : low + _COLUMNS]]
             part = slice(first + low, first + low + len(block))
             exact_squares(block, squares[part])
+            require_products(squares[part], block, rows[low : low + _COLUMNS])
         part = slice(first, first + len(rows))
         if distance == "cosine":
             lengths = np.sqrt(squares[part])

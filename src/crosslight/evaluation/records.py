@@ -18,7 +18,9 @@ DOT, COSINE, EUCLIDEAN, GIVEN = 0, 1, 2, 3
 half its square; or a given matrix of distances."""
 
 LOWEST = np.float32(-3.4028235e38)
-_HIGHEST = 3.4e38
+FARTHEST = 3e38
+"""Nearness beyond this, either way and to infinity, is decided by the exact one alone; what is
+hidden lies beyond it."""
 
 
 class Answers(NamedTuple):
@@ -145,18 +147,14 @@ def exact_nearness(source: Source, query: int, row: int, column: int, sums: Any)
 @compiled
 def surely_farther(scaled: float, width: float, relative: float) -> Any:
     """A float32 value below this one belongs to an entry that is farther than `scaled`."""
-    value = scaled - width
+    value = min(max(scaled, -FARTHEST), FARTHEST) - width
     value -= relative * abs(value)
-    if value < LOWEST:
-        return LOWEST
-    return np.nextafter(np.float32(min(value, _HIGHEST)), np.float32(-np.inf))
+    return np.nextafter(np.float32(value), np.float32(-np.inf))
 
 
 @compiled
 def surely_nearer(scaled: float, width: float, relative: float) -> Any:
     """A float32 value above this one belongs to an entry that is nearer than `scaled`."""
-    value = scaled + width
+    value = min(max(scaled, -FARTHEST), FARTHEST) + width
     value += relative * abs(value)
-    if value < LOWEST:
-        return LOWEST
-    return np.nextafter(np.float32(min(value, _HIGHEST)), np.float32(np.inf))
+    return np.nextafter(np.float32(value), np.float32(np.inf))

@@ -19,6 +19,7 @@ from crosslight.evaluation.effort import Effort
 from crosslight.evaluation.exclusion import Exclusion
 from crosslight.evaluation.pooling import Labels, Pool, Trial, make_pool
 from crosslight.evaluation.ranking import CmcKind, Ranks, ranks_of_counts, top_distances
+from crosslight.evaluation.sides import LARGEST_SQUARE, require_products
 from crosslight.evaluation.tally import Tally
 
 _PAIRS = 4096
@@ -98,8 +99,8 @@ class _Worker:
         self._device = query_feats.device
         self._queries = self._rows_of(query_feats, pool.query_rows)
         self._gallery = self._rows_of(gallery_feats, pool.slot_rows)
-        self._query_squares = self._squares(self._queries)
-        self._slot_squares = self._squares(self._gallery)
+        self._query_squares = self._squares(self._queries, pool.query_rows)
+        self._slot_squares = self._squares(self._gallery, pool.slot_rows)
         largest = torch.cat([self._query_squares, self._slot_squares]).max().item()
         unit = 1.0 if largest == 0 else 2.0 ** -float(np.ceil(np.log2(largest) / 2))
         query_lengths, slot_lengths = map(_lengths, (self._query_squares, self._slot_squares))
@@ -337,13 +338,16 @@ class _Worker:
             return dots / self._terms[slots]
         return dots - self._terms[slots] if self._distance == "euclidean" else dots
 
-    def _squares(self, rows: torch.Tensor) -> torch.Tensor:
-        return torch.cat(
-            [
-                exact_dots(rows[at : at + _PAIRS], rows[at : at + _PAIRS])
-                for at in range(0, len(rows), _PAIRS)
-            ]
-        )
+    def _squares(self, rows: torch.Tensor, numbers: IntArray) -> torch.Tensor:
+        squares = []
+        for at in range(0, len(rows), _PAIRS):
+            block = rows[at : at + _PAIRS]
+            squares.append(exact_dots(block, block))
+            if not bool((squares[-1] <= LARGEST_SQUARE).all()):
+                require_products(
+                    squares[-1].cpu().numpy(), block.cpu().numpy(), numbers[at : at + _PAIRS]
+                )
+        return torch.cat(squares)
 
     def _rows_of(self, feats: torch.Tensor, rows: IntArray) -> torch.Tensor:
         taken = feats[torch.from_numpy(rows).to(feats.device)]
