@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from crosslight.gallery import torchvision_detector
 from crosslight.gallery.detectors import Box, BoxesFile, load_detector
 from crosslight.gallery.enrolment import enrol
 from crosslight.gallery.exact import ExactStore
-from crosslight.gallery.frames import frames_of
+from crosslight.gallery.frames import Decoded, frames_of
 from crosslight.gallery.onnx_detector import OnnxDetector
 from crosslight.gallery.search import Embedder
 from crosslight.gallery.tracking import Tracker
@@ -233,3 +234,135 @@ def test_a_torchvision_of_another_torch_is_told(monkeypatch):
 def test_names_of_detectors_that_do_not_exist_are_refused():
     with pytest.raises(ConfigError, match="names no detector"):
         load_detector("people", 0.5)
+
+
+TURNS = [(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)]
+MIRRORED = [(-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0), (0, -1, -1, 0)]
+
+
+def shown(picture, a, b, c, d):
+    """Each pixel at the place that a display matrix gives it, one at a time."""
+    width, height = picture.size
+    places = {
+        (a * x + c * y, b * x + d * y): picture.getpixel((x, y))
+        for x in range(width)
+        for y in range(height)
+    }
+    left, top = (min(place[axis] for place in places) for axis in (0, 1))
+    size = (height, width) if a == 0 else (width, height)
+    out = Image.new("RGB", size)
+    for (x, y), colour in places.items():
+        out.putpixel((x - left, y - top), colour)
+    return out
+
+
+def rotated(path: Path, a, b, c, d) -> Path:
+    """The film with the display matrix that phones write."""
+    content = path.read_bytes()
+    plain = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    place = content.index(plain, content.index(b"tkhd"))
+    matrix = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    turned = path.with_name("turned.mp4")
+    turned.write_bytes(content[:place] + matrix + content[place + len(matrix) :])
+    return turned
+
+
+@pytest.mark.parametrize("matrix", [*TURNS, *MIRRORED])
+def test_frames_are_upright_however_the_camera_was_held(tmp_path, matrix):
+    video = tmp_path / "walk.mp4"
+    walk(video, {"red": (10, 4, 40, 5), "blue": (200, -4, 40, 60)}, frames=2)
+    plain = next(frames_of(video, every_s=1)).image
+    turned = next(frames_of(rotated(video, *matrix), every_s=1)).image
+    assert turned.tobytes() == shown(plain, *matrix).tobytes()
+
+
+def test_boxes_refer_to_the_upright_picture(tmp_path):
+    video = tmp_path / "walk.mp4"
+    walk(video, {"red": (10, 4, 40, 5)})
+    # 320 x 160 is shown as 160 x 320, the left edge above: x' = 160 - y, y' = x.
+    lines = [f"{n},75,{4 * n + 10},155,{4 * n + 40}" for n in range(40)]
+    boxes = tmp_path / "upright.csv"
+    boxes.write_text("\n".join(["frame,left,top,right,bottom", *lines]) + "\n")
+    found = candidates(rotated(video, 0, 1, -1, 0), boxes)
+    assert len(found) == 3
+    assert all(colours([c.image], [0])[0].argmax() == 0 for c in found)
+
+
+@pytest.mark.parametrize(("stated", "size"), [("90", (160, 320)), ("180", (320, 160))])
+def test_the_older_note_of_a_rotation_counts_too(tmp_path, stated, size):
+    video = tmp_path / "old.mkv"
+    with av.open(str(video), "w") as container:
+        stream = container.add_stream("mpeg4", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = 320, 160, "yuv420p"
+        stream.metadata["rotate"] = stated
+        picture = Image.new("RGB", (320, 160))
+        picture.paste((255, 255, 255), (0, 0, 160, 80))
+        container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        container.mux(stream.encode())
+    image = next(frames_of(video, every_s=1)).image
+    assert image.size == size
+    # The white corner was at the upper left: a quarter to the right, then another.
+    corner = {"90": (size[0] - 10, 10), "180": (size[0] - 10, size[1] - 10)}[stated]
+    assert min(image.getpixel(corner)) > 240
+
+
+def packets(path: Path) -> list[tuple[int, int]]:
+    """Place and length of each frame in the file."""
+    with av.open(str(path)) as container:
+        return [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+
+
+def damaged(path: Path, frames: range) -> Path:
+    """The film with some frames overwritten."""
+    content = bytearray(path.read_bytes())
+    for place, size in packets(path)[frames.start : frames.stop]:
+        content[place : place + size] = bytes(size)
+    broken = path.with_name(f"broken{path.suffix}")
+    broken.write_bytes(content)
+    return broken
+
+
+def film(path: Path, codec: str, frames: int = 30) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=FPS)
+        stream.width, stream.height = 64, 48
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for number in range(frames):
+            picture = Image.new("RGB", (64, 48), (8 * number, 90, 90))
+            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        container.mux(stream.encode())
+
+
+def test_damaged_frames_are_counted_and_those_behind_them_keep_their_numbers(tmp_path):
+    film(tmp_path / "film.avi", "mjpeg")
+    decoded = Decoded()
+    broken = damaged(tmp_path / "film.avi", range(12, 15))
+    found = [frame.number for frame in frames_of(broken, every_s=0, decoded=decoded)]
+    assert found == [*range(12), *range(15, 30)]
+    assert (decoded.whole, decoded.damaged, decoded.stated_s) == (27, 3, None)
+    assert decoded.first_damage_s == pytest.approx(1.1, abs=0.11)
+
+
+def test_a_video_that_ends_early_is_told(tmp_path):
+    film(tmp_path / "film.avi", "mjpeg")
+    content = (tmp_path / "film.avi").read_bytes()
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(content[: packets(tmp_path / "film.avi")[15][0]])
+    decoded = Decoded()
+    assert len(list(frames_of(cut, every_s=0, decoded=decoded))) == 15
+    assert (decoded.stated_s, decoded.ends_s) == pytest.approx((3.0, 1.5))
+    whole = Decoded()
+    list(frames_of(tmp_path / "film.avi", every_s=0, decoded=whole))
+    assert (whole.damaged, whole.stated_s, whole.ends_s) == (0, None, pytest.approx(3.0))
+
+
+def test_a_video_of_which_nothing_can_be_decoded_is_an_error(tmp_path):
+    film(tmp_path / "film.avi", "mjpeg")
+    with pytest.raises(DataError, match=r"Not one frame of .* can be decoded \(30 damaged\)"):
+        list(frames_of(damaged(tmp_path / "film.avi", range(30)), every_s=0))
+
+
+def test_a_name_may_look_like_an_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    film(tmp_path / "a:b.avi", "mjpeg", frames=3)
+    assert len(list(frames_of(Path("a:b.avi"), every_s=0))) == 3

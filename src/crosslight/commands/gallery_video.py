@@ -8,11 +8,11 @@ from crosslight.commands.counting_bar import bar
 from crosslight.commands.gallery_add import tell
 from crosslight.commands.gallery_filter import LIGHTS, time_from
 from crosslight.commands.gallery_model import embedder_for
-from crosslight.errors import ConfigError
+from crosslight.errors import ConfigError, DataError
 from crosslight.gallery.detectors import FORMS, BoxesFile, Detector, load_detector
 from crosslight.gallery.enrolment import Enrolled, enrol
 from crosslight.gallery.opening import open_store
-from crosslight.gallery.video import candidates_in_video
+from crosslight.gallery.video import SMALLEST_PX, Watched, candidates_in_video
 from crosslight.types import UNKNOWN_CAM
 
 
@@ -36,7 +36,7 @@ def add_video(
 
     Raises:
         ConfigError: No boxes and no detector, or both, or a number that makes no sense.
-        DataError: Not a video.
+        DataError: Not a video, nothing in it can be decoded, or nobody is found in it.
     """
     if crops < 1 or every_s < 0:
         raise ConfigError(
@@ -54,6 +54,7 @@ def add_video(
         )
     with open_store(store) as opened:
         embedder = embedder_for(opened.info, model)
+        watched = Watched()
         with bar("frames", None) as advance:
             outcome = enrol(
                 opened,
@@ -69,8 +70,42 @@ def add_video(
                     cam=UNKNOWN_CAM if camera is None else camera,
                     pid=person,
                     advance=advance,
+                    watched=watched,
                 ),
                 workers=workers,
             )
+        tell_watched(video, watched)
+        if not outcome.added and not outcome.present:
+            raise DataError(_nobody(video, watched))
         tell(opened, outcome)
     return outcome
+
+
+def tell_watched(video: Path, watched: Watched) -> None:
+    """Says what of a video was left out."""
+    decoded = watched.decoded
+    if decoded.damaged:
+        print(
+            f"not decoded: {decoded.damaged} damaged frames of {video}, the first at "
+            f"{decoded.first_damage_s or 0:.1f} s"
+        )
+    if decoded.stated_s is not None:
+        print(
+            f"cut off: {video} says that it lasts {decoded.stated_s:.1f} s, and ends at "
+            f"{decoded.ends_s:.1f} s"
+        )
+    if watched.small:
+        width, height = SMALLEST_PX
+        print(
+            f"not enrolled: {watched.small} of {watched.boxes} boxes that show less than {width} x "
+            f"{height} pixels inside the picture of {watched.width} x {watched.height}"
+        )
+
+
+def _nobody(video: Path, watched: Watched) -> str:
+    return (
+        f"Nobody was enrolled: {watched.boxes} boxes lie on the {watched.frames} frames of {video} "
+        f"that were looked at, {watched.boxes - watched.small} of them large enough inside the "
+        f"picture of {watched.width} x {watched.height}; give boxes in pixels of the upright "
+        "picture, with frames counted from 0, look at more frames (--every 0), or at another video."
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from PIL import Image
 
 from crosslight.gallery.detectors import Box, Detector
 from crosslight.gallery.enrolment import Candidate, id_of
-from crosslight.gallery.frames import Frame, frames_of
+from crosslight.gallery.frames import Decoded, Frame, frames_of
 from crosslight.gallery.search import Embedder, guess_modality
 from crosslight.gallery.tracking import Track, Tracker
 from crosslight.types import UNKNOWN_CAM
@@ -41,6 +41,27 @@ class Crop:
     quality: float
 
 
+@dataclass(kw_only=True)
+class Watched:
+    """What was seen in a video, for whoever reports it.
+
+    Attributes:
+        decoded: Which of its frames could be decoded.
+        frames: Frames that were looked at.
+        width: Of the upright pictures, px.
+        height: Of the upright pictures, px.
+        boxes: People found in them.
+        small: Those of the boxes that show too little inside the picture to tell who it is.
+    """
+
+    decoded: Decoded = field(default_factory=Decoded)
+    frames: int = 0
+    width: int = 0
+    height: int = 0
+    boxes: int = 0
+    small: int = 0
+
+
 def candidates_in_video(
     path: Path,
     detector: Detector,
@@ -53,6 +74,7 @@ def candidates_in_video(
     cam: int = UNKNOWN_CAM,
     pid: int | None = None,
     advance: Callable[[int], None] = lambda _: None,
+    watched: Watched | None = None,
 ) -> Iterator[Candidate]:
     """The best crops of every person who passes, as soon as they have left.
 
@@ -70,11 +92,13 @@ def candidates_in_video(
         cam: Camera.
         pid: Person, where all crops show the same one.
         advance: Told about every frame.
+        watched: Told what was seen and what was left out.
 
     Raises:
-        DataError: Not a video.
+        DataError: Not a video, or nothing in it can be decoded.
     """
     tracker = Tracker()
+    watched = Watched() if watched is None else watched
     place = path.resolve()
     kept: dict[int, list[Crop]] = {}
 
@@ -91,8 +115,8 @@ def candidates_in_video(
                 track=f"{path.stem}-{track.number}",
             )
 
-    for frame in frames_of(path, every_s=every_s):
-        cut = _crops(frame, detector, modality)
+    for frame in frames_of(path, every_s=every_s, decoded=watched.decoded):
+        cut = _crops(frame, detector, modality, watched)
         if cut:
             vectors = embedder.embed([c.image for c in cut], [c.modality for c in cut])
         else:
@@ -107,12 +131,16 @@ def candidates_in_video(
         yield from candidates(track)
 
 
-def _crops(frame: Frame, detector: Detector, modality: int | None) -> list[Crop]:
+def _crops(frame: Frame, detector: Detector, modality: int | None, watched: Watched) -> list[Crop]:
+    watched.frames += 1
+    watched.width, watched.height = frame.image.size
     light = guess_modality(frame.image) if modality is None else modality
     found = []
     for given in detector.find(frame.number, frame.image):
+        watched.boxes += 1
         box = given.inside(frame.image.width, frame.image.height)
         if box.right - box.left < SMALLEST_PX[0] or box.bottom - box.top < SMALLEST_PX[1]:
+            watched.small += 1
             continue
         image = frame.image.crop((int(box.left), int(box.top), int(box.right), int(box.bottom)))
         # A box that was cut by the edge of the picture shows less of the person.
