@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ from crosslight import cli
 from crosslight.commands import ablate
 from crosslight.commands.ablate import switched
 from crosslight.commands.budget import images_seen, overrides_for
-from crosslight.config import load_recipe
+from crosslight.config import load_recipe, recipe_names
 from crosslight.data.layouts import read_layout
 from crosslight.errors import ConfigError
+from crosslight.registry import METHODS
 
 
 def _arguments(recipe: Path, data: Path, out: Path, *more: str) -> list[str]:
@@ -58,14 +60,16 @@ def test_a_finished_variant_is_not_mixed_with_another_budget(
     assert "already holds a training with data.iterations_per_epoch = 4" in said
 
 
-@pytest.mark.parametrize(
-    "name", ["baseline-promenade", "dgnet-vi-promenade", "structure-id-promenade"]
-)
-def test_a_budget_is_met_by_every_method(name: str, promenade: Path) -> None:
+PROMENADE = {load_recipe(name).method: name for name in recipe_names() if "promenade" in name}
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_budget_is_met_by_every_method(method: str, promenade: Path) -> None:
     table = read_layout("sysu-mm01", promenade).split("train")
-    small = ("data.ids_per_batch=4",)
+    small = ("data.ids_per_batch=4", "data.iterations_per_epoch=50")
+    name = PROMENADE[method]
     config = load_recipe(name, small)
-    for images in (5120, 30_720):
+    for images in (122_880, 491_520):
         scaled = load_recipe(name, (*small, *overrides_for(config, table, images)))
         assert images_seen(scaled, table) == pytest.approx(images, rel=0.02)
 
@@ -81,6 +85,25 @@ def test_ramps_and_steps_are_scaled_with_the_length(promenade: Path) -> None:
     assert after.ramp_step == pytest.approx(2 * before.ramp_step)
     with pytest.raises(ConfigError, match="less than one batch"):
         overrides_for(config, table, 10)
+
+
+def test_all_three_stages_of_d2rl_are_scaled(promenade: Path) -> None:
+    table = read_layout("sysu-mm01", promenade).split("train")
+    config = load_recipe("d2rl-promenade")
+    half = overrides_for(config, table, images_seen(config, table) // 2)
+    before, after = config.config, load_recipe("d2rl-promenade", half).config
+    for name in ("image_iterations", "feature_iterations", "joint_iterations"):
+        assert getattr(after, name) == getattr(before, name) // 2
+
+
+def test_all_three_stages_of_embedding_disentangle_are_scaled(promenade: Path) -> None:
+    table = read_layout("sysu-mm01", promenade).split("train")
+    name = "embedding-disentangle-promenade"
+    config = load_recipe(name, ("data.iterations_per_epoch=50", "config.bdtr.warmup_iterations=40"))
+    half = overrides_for(config, table, images_seen(config, table) // 2)
+    after = load_recipe(name, half)
+    assert after.data.iterations_per_epoch == 25
+    assert after.config.bdtr == replace(config.config.bdtr, warmup_iterations=20)
 
 
 def test_switches_are_named_by_the_method() -> None:

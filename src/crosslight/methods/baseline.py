@@ -17,6 +17,7 @@ from crosslight.data.batch import Batch
 from crosslight.losses import batch_hard_triplet
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
 from crosslight.methods.optimization import Optimization, make_optimizer
+from crosslight.methods.scaling import Iterations
 from crosslight.nn.backbones import create_backbone
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.heads import IdentityHead
@@ -61,7 +62,7 @@ class BaselineConfig(Optimization):
     lr: float = 3.5e-4  # BoT, section 2
     weight_decay: float = 5e-4  # fast-reid
     step_epochs: tuple[int, ...] = (40, 90)  # fast-reid; BoT itself has 40 and 70
-    warmup_iterations: int = 2000  # fast-reid; BoT itself has ten epochs
+    warmup_iterations: Iterations = 2000  # fast-reid; BoT itself has ten epochs
     warmup_start: float = 0.1  # fast-reid
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from crosslight.data.batch import Batch
+from crosslight.methods.scaling import MethodConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +115,8 @@ class Method(nn.Module, ABC):
     images they will see, in pixels.
 
     Attributes:
-        Config: Its configuration, a frozen keyword-only dataclass with the paper's values.
+        Config: Its configuration, a frozen keyword-only dataclass with the paper's values, whose
+            fields say by their type what they count; see `crosslight.methods.scaling`.
         small: Values of `Config` that make it small enough to train for seconds on a CPU, from
             scratch; what the tests of every method use.
         distance: How its embeddings are compared unless the user says otherwise.
@@ -122,7 +124,7 @@ class Method(nn.Module, ABC):
             `crosslight ablate --switches`.
     """
 
-    Config: ClassVar[type[Any]]
+    Config: ClassVar[type[MethodConfig]]
     small: ClassVar[Mapping[str, Any]]
     distance: ClassVar[Literal["cosine", "euclidean", "dot"]] = "cosine"
     switches: ClassVar[Mapping[str, Mapping[str, Any]]] = {}

@@ -13,6 +13,7 @@ from torch import nn
 
 from crosslight.errors import ConfigError
 from crosslight.methods.contract import Progress, Scheduled
+from crosslight.methods.scaling import Iterations, MethodConfig, Steps
 from crosslight.nn.patch_critic import GanLoss
 from crosslight.nn.vae import SHRINK
 
@@ -24,7 +25,7 @@ ImageLoss = Literal["vae_v", "vae_i", "gan_v", "gan_i", "cc_v", "cc_i"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class D2RLConfig:
+class D2RLConfig(MethodConfig):
     """What a recipe may set under `config`.
 
     The paper's text that is at hand gives the two levels, the six image losses and the heads, but
@@ -122,9 +123,9 @@ class D2RLConfig:
     cycle_kl_weight: float = 0.01  # UNIT
     keep_weight: float = 0.0  # paper: no such loss
     infrared_weight: float = 1.0  # UNIT
-    image_iterations: int = 100_000  # ours
+    image_iterations: Iterations = 100_000  # ours
     image_lr: float = 1e-4  # UNIT
-    image_lr_steps: tuple[int, ...] = ()  # UNIT: every 100,000 of a million
+    image_lr_steps: Steps = ()  # UNIT: every 100,000 of a million
     image_weight_decay: float = 1e-4  # UNIT
     joint_lr_factor: float = 0.1  # ours
     backbone: str = "resnet50.tv_in1k"  # paper
@@ -142,15 +143,15 @@ class D2RLConfig:
     triplet_weight: float = 1.0  # ours
     feature_weight: float = 1.0  # ours
     samples: int = 1  # ours
-    feature_iterations: int = 42_000  # ours: 80 epochs of SYSU-MM01
-    joint_iterations: int = 10_000  # ours
+    feature_iterations: Iterations = 42_000  # ours: 80 epochs of SYSU-MM01
+    joint_iterations: Iterations = 10_000  # ours
     optimizer: Literal["sgd", "adamw"] = "sgd"  # ours
     lr: float = 0.1  # ours
     backbone_lr_factor: float = 0.1  # ours
     weight_decay: float = 5e-4  # ours
     schedule: Literal["step", "cosine"] = "step"  # ours
-    lr_steps: tuple[int, ...] = (16_000, 32_000)  # ours: epochs 30 and 60
-    warmup_iterations: int = 0  # ours
+    lr_steps: Steps = (16_000, 32_000)  # ours: epochs 30 and 60
+    warmup_iterations: Iterations = 0  # ours
 
     @property
     def has_image_level(self) -> bool:

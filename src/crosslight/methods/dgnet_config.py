@@ -12,12 +12,13 @@ from torch import nn
 
 from crosslight.errors import ConfigError
 from crosslight.methods.contract import Progress
+from crosslight.methods.scaling import Iterations, MethodConfig, PerIteration, Steps
 
 TRAIN_TEACHER = "train"
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerationConfig:
+class GenerationConfig(MethodConfig):
     """What every method with DG-Net's two codes can set; the defaults are the released settings.
 
     "Paper" is Zheng et al., CVPR 2019, "release" the behaviour of the authors' code, which the
@@ -77,11 +78,11 @@ class GenerationConfig:
     adain_width: int = 512  # release
     critic_width: int = 32  # paper, table 8
     critic_scales: int = 3  # release
-    iterations: int = 100_000  # paper 4.1
+    iterations: Iterations = 100_000  # paper 4.1
     lr: float = 1e-4  # paper 4.1
     identity_lr: float = 0.002  # paper 4.1
     identity_head_lr: float = 0.02  # release
-    lr_steps: tuple[int, ...] = (60_000, 90_000, 105_000)  # release
+    lr_steps: Steps = (60_000, 90_000, 105_000)  # release
     weight_decay: float = 5e-4  # release
     erasing: float = 0.5  # release
     erasing_area: tuple[float, float] = (0.02, 0.4)  # release
@@ -90,8 +91,8 @@ class GenerationConfig:
     generated_id_weight: float = 0.5  # paper 4.1: lambda_id
     adversarial_weight: float = 1.0  # paper, equation 10
     penalty_weight: float = 0.01  # release
-    ramp_start: int = 30_000  # paper 4.1
-    ramp_step: float = 0.0005  # paper 4.1: 0 to 2 over 4,000
+    ramp_start: Iterations = 30_000  # paper 4.1
+    ramp_step: PerIteration = 0.0005  # paper 4.1: 0 to 2 over 4,000
     code_weight: float = 1.0  # release
     cycle_weight: float = 2.0  # release; absent from equation 10
     fine_ratio: float = 0.2  # paper 4.1: lambda_fine over lambda_prim
@@ -137,10 +138,10 @@ class DGNetConfig(GenerationConfig):
     teacher_sha256: str | None = None
     teacher_backbone: str | None = None  # paper 4.1: the same
     teacher_dim: int = 512  # the authors' baseline code
-    teacher_iterations: int = 24_300  # here: 60 epochs of Market-1501 in batches of 32
+    teacher_iterations: Iterations = 24_300  # here: 60 epochs of Market-1501 in batches of 32
     teacher_lr: float = 0.05  # here: of batches of 32; the authors' baseline has .02 of 8
-    teacher_lr_steps: tuple[int, ...] = (16_200,)  # the authors' baseline code: epoch 40
-    teacher_warmup: int = 2_000  # the authors' baseline code: 5 epochs
+    teacher_lr_steps: Steps = (16_200,)  # the authors' baseline code: epoch 40
+    teacher_warmup: Iterations = 2_000  # the authors' baseline code: 5 epochs
     teacher_floor: float = 0.8
     primary_weight: float = 2.0  # paper 4.1: lambda_prim
     fine_score: float = 0.5  # paper 4.1: beta

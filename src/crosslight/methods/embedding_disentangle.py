@@ -36,6 +36,7 @@ from crosslight.methods.embedding_disentangle_networks import (
     Decoder,
     Encoder,
 )
+from crosslight.methods.scaling import MethodConfig
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.freezing import frozen
 from crosslight.nn.per_modality import PerModality
@@ -49,7 +50,7 @@ _TINY = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbeddingDisentangleConfig:
+class EmbeddingDisentangleConfig(MethodConfig):
     """What a recipe may set under `config`.
 
     "slides" are the project slides of 25 May 2020, "report" the project report of the same month;

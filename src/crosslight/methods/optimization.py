@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from crosslight.methods.contract import Progress, Scheduled
+from crosslight.methods.scaling import Iterations, MethodConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optimization:
+class Optimization(MethodConfig):
     """The part of a method's `Config` that says how its one optimizer moves.
 
     Attributes:
@@ -46,7 +47,7 @@ class Optimization:
     step_factor: float = 0.1
     final_factor: float = 0.0
     warmup_epochs: int = 0
-    warmup_iterations: int = 0
+    warmup_iterations: Iterations = 0
     warmup_start: float = 0.1
 
 

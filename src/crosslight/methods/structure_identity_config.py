@@ -13,6 +13,7 @@ from torch import nn
 from crosslight.errors import ConfigError
 from crosslight.methods.dgnet_config import GenerationConfig, refuse_size, sgd
 from crosslight.methods.dgnet_networks import StructureSource
+from crosslight.methods.scaling import Iterations
 from crosslight.methods.structure_body import BodyName
 
 
@@ -64,7 +65,7 @@ class Proposed2020Config(GenerationConfig):
             comes from both.
     """
 
-    identity_iterations: int = 0  # run
+    identity_iterations: Iterations = 0  # run
     identity: Literal["structure", "appearance", "both"] = "structure"  # run
     structure_source: StructureSource = "gray"  # run
     structure_body: BodyName = "shallow+resnet18"  # run
@@ -85,7 +86,7 @@ class Proposed2020Config(GenerationConfig):
     attributes_file: str | None = None
     attribute_weight: float = 0.1
     appearance_score: float = 1.0
-    iterations: int = 150_000  # run; scored at 122,000
+    iterations: Iterations = 150_000  # run; scored at 122,000
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ from crosslight.data.batch import Batch
 from crosslight.errors import ConfigError
 from crosslight.methods.contract import Method, Progress, Scheduled, Stage, Update
 from crosslight.methods.cross_modal_triplets import draw_negatives, draw_positives
+from crosslight.methods.scaling import MethodConfig
 from crosslight.methods.unet_disentangle_networks import Decoder, Encoder, modality_of
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.precision import full_precision
@@ -30,7 +31,7 @@ from crosslight.types import Modality
 
 
 @dataclass(frozen=True, kw_only=True)
-class UNetDisentangleConfig:
+class UNetDisentangleConfig(MethodConfig):
     """What a recipe may set under `config`.
 
     "slides" are the project slides of 25 May 2020. They do not give the network (its figure is

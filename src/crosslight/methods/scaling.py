@@ -1,0 +1,70 @@
+"""A method's configuration, and the same training on another number of images.
+
+What a field counts is said by its type: `Iterations` (a length, or a place in it), `Steps` (several
+places) and `PerIteration` (a growth). Lengths in epochs are plain numbers: an epoch itself becomes
+longer or shorter.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Any, Self
+
+
+class Counts(Enum):
+    """What a field of a configuration counts, written into its type."""
+
+    ITERATIONS = "iterations"
+    PER_ITERATION = "growth in each iteration"
+
+
+Iterations = Annotated[int, Counts.ITERATIONS]
+Steps = Annotated[tuple[int, ...], Counts.ITERATIONS]
+PerIteration = Annotated[float, Counts.PER_ITERATION]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodConfig:
+    """What the `Config` of every method extends."""
+
+    def scaled(self, factor: float) -> Self:
+        """The same training on `factor` times as many images.
+
+        Lengths, ramps, steps and warm-ups that count iterations move together, those of nested
+        configurations too; none becomes 0 that was not. Epochs stay as many, so whoever scales a
+        training makes each of them `factor` times as long (`data.iterations_per_epoch`).
+
+        Args:
+            factor: Above 0.
+        """
+        changed: dict[str, Any] = {}
+        for name, count in counted(type(self)).items():
+            value = getattr(self, name)
+            if count is Counts.PER_ITERATION:
+                changed[name] = value / factor
+            elif isinstance(value, tuple):
+                changed[name] = tuple(_scaled(place, factor) for place in value)
+            else:
+                changed[name] = _scaled(value, factor)
+        for field in dataclasses.fields(self):
+            inner = getattr(self, field.name)
+            if isinstance(inner, MethodConfig):
+                changed[field.name] = inner.scaled(factor)
+        return dataclasses.replace(self, **changed)
+
+
+def counted(config: type[Any]) -> dict[str, Counts]:
+    """Name → what it counts, of the fields that say so."""
+    hints = typing.get_type_hints(config, include_extras=True)
+    marks = {
+        name: next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Counts)), None)
+        for name, hint in hints.items()
+    }
+    return {name: mark for name, mark in marks.items() if mark is not None}
+
+
+def _scaled(count: int, factor: float) -> int:
+    return max(1, round(count * factor)) if count else 0
