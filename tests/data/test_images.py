@@ -167,8 +167,9 @@ def test_truncated_files_are_named(tmp_path: Path, ending: str, kept: float) -> 
     ("content", "sentence"),
     [
         (b"", r"is empty \(0 bytes\)"),
-        (b"<html>not found</html>", r"is not an image; expected JPEG, PNG"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", r"is not an image"),
+        (b"<html>not found</html>", r"is a web page .*; expected JPEG, PNG"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", r"is a PostScript file"),
+        (b"a picture of a cat", r"is not an image; expected JPEG, PNG"),
     ],
 )
 def test_what_is_no_image_is_said(tmp_path: Path, content: bytes, sentence: str) -> None:

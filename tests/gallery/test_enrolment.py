@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
+from crosslight.data.folders import PassedOver
 from crosslight.errors import DataError, GalleryError
 from crosslight.gallery.copying import copy_rows
 from crosslight.gallery.enrolment import enrol
 from crosslight.gallery.opening import create_like, open_store
 from crosslight.gallery.rows import Filter
-from crosslight.gallery.sources import candidates_from
+from crosslight.gallery.sources import candidates_from, is_video
 from tests.gallery.rows import INFO, made_up
 from tests.gallery.writer import EMBEDDER
 
@@ -74,6 +75,30 @@ def test_sources_that_hold_nothing_are_told(tmp_path):
         candidates_from(str(tmp_path / "empty"))
     with pytest.raises(DataError, match="There is nothing at"):
         candidates_from(str(tmp_path / "missing"))
+
+
+def test_hidden_files_are_left_out_and_the_rest_is_counted(folder):
+    (folder / "._0.png").write_bytes(b"\0\5\x16\7")
+    (folder / "phone.heic").write_bytes(b"x")
+    (folder.parent / "linked").mkdir()
+    (folder.parent / "linked" / "images").symlink_to(folder)
+    left = PassedOver()
+    found = candidates_from(str(folder.parent / "linked"), passed_over=left)
+    assert len(found) == 6
+    assert left.told() == "2 files passed over: .heic 1 (convert them to JPEG), .txt 1"
+
+
+def test_a_folder_without_an_image_says_what_is_there_instead(tmp_path):
+    (tmp_path / "phone.heic").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"holds no image \(1 file passed over: .heic 1 "):
+        candidates_from(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["a.mts", "b.H264", "c.MP4", "d.hevc"])
+def test_a_video_is_told_by_its_ending_but_a_folder_is_none(tmp_path, name):
+    assert is_video(str(tmp_path / name))
+    (tmp_path / name).mkdir()
+    assert not is_video(str(tmp_path / name))
 
 
 @pytest.mark.parametrize("kinds", [("exact", "lance"), ("lance", "exact"), ("lance", "lance")])

@@ -10,6 +10,7 @@ from PIL import Image
 from crosslight.commands.counting_bar import bar
 from crosslight.commands.gallery_filter import LIGHTS
 from crosslight.commands.gallery_model import embedder_for, load_embedder
+from crosslight.data.folders import PassedOver
 from crosslight.errors import ConfigError, DataError
 from crosslight.gallery.enrolment import Enrolled, enrol
 from crosslight.gallery.opening import create_store, open_store
@@ -55,13 +56,16 @@ def add(
         )
     if any(map(is_video, sources)):
         raise ConfigError("Videos are added one at a time; give this video alone.")
+    left = PassedOver()
     candidates = [
         candidate
         for source in sources
         for candidate in candidates_from(
-            source, splits=splits, modality=light, cam=camera, pid=person
+            source, splits=splits, modality=light, cam=camera, pid=person, passed_over=left
         )
     ]
+    if left.count:
+        print(f"{left.told()}.")
     with open_store(store) as opened:
         embedder = embedder_for(opened.info, model)
         with bar("enrolled", len(candidates)) as advance:

@@ -10,17 +10,6 @@ from torch import Tensor
 
 from crosslight.files import written_whole
 
-IMAGE_ENDINGS = (
-    *(".bmp", ".gif", ".jp2", ".jpeg", ".jpg"),
-    *(".png", ".ppm", ".tif", ".tiff", ".webp"),
-)
-"""Of the files that are taken from a folder."""
-
-
-def images_in(folder: Path) -> list[Path]:
-    """The image files in a folder and the folders in it, sorted."""
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
-
 
 def as_picture(pixels: Tensor) -> Image.Image:
     """(3, H, W) in [0, 1] as an RGB picture."""

@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from crosslight.commands.pictures import as_picture, images_in, write_png
+from crosslight.commands.pictures import as_picture, write_png
 from crosslight.commands.swap_cases import draw_cases
+from crosslight.data.folders import PassedOver, images_below
 from crosslight.data.images import read_image
 from crosslight.data.transforms import InferenceTransform
 from crosslight.errors import ConfigError, DataError
@@ -164,9 +165,15 @@ def _images(given: Sequence[Path], limit: int, flag: str) -> list[Path]:
     found: list[Path] = []
     for path in given:
         if path.is_dir():
-            inside = images_in(path)
+            left = PassedOver()
+            inside = images_below(path, passed_over=left)
             if not inside:
-                raise DataError(f"The folder {path} of {flag} holds no image; give another one.")
+                told = f" ({left.told()})" if left.count else ""
+                raise DataError(
+                    f"The folder {path} of {flag} holds no image{told}; give another one."
+                )
+            if left.count:
+                print(f"{left.told()}.")
             count = min(limit, len(inside))
             found += [inside[number * len(inside) // count] for number in range(count)]
         else:

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from crosslight.commands.pictures import as_picture, images_in, write_png
+from crosslight.commands.pictures import as_picture, write_png
+from crosslight.data.folders import PassedOver, images_below
 from crosslight.data.images import read_image
 from crosslight.data.promenade.dataset import MadeSet, load_world
 from crosslight.data.promenade.factors import Spectrum
@@ -205,10 +206,13 @@ def _translations(
 
 def _inputs(images: Path, to: Modality, worlds: Worlds) -> tuple[list[Path], int]:
     """The images to translate, sorted; and how many of Promenade's are in that light already."""
+    left = PassedOver()
     if images.is_file():
         found = [images]
     elif images.is_dir():
-        found = images_in(images)
+        found = images_below(images, passed_over=left)
+        if left.count:
+            print(f"{left.told()}.")
     else:
         raise DataError(f"There is no {images}; give --images a folder of images, or one image.")
     wanted = [path for path in found if not worlds.is_in(path, to)]

@@ -8,16 +8,22 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
+from crosslight.data.formats import HEAD_BYTES, RAW, Unread, is_raw, recognised
 from crosslight.errors import DataError
 
 MAX_PIXELS = 64_000_000
 """Images with more pixels are refused before they are decoded."""
 
-FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+HAS_AVIF = "avif" in features.modules and features.check_module("avif")
+FORMATS = (
+    *(("AVIF",) if HAS_AVIF else ()),
+    *("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"),
+)
 """The file formats that are read; the ending of the name does not matter."""
 
+EXPECTED = "JPEG, PNG, BMP, TIFF, WebP or the like"
 ORIENTATION = 0x0112
 TIFF_MAX_SAMPLE_VALUE = 281
 TRANSPOSE = {
@@ -84,6 +90,8 @@ def _opened(
     name = name or str(source)
     try:
         with Image.open(source, formats=FORMATS) as image:
+            if image.format == "TIFF" and is_raw(name, _head(source)):
+                raise DataError(_unread(name, RAW))
             width, height = image.size
             if width * height > max_pixels:
                 raise DataError(_too_large(name, f"{width} x {height}", max_pixels))
@@ -95,11 +103,7 @@ def _opened(
     except FileNotFoundError as error:
         raise DataError(f"There is no image at {name}; check the path or the table.") from error
     except UnidentifiedImageError as error:
-        found = "is empty (0 bytes)" if _size_of_file(source) == 0 else "is not an image"
-        raise DataError(
-            f"{name} {found}; expected JPEG, PNG, BMP, TIFF, WebP or the like: "
-            "copy it again from its source or remove it."
-        ) from error
+        raise DataError(_no_image(name, source)) from error
     except OSError as error:
         if error.errno is not None:
             raise DataError(
@@ -111,8 +115,24 @@ def _opened(
         raise DataError(_damaged(name, error)) from error
 
 
-def _size_of_file(source: Path | BytesIO) -> int:
-    return source.stat().st_size if isinstance(source, Path) else len(source.getbuffer())
+def _no_image(name: str, source: Path | BytesIO) -> str:
+    head = _head(source)
+    kind = recognised(head)
+    if kind is not None:
+        return _unread(name, kind)
+    found = "is not an image" if head else "is empty (0 bytes)"
+    return f"{name} {found}; expected {EXPECTED}: copy it again from its source or remove it."
+
+
+def _unread(name: str, kind: Unread) -> str:
+    return f"{name} is {kind.what}, which is not read; expected {EXPECTED}: {kind.remedy}."
+
+
+def _head(source: Path | BytesIO) -> bytes:
+    if isinstance(source, BytesIO):
+        return bytes(source.getbuffer()[:HEAD_BYTES])
+    with source.open("rb") as file:
+        return file.read(HEAD_BYTES)
 
 
 def _as_rgb(image: Image.Image, name: str) -> Image.Image:

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from crosslight.data.folders import PassedOver, images_below
+from crosslight.data.formats import VIDEO_ENDINGS
 from crosslight.data.layouts import LAYOUTS, parse_data_argument, read_layout
 from crosslight.data.table import SampleTable, read_table
 from crosslight.errors import DataError
 from crosslight.gallery.enrolment import Candidate, id_of
 
-IMAGE_ENDINGS = frozenset(
-    (".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-)
 TABLE_ENDINGS = frozenset((".csv", ".parquet", ".pq"))
-VIDEO_ENDINGS = frozenset(
-    (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
-)
 
 
 def is_video(source: str) -> bool:
     """Whether a source is to be enrolled as a video, by its ending."""
-    return Path(source).suffix.lower() in VIDEO_ENDINGS
+    path = Path(source).expanduser()
+    return path.suffix.lower() in VIDEO_ENDINGS and not path.is_dir()
 
 
 def candidates_from(
@@ -33,6 +30,7 @@ def candidates_from(
     modality: int | None = None,
     cam: int | None = None,
     pid: int | None = None,
+    passed_over: Callable[[Path], None] = lambda _: None,
 ) -> list[Candidate]:
     """Every image that a source names.
 
@@ -43,6 +41,7 @@ def candidates_from(
         modality: `Modality` of all images; None: as the table says, or guessed from the colours.
         cam: Camera of all images; None: as the table says, or unknown.
         pid: Person of all images; None: as the table says, or unknown.
+        passed_over: Told about every file of a folder that is not taken.
 
     Raises:
         DataError: There is no image.
@@ -56,10 +55,7 @@ def candidates_from(
     elif path.suffix.lower() in TABLE_ENDINGS:
         found = _from_table(read_table(path), splits)
     elif path.is_dir():
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
-        if not inside:
-            raise DataError(f"The folder {path} holds no image; give another one, or a table.")
-        found = [_from_file(image) for image in inside]
+        found = [_from_file(image) for image in _inside(path, passed_over)]
     elif path.is_file():
         found = [_from_file(path)]
     else:
@@ -68,6 +64,20 @@ def candidates_from(
             "(CSV or Parquet), a video or LAYOUT:ROOT."
         )
     return [_stated(candidate, modality, cam, pid) for candidate in found]
+
+
+def _inside(folder: Path, passed_over: Callable[[Path], None]) -> list[Path]:
+    left = PassedOver()
+
+    def leave(path: Path) -> None:
+        left(path)
+        passed_over(path)
+
+    found = images_below(folder, passed_over=leave)
+    if not found:
+        told = f" ({left.told()})" if left.count else ""
+        raise DataError(f"The folder {folder} holds no image{told}; give another one, or a table.")
+    return found
 
 
 def _from_file(path: Path) -> Candidate:

@@ -51,7 +51,7 @@ class TestEveryLayout:
         frames = []
         for backwards in (False, True):
             with monkeypatch.context() as patch:
-                patch.setattr("crosslight.data.layouts.listing.os.scandir", listing(backwards))
+                patch.setattr("crosslight.data.folders.os.scandir", listing(backwards))
                 frames.append(read_layout(name, root).frame)
         assert frames[0].equals(frames[1])
 

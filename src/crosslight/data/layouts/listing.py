@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from crosslight.data.folders import is_image_name, visible_entries
 from crosslight.errors import DataError
 
-IMAGE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 SHOWN = 8
 
 
@@ -53,7 +51,7 @@ def entries(folder: Path) -> list[str]:
     Raises:
         DataError: Not a folder, or one that cannot be read.
     """
-    return sorted(entry.name for entry in _scan(folder))
+    return sorted(entry.name for entry in visible_entries(folder))
 
 
 def image_names(folder: Path) -> list[str]:
@@ -64,8 +62,8 @@ def image_names(folder: Path) -> list[str]:
     """
     return sorted(
         entry.name
-        for entry in _scan(folder)
-        if entry.name.lower().endswith(IMAGE_ENDINGS) and entry.is_file()
+        for entry in visible_entries(folder)
+        if is_image_name(entry.name) and entry.is_file()
     )
 
 
@@ -85,7 +83,7 @@ def person_folders(folder: Path) -> list[tuple[int, str]]:
     """
     return sorted(
         (int(entry.name), entry.name)
-        for entry in _scan(folder)
+        for entry in visible_entries(folder)
         if entry.name.isascii() and entry.name.isdigit() and entry.is_dir()
     )
 
@@ -160,18 +158,3 @@ def _names(folder: Path) -> set[str]:
         return {path.name for path in folder.iterdir()}
     except OSError:
         return set()
-
-
-def _scan(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as found:
-            return [
-                entry
-                for entry in found
-                if not entry.name.startswith(".") and entry.name.lower() not in SYSTEM_FILES
-            ]
-    except OSError as error:
-        raise DataError(
-            f"The folder {folder} cannot be read ({error.strerror}); "
-            "expected a part of the data set there: check the path and its permissions."
-        ) from error
