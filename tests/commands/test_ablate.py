@@ -89,7 +89,7 @@ def test_ramps_and_steps_are_scaled_with_the_length(promenade: Path) -> None:
 
 def test_all_three_stages_of_d2rl_are_scaled(promenade: Path) -> None:
     table = read_layout("sysu-mm01", promenade).split("train")
-    config = load_recipe("d2rl-promenade")
+    config = load_recipe("d2rl-promenade", ("data.ids_per_batch=4",))
     half = overrides_for(config, table, images_seen(config, table) // 2)
     before, after = config.config, load_recipe("d2rl-promenade", half).config
     for name in ("image_iterations", "feature_iterations", "joint_iterations"):
@@ -99,7 +99,8 @@ def test_all_three_stages_of_d2rl_are_scaled(promenade: Path) -> None:
 def test_all_three_stages_of_embedding_disentangle_are_scaled(promenade: Path) -> None:
     table = read_layout("sysu-mm01", promenade).split("train")
     name = "embedding-disentangle-promenade"
-    config = load_recipe(name, ("data.iterations_per_epoch=50", "config.bdtr.warmup_iterations=40"))
+    known = ("data.ids_per_batch=4", "data.iterations_per_epoch=50")
+    config = load_recipe(name, (*known, "config.bdtr.warmup_iterations=40"))
     half = overrides_for(config, table, images_seen(config, table) // 2)
     after = load_recipe(name, half)
     assert after.data.iterations_per_epoch == 25
