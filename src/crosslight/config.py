@@ -17,6 +17,7 @@ from crosslight.errors import ConfigError
 from crosslight.registry import did_you_mean, method_class
 
 T = TypeVar("T")
+Interpolation = Literal["bilinear", "bicubic", "lanczos"]
 RECIPES = resources.files("crosslight") / "recipes"
 
 
@@ -54,6 +55,8 @@ class DataConfig:
     Attributes:
         height: Image height in pixels.
         width: Image width in pixels.
+        interpolation: How every image is brought to that size, in training and wherever the
+            trained model is used. All three filter when they shrink, as Pillow's do.
         train_splits: Splits to train on. SYSU-MM01 papers train on train and val together;
             then choose `validation: holdout` or `none`.
         validation: Where the people for model selection come from: the `val` split, a part of
@@ -78,6 +81,7 @@ class DataConfig:
 
     height: int = 288
     width: int = 144
+    interpolation: Interpolation = "bilinear"
     train_splits: tuple[str, ...] = ("train",)
     validation: Literal["val", "holdout", "none"] = "val"
     holdout_fraction: float = 0.1

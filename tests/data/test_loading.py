@@ -145,12 +145,16 @@ def test_channel_exchange_orders_plain_exchanged_infrared(
 
 def test_inference_keeps_table_order_and_hides_labels(table: SampleTable) -> None:
     for workers in (0, 2):
-        batches = list(inference_batches(table, 32, 16, batch_size=7, workers=workers))
+        batches = list(
+            inference_batches(
+                table, InferenceTransform(32, 16, "bilinear"), batch_size=7, workers=workers
+            )
+        )
         assert [len(batch) for batch in batches] == [7, 7, 7, 7, 2]
         assert torch.cat([batch.rows for batch in batches]).tolist() == list(range(30))
         assert torch.equal(
             torch.cat([batch.images for batch in batches])[11],
-            InferenceTransform(32, 16)(read_image(table.paths[11])),
+            InferenceTransform(32, 16, "bilinear")(read_image(table.paths[11])),
         )
         assert all((batch.labels == -1).all() for batch in batches)
 
@@ -166,7 +170,11 @@ def test_a_damaged_image_is_one_sentence(tmp_path: Path, workers: int) -> None:
     assert "Traceback" not in str(caught.value)
     assert "\n" not in str(caught.value)
     with pytest.raises(DataError, match=broken.name):
-        list(inference_batches(table, 16, 8, batch_size=4, workers=workers))
+        list(
+            inference_batches(
+                table, InferenceTransform(16, 8, "bilinear"), batch_size=4, workers=workers
+            )
+        )
 
 
 def run_script(folder: Path, lines: str) -> str:
@@ -174,11 +182,12 @@ def run_script(folder: Path, lines: str) -> str:
     script = f"""
 import multiprocessing, os, pathlib, signal
 from crosslight.data.loading import inference_batches, worker_deaths_told
+from crosslight.data.transforms import InferenceTransform
 from crosslight.errors import DataError
 from tests.training.people import draw_people
 
 table = draw_people(pathlib.Path({str(folder)!r}))
-loaded = inference_batches(table, 16, 8, batch_size=1, workers=1)
+loaded = inference_batches(table, InferenceTransform(16, 8, "bilinear"), batch_size=1, workers=1)
 next(loaded)
 """
     done = subprocess.run(

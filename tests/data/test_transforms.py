@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from crosslight.config import AugmentationConfig, DataConfig
+from crosslight.config import AugmentationConfig, DataConfig, Interpolation
 from crosslight.data.imagenet import IMAGENET_MEAN
 from crosslight.data.transforms import InferenceTransform, TrainingTransform
 from crosslight.types import Modality
@@ -39,17 +39,36 @@ def exact(image: Image.Image) -> Tensor:
 
 def test_inference_gives_the_pixels_themselves_where_the_size_fits() -> None:
     image = picture()
-    assert torch.equal(InferenceTransform(40, 20)(image), exact(image))
+    assert torch.equal(InferenceTransform(40, 20, "bilinear")(image), exact(image))
     (view,) = augment(image, NOTHING)
     assert torch.equal(view, exact(image))
 
 
 def test_resizing_is_bilinear_with_antialias_like_pillows() -> None:
     image = picture(256, 128)
-    ours = InferenceTransform(64, 32)(image)
+    ours = InferenceTransform(64, 32, "bilinear")(image)
     assert ours.dtype == torch.float32
     pillows = exact(image.resize((32, 64), Image.Resampling.BILINEAR))
     assert (ours - pillows).abs().max() <= 1.01 / 255
+
+
+@pytest.mark.parametrize(
+    ("interpolation", "pillows"),
+    [("bicubic", Image.Resampling.BICUBIC), ("lanczos", Image.Resampling.LANCZOS)],
+)
+@pytest.mark.parametrize("size", [(64, 32), (300, 200)])
+def test_other_resizing_is_pillows_in_training_as_at_test_time(
+    interpolation: Interpolation, pillows: Image.Resampling, size: tuple[int, int]
+) -> None:
+    image = picture(256, 128)
+    expected = exact(image.resize((size[1], size[0]), pillows))
+    assert torch.equal(InferenceTransform(*size, interpolation)(image), expected)
+    config = DataConfig(
+        height=size[0], width=size[1], interpolation=interpolation, augmentation=NOTHING
+    )
+    (view,) = TrainingTransform(config)(image, Modality.VISIBLE, np.random.default_rng(0))
+    assert torch.equal(view, expected)
+    assert not torch.equal(InferenceTransform(*size, "bilinear")(image), expected)
 
 
 @pytest.mark.parametrize("seed", range(6))

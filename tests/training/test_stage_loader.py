@@ -72,7 +72,9 @@ def test_rows_are_those_of_the_images_and_codes_those_of_images_as_they_are(
     place = {"start": 2, "stop": 6, "first_epoch": 1}
     images = list(loader.iterate(method, Stage(name="now", iterations=6), **place))
     stored = list(loader.iterate(method, FEATURES, **place))
-    expected = embed_table(method, table, height=16, width=8, code="feature")
+    expected = embed_table(
+        method, table, height=16, width=8, interpolation="bilinear", code="feature"
+    )
     assert len(images) == len(stored) == 4
     for seen, kept in zip(images, stored, strict=True):
         assert seen.feats is None

@@ -132,7 +132,13 @@ def mean_feature(table: SampleTable, config: RunConfig) -> Callable[[Method], di
     from crosslight.training.embedding import embed_table
 
     def validate(method: Method) -> dict[str, float]:
-        feats = embed_table(method, table, height=config.data.height, width=config.data.width)
+        feats = embed_table(
+            method,
+            table,
+            height=config.data.height,
+            width=config.data.width,
+            interpolation=config.data.interpolation,
+        )
         return {"mAP": float(feats.std()), "rank1": 0.5}
 
     return validate

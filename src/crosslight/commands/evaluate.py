@@ -132,6 +132,7 @@ def run_evaluation(
         table,
         height=config.data.height,
         width=config.data.width,
+        interpolation=config.data.interpolation,
         workers=workers,
         flip=flip,
         precision=config.training.precision,

@@ -65,6 +65,7 @@ def stats(store: str, *, as_json: bool) -> None:
             "run": info.run,
             "dim": info.dim,
             "distance": info.distance,
+            "interpolation": info.interpolation,
             "created": info.created,
             "disk_bytes": _size(Path(store)),
             "calibration": None if calibration is None else calibration.summary(),
@@ -74,7 +75,7 @@ def stats(store: str, *, as_json: bool) -> None:
         return
     print(f"{found['location']} ({found['kind']}), created {info.created}")
     print(f"  model     {info.method} {info.model[:12]}, {info.dim} numbers, {info.distance}")
-    print(f"            {info.run}")
+    print(f"            {info.run}, images resized {info.interpolation}")
     print(
         f"  rows      {found['rows']} of {found['people']} known people, {found['tracks']} tracks"
     )

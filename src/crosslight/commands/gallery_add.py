@@ -33,6 +33,7 @@ def create(store: str, *, model: Path) -> None:
         run=embedder.run,
         dim=dim,
         distance=embedder.distance,
+        interpolation=embedder.interpolation,
     ) as made:
         print(f"{made.location}: an empty {made.kind} store for {embedder.method}, {dim} numbers.")
 

@@ -48,6 +48,7 @@ def calibrate(
             table,
             height=config.data.height,
             width=config.data.width,
+            interpolation=config.data.interpolation,
             workers=0,  # processes forked from one in which a store is open can hang
             precision=config.training.precision,
         )

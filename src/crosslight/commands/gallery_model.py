@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from torch import Tensor
 
 from crosslight.data.transforms import InferenceTransform
 from crosslight.errors import ConfigError, GalleryError
-from crosslight.gallery.rows import Vectors
 from crosslight.gallery.search import Embedder
 from crosslight.gallery.store import StoreInfo, refusal
 from crosslight.methods.contract import Method, Swaps, Translates
@@ -36,7 +34,8 @@ def load_embedder(run: Path, *, device: torch.device | str | None = None) -> Emb
     """
     folder = RunFolder.open(run)
     config = folder.load_config()
-    height, width, precision = config.data.height, config.data.width, config.training.precision
+    data, precision = config.data, config.training.precision
+    transform = InferenceTransform(data.height, data.width, data.interpolation)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     method = folder.load_method().to(place)
     return Embedder(
@@ -44,13 +43,21 @@ def load_embedder(run: Path, *, device: torch.device | str | None = None) -> Emb
         method=config.method,
         run=str(run.resolve()),
         distance=method.distance,
-        height=height,
-        width=width,
-        embed=_embedding(method, height, width, precision),
-        translate=partial(_translated, method, height, width)
+        height=data.height,
+        width=data.width,
+        interpolation=data.interpolation,
+        embed=partial(
+            embed_images,
+            method,
+            height=data.height,
+            width=data.width,
+            interpolation=data.interpolation,
+            precision=precision,
+        ),
+        translate=partial(_translated, method, transform)
         if isinstance(method, Translates)
         else None,
-        swap=partial(_swapped, method, height, width) if isinstance(method, Swaps) else None,
+        swap=partial(_swapped, method, transform) if isinstance(method, Swaps) else None,
     )
 
 
@@ -74,7 +81,7 @@ def embedder_for(info: StoreInfo, run: Path | None = None) -> Embedder:
 
 
 def fingerprint_of(run: Path) -> str:
-    """SHA-256 of a run's weights, image size and arithmetic: equal where embeddings compare.
+    """SHA-256 of a run's weights, input and arithmetic: equal where embeddings compare.
 
     Raises:
         ConfigError: No such run.
@@ -82,7 +89,10 @@ def fingerprint_of(run: Path) -> str:
     """
     folder = RunFolder.open(run)
     config = folder.load_config()
-    settings = (config.method, config.data.height, config.data.width, config.training.precision)
+    data = config.data
+    settings = [config.method, data.height, data.width, config.training.precision]
+    if data.interpolation != "bilinear":  # galleries older than this choice keep their fingerprint
+        settings.append(data.interpolation)
     digest = hashlib.sha256(json.dumps(settings).encode())
     if not folder.model_path.is_file():
         raise ConfigError(f"{run} has no model.safetensors yet; finish its training first.")
@@ -92,32 +102,29 @@ def fingerprint_of(run: Path) -> str:
     return digest.hexdigest()
 
 
-def _embedding(
-    method: Method, height: int, width: int, precision: str
-) -> Callable[[Sequence[Image.Image], Sequence[int]], Vectors]:
-    return partial(embed_images, method, height=height, width=width, precision=precision)
-
-
 @torch.inference_mode()
 def _translated(
-    method: Method, height: int, width: int, image: Image.Image, source: int, target: int
+    method: Method, transform: InferenceTransform, image: Image.Image, source: int, target: int
 ) -> Image.Image:
     assert isinstance(method, Translates)
-    return _picture(method.translate(_pixels(method, height, width, image), source, target)[0])
+    return _picture(method.translate(_pixels(method, transform, image), source, target)[0])
 
 
 @torch.inference_mode()
 def _swapped(
-    method: Method, height: int, width: int, appearance: Image.Image, structure: Image.Image
+    method: Method,
+    transform: InferenceTransform,
+    appearance: Image.Image,
+    structure: Image.Image,
 ) -> Image.Image:
     assert isinstance(method, Swaps)
-    clothes, body = (_pixels(method, height, width, image) for image in (appearance, structure))
+    clothes, body = (_pixels(method, transform, image) for image in (appearance, structure))
     return _picture(method.swap(clothes, body)[0])
 
 
-def _pixels(method: Method, height: int, width: int, image: Image.Image) -> Tensor:
+def _pixels(method: Method, transform: InferenceTransform, image: Image.Image) -> Tensor:
     place = next(method.parameters()).device
-    return InferenceTransform(height, width)(image)[None].to(place)
+    return transform(image)[None].to(place)
 
 
 def _picture(pixels: Tensor) -> Image.Image:

@@ -27,20 +27,20 @@ class Previews:
 
     Args:
         train: The training rows.
-        config: Image size.
+        config: Image size, and how images are brought to it.
         run: Whose folder `previews` is written.
     """
 
     def __init__(self, train: SampleTable, config: DataConfig, run: RunFolder) -> None:
         self._train = train
         self._size = (config.height, config.width)
+        self._transform = InferenceTransform(*self._size, config.interpolation)
         self._folder = run.previews_path
 
     def __call__(self, method: Method, step: int) -> None:
         """Writes `previews/STEP.png`: a row per light, each image followed by its translation."""
         if not isinstance(method, Translates):
             return
-        transform = InferenceTransform(*self._size)
         place = next(method.parameters()).device
         rows = []
         for light, other in (tuple(Modality), tuple(reversed(Modality))):
@@ -48,7 +48,9 @@ class Previews:
             chosen = [int(found[n * len(found) // SHOWN]) for n in range(min(SHOWN, len(found)))]
             if not chosen:
                 continue
-            images = torch.stack([transform(read_image(self._train.paths[n])) for n in chosen])
+            images = torch.stack(
+                [self._transform(read_image(self._train.paths[n])) for n in chosen]
+            )
             try:
                 drawn = method.translate(images.to(place), light, other).float().cpu()
             except ConfigError:  # nothing in this configuration draws

@@ -84,17 +84,15 @@ def run_swap(
             f"The method {config.method} of {run} has no structure maps; leave out --maps."
         )
     height, width = config.data.height, config.data.width
+    transform = InferenceTransform(height, width, config.data.interpolation)
     if cases is not None:
-        picture, across = draw_cases(
-            method, cases, height=height, width=width, count=limit, trial=trial
-        )
+        picture, across = draw_cases(method, cases, transform, count=limit, trial=trial)
         write_png(picture, out)
         print(f"{out}: {limit} meetings in each of three cases; N on M: clothes N on body M.")
         _write_maps(method, across, maps)
         return
     looks = _looks(_images(appearance, limit, "--appearance"), interpolate)
     bodies = _images(structure, limit, "--structure")
-    transform = InferenceTransform(height, width)
     cell_height, cell_width = legible(height, width)
     sources = {path for look in looks for path in (look.first, look.second)} | set(bodies)
     pixels = {path: transform(read_image(path)) for path in sorted(sources)}

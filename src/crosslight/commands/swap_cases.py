@@ -78,7 +78,7 @@ def choose_meetings(table: SampleTable, count: int) -> Mapping[str, list[Meeting
 
 @torch.inference_mode()
 def draw_cases(
-    method: Swaps, data: str, *, height: int, width: int, count: int, trial: int = 1
+    method: Swaps, data: str, transform: InferenceTransform, *, count: int, trial: int = 1
 ) -> tuple[Image.Image, list[tuple[str, Tensor]]]:
     """The picture of all cases, and the images across light with their titles.
 
@@ -89,7 +89,6 @@ def draw_cases(
     table = read_layout(layout.name, root, trial=trial)
     present = [split for split in TESTED if split in set(table.splits)]
     table = table.split(*present) if present else table
-    transform = InferenceTransform(height, width)
     rows, titles = [], []
     across: list[tuple[str, Tensor]] = []
     for case, meetings in choose_meetings(table, count).items():
@@ -115,5 +114,5 @@ def draw_cases(
             ]
             rows.append(cells)
             titles.append(case if number == 0 else "")
-    cell_height, cell_width = legible(height, width)
+    cell_height, cell_width = legible(transform.height, transform.width)
     return image_grid(rows, titles=titles, cell_height=cell_height, cell_width=cell_width), across

@@ -129,17 +129,18 @@ def run_translation(
     worlds = Worlds()
     paths, skipped = _inputs(images, to, worlds)
     shown = {paths[n * len(paths) // min(rows, len(paths))] for n in range(min(rows, len(paths)))}
-    size = (config.data.height, config.data.width)
+    data = config.data
+    transform = InferenceTransform(data.height, data.width, data.interpolation)
     scores: dict[str, TranslationScore] = {}
     sheet = []
-    for found in _translations(method, paths, to, size, worlds):
+    for found in _translations(method, paths, to, transform, worlds):
         name = _name(found.path, images)
         write_png(as_picture(found.drawn), out / "images" / f"{name}.png")
         scores[name] = found.score
         if found.path in shown:
             sheet.append(_row(found, to))
     mean = mean_score(list(scores.values()))
-    height, width = legible(*size)
+    height, width = legible(data.height, data.width)
     write_png(image_grid(sheet, cell_height=height, cell_width=width), out / "sheet.png")
     content = {
         "to": to.name.lower(),
@@ -184,9 +185,12 @@ def _said(
 
 @torch.inference_mode()
 def _translations(
-    method: Translates, paths: Sequence[Path], to: Modality, size: tuple[int, int], worlds: Worlds
+    method: Translates,
+    paths: Sequence[Path],
+    to: Modality,
+    transform: InferenceTransform,
+    worlds: Worlds,
 ) -> Iterator[Translation]:
-    transform = InferenceTransform(*size)
     source = Modality.VISIBLE if to == Modality.INFRARED else Modality.INFRARED
     place = next(method.parameters()).device if isinstance(method, Method) else None
     for start in range(0, len(paths), BATCH):

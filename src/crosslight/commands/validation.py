@@ -80,6 +80,7 @@ def _validate(
         table,
         height=config.height,
         width=config.width,
+        interpolation=config.interpolation,
         workers=config.workers,
         precision=precision,
     )

@@ -112,7 +112,7 @@ class TrainingLoader:
 
 
 def inference_batches(
-    table: SampleTable, height: int, width: int, *, batch_size: int, workers: int
+    table: SampleTable, transform: InferenceTransform, *, batch_size: int, workers: int
 ) -> Generator[Batch]:
     """All images of a table in its order, resized only; labels are -1.
 
@@ -121,7 +121,7 @@ def inference_batches(
     """
     rows = np.arange(len(table))
     parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-    dataset = _InferenceSet(table, InferenceTransform(height, width))
+    dataset = _InferenceSet(table, transform)
     yield from _loaded(dataset, parts, min(workers, len(parts)))
 
 

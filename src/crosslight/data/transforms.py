@@ -18,13 +18,14 @@ import crosslight.data.torchvision_build  # noqa: F401
 # isort: split
 from torchvision.transforms.v2 import functional as F
 
-from crosslight.config import AugmentationConfig, DataConfig
+from crosslight.config import AugmentationConfig, DataConfig, Interpolation
 from crosslight.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from crosslight.types import Modality
 
 _LUMA = (0.2989, 0.587, 0.114)
 _ERASING_ASPECT = (0.3, 1 / 0.3)
 _ERASING_ATTEMPTS = 100
+_PILLOWS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
 
 
 class InferenceTransform:
@@ -33,14 +34,20 @@ class InferenceTransform:
     Args:
         height: H.
         width: W.
+        interpolation: As in `DataConfig`; that of the training, or embeddings differ.
+
+    Attributes:
+        height: H.
+        width: W.
     """
 
-    def __init__(self, height: int, width: int) -> None:
-        self._size = (height, width)
+    def __init__(self, height: int, width: int, interpolation: Interpolation) -> None:
+        self.height, self.width = height, width
+        self._interpolation = interpolation
 
     def __call__(self, image: Image.Image) -> Tensor:
         """An RGB image as (3, H, W) float32 in [0, 1]."""
-        return _as_float(_resized(image, self._size))
+        return _as_float(_resized(image, (self.height, self.width), self._interpolation))
 
 
 class TrainingTransform:
@@ -67,6 +74,7 @@ class TrainingTransform:
 
     def __init__(self, config: DataConfig) -> None:
         self._size = (config.height, config.width)
+        self._interpolation = config.interpolation
         self._config = config.augmentation
         self.visible_views = 2 if config.augmentation.channel_exchange else 1
 
@@ -80,7 +88,7 @@ class TrainingTransform:
             modality: `Modality` of the image.
             generator: Every draw comes from it.
         """
-        resized = _resized(image, self._size)
+        resized = _resized(image, self._size, self._interpolation)
         if modality == Modality.INFRARED:
             return (self._infrared(resized, generator),)
         views = range(self.visible_views)
@@ -106,7 +114,9 @@ class TrainingTransform:
         return pixels
 
 
-def _resized(image: Image.Image, size: tuple[int, int]) -> Tensor:
+def _resized(image: Image.Image, size: tuple[int, int], interpolation: Interpolation) -> Tensor:
+    if interpolation != "bilinear":  # Pillow's own, which the authors' programs use
+        image = image.resize((size[1], size[0]), _PILLOWS[interpolation])
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
     if pixels.shape[1:] != size:
         # Interleaved uint8 is torchvision's fast path, but only in four dimensions.

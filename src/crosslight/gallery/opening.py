@@ -43,7 +43,14 @@ def open_store(location: str | Path) -> Store:
 
 
 def create_store(
-    location: str | Path, *, model: str, method: str, run: str, dim: int, distance: Distance
+    location: str | Path,
+    *,
+    model: str,
+    method: str,
+    run: str,
+    dim: int,
+    distance: Distance,
+    interpolation: str = "bilinear",
 ) -> Store:
     """Makes an empty store; the name's ending decides the kind, `lance` where it says nothing.
 
@@ -54,6 +61,7 @@ def create_store(
         run: Its run folder.
         dim: Numbers per vector.
         distance: How vectors are compared.
+        interpolation: How the model's images are brought to their size.
 
     Raises:
         GalleryError: Something is there already, or what it needs is not installed.
@@ -64,6 +72,7 @@ def create_store(
         run=run,
         dim=dim,
         distance=distance,
+        interpolation=interpolation,
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
     )
     return create_like(location, info)

@@ -49,6 +49,7 @@ class Embedder:
         distance: How its embeddings are compared.
         height: Image height in pixels.
         width: Image width in pixels.
+        interpolation: How images are brought to that size.
         embed: Images (RGB) and the `Modality` of each → (N, D).
         translate: Image, source and target `Modality` → the same person in the other light, for
             models that can.
@@ -65,6 +66,7 @@ class Embedder:
     embed: Callable[[Sequence[Image.Image], Sequence[int]], Vectors]
     translate: Callable[[Image.Image, int, int], Image.Image] | None = None
     swap: Callable[[Image.Image, Image.Image], Image.Image] | None = None
+    interpolation: str = "bilinear"
 
 
 @dataclass(frozen=True, kw_only=True)

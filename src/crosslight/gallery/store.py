@@ -57,6 +57,7 @@ class StoreInfo:
         run: Run folder of the model, where it was when the store was created.
         dim: D, numbers per vector.
         distance: How vectors are compared.
+        interpolation: How the model's images are brought to their size, for people to read.
         created: ISO date.
         calibration: What `crosslight gallery calibrate` fitted, as plain values; empty before.
         format: Version of the store's format.
@@ -67,6 +68,7 @@ class StoreInfo:
     run: str
     dim: int
     distance: Distance
+    interpolation: str = "bilinear"
     created: str = ""
     calibration: Mapping[str, Any] = field(default_factory=dict)
     format: int = FORMAT

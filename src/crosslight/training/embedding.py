@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from crosslight.config import Interpolation
 from crosslight.data.loading import inference_batches
 from crosslight.data.table import SampleTable
 from crosslight.data.transforms import InferenceTransform
@@ -26,6 +27,7 @@ def embed_table(
     *,
     height: int,
     width: int,
+    interpolation: Interpolation,
     batch_size: int = 64,
     workers: int = 0,
     device: torch.device | str | None = None,
@@ -43,6 +45,7 @@ def embed_table(
         table: N images.
         height: Image height in pixels.
         width: Image width in pixels.
+        interpolation: How images are brought to that size; as in training.
         batch_size: Images at once; changes rounding in the last digits only.
         workers: Loading processes; changes nothing in the result.
         device: Where to compute, and where the method then stays; None: where it is.
@@ -68,8 +71,9 @@ def embed_table(
     parts = []
     try:
         with torch.inference_mode(), _arithmetic(precision, place):
+            transform = InferenceTransform(height, width, interpolation)
             for batch in inference_batches(
-                table, height, width, batch_size=batch_size, workers=workers
+                table, transform, batch_size=batch_size, workers=workers
             ):
                 moved = batch.to(place)
                 feats = _embedded(method, moved.images, moved.modality, code)
@@ -88,6 +92,7 @@ def embed_images(
     *,
     height: int,
     width: int,
+    interpolation: Interpolation,
     precision: str = "32-true",
 ) -> NDArray[np.float32]:
     """The embedding of each image, as `embed_table` makes it from a file.
@@ -98,12 +103,13 @@ def embed_images(
         modality: `Modality` of each.
         height: Image height in pixels.
         width: Image width in pixels.
+        interpolation: How images are brought to that size; as in training.
         precision: As in `TrainingConfig`.
 
     Returns:
         (N, D)
     """
-    transform = InferenceTransform(height, width)
+    transform = InferenceTransform(height, width, interpolation)
     place = next(method.parameters()).device
     pixels = torch.stack([transform(image) for image in images]).to(place)
     lights = torch.tensor(list(modality), dtype=torch.int64, device=place)

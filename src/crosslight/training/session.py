@@ -350,6 +350,7 @@ class Training:
             num_ids=len(np.unique(self._table.pids)),
             height=self._config.data.height,
             width=self._config.data.width,
+            interpolation=self._config.data.interpolation,
             stage=self._stages[self._stage].name,
             iteration=self._iteration,
             select=None if score is None else self._select,

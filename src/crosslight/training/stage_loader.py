@@ -102,6 +102,7 @@ class StageLoader:
             self._table,
             height=data.height,
             width=data.width,
+            interpolation=data.interpolation,
             workers=data.workers,
             precision=self._config.training.precision,
             code=code,

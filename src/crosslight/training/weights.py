@@ -33,6 +33,7 @@ class ModelCard:
         num_ids: People it was trained on.
         height: Image height in pixels.
         width: Image width in pixels.
+        interpolation: How images are brought to that size.
         stage: Stage of training they come from.
         iteration: Iterations done in that stage.
         select: Figure that chose them, None for the last weights.
@@ -47,6 +48,7 @@ class ModelCard:
     width: int
     stage: str
     iteration: int
+    interpolation: str = "bilinear"
     select: str | None = None
     score: float | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
