@@ -58,7 +58,12 @@ def make_promenade(
 
 @data_app.command(name="check")
 def check_data(
-    layout: Positional[str], root: Positional[Path], *, trial: int = 1, headers_only: bool = False
+    layout: Positional[str],
+    root: Positional[Path],
+    *,
+    trial: int = 1,
+    headers_only: bool = False,
+    deep_range: tuple[float, float] | None = None,
 ) -> None:
     """Count people, cameras and images against the published figures and explain every fault.
 
@@ -67,10 +72,11 @@ def check_data(
         root: Folder of the data set, or the CSV or Parquet file of a table.
         trial: Split number, for layouts that have several (regdb: 1 to 10).
         headers_only: Do not decode the images; faster, finds fewer faults.
+        deep_range: Values of black and white in images of one channel with more than 8 bits.
     """
     from crosslight.commands.data import check
 
-    check(layout, root, trial=trial, read_images=not headers_only)
+    check(layout, root, trial=trial, read_images=not headers_only, deep_range=deep_range)
 
 
 @data_app.command(name="show")
@@ -81,6 +87,7 @@ def show_data(
     people: int = 8,
     split: str | None = None,
     seed: int = 0,
+    deep_range: tuple[float, float] | None = None,
 ) -> None:
     """Draw a contact sheet: a row per person, a column per camera and light.
 
@@ -90,7 +97,8 @@ def show_data(
         people: Rows.
         split: Only people of this split.
         seed: Decides which people and images are shown.
+        deep_range: Values of black and white in images of one channel with more than 8 bits.
     """
     from crosslight.commands.data import show
 
-    show(root, out, people=people, split=split, seed=seed)
+    show(root, out, people=people, split=split, seed=seed, deep_range=deep_range)

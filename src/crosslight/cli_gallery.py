@@ -27,17 +27,21 @@ Until = Annotated[
 
 
 @gallery_app.command(name="create")
-def create(store: StoreArgument, *, model: Path) -> None:
+def create(
+    store: StoreArgument, *, model: Path, deep_range: tuple[float, float] | None = None
+) -> None:
     """Make an empty store for the people that a trained run embeds.
 
     Args:
         store: A folder: NAME.lance, or NAME.exact to keep all vectors in memory; or
             milvus://host:port/name.
         model: Run folder.
+        deep_range: Black and white of images of one channel with more than 8 bits (thermal
+            cameras). None: as the run was trained.
     """
     from crosslight.commands.gallery_add import create as run
 
-    run(store, model=model)
+    run(store, model=model, deep_range=deep_range)
 
 
 @gallery_app.command(name="add")
@@ -57,6 +61,7 @@ def add(
     every: float = 0.2,
     start: str | None = None,
     crops: int = 3,
+    deep_range: tuple[float, float] | None = None,
 ) -> None:
     """Enrol people; the same command again skips what is there already.
 
@@ -77,6 +82,8 @@ def add(
         start: Video only: when its first frame was taken: seconds, or an ISO date (UTC unless it
             names a zone).
         crops: Video only: best crops of each track that are kept.
+        deep_range: Black and white of images of one channel with more than 8 bits. None: the
+            store's; a store without one keeps it.
     """
     from crosslight.gallery.sources import is_video
 
@@ -110,6 +117,7 @@ def add(
         camera=camera,
         person=person,
         workers=workers,
+        deep_range=deep_range,
     )
 
 
@@ -128,6 +136,7 @@ def search(
     exact: bool = False,
     json: bool = False,
     sheet: Path | None = None,
+    deep_range: tuple[float, float] | None = None,
 ) -> None:
     """Rank the people of a store by how near they are to the one on an image.
 
@@ -144,6 +153,8 @@ def search(
         exact: Compare with every row, whatever index there is.
         json: Print JSON.
         sheet: Also draw the results into this PNG file.
+        deep_range: Black and white of images of one channel with more than 8 bits. None: the
+            store's.
     """
     from crosslight.commands.gallery_filter import filter_from
     from crosslight.commands.gallery_search import search as run
@@ -158,6 +169,7 @@ def search(
         exact=exact,
         as_json=json,
         sheet=sheet,
+        deep_range=deep_range,
     )
 
 

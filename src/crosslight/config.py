@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ import yaml
 
 from crosslight.errors import ConfigError
 from crosslight.registry import did_you_mean, method_class
+from crosslight.types import DeepRange
 
 T = TypeVar("T")
 Interpolation = Literal["bilinear", "bicubic", "lanczos"]
@@ -75,6 +77,9 @@ class DataConfig:
             visible image meets an infrared one, of another person as in all of them; None leaves
             both to chance.
         iterations_per_epoch: None: as many as show each training image once on average.
+        deep_range: The values of black and of white in images of one channel with more than 8
+            bits, as thermal cameras write them; what lies beyond is cut off. None: 0 and the
+            largest value of the format.
         workers: Processes that load images; the batches do not depend on it.
         augmentation: See `AugmentationConfig`.
     """
@@ -92,8 +97,12 @@ class DataConfig:
     images_per_id: int = 4
     across_light: float | None = None
     iterations_per_epoch: int | None = None
+    deep_range: DeepRange | None = None
     workers: int = 2
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+
+    def __post_init__(self) -> None:
+        require_range(self.deep_range, "data.deep_range")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +153,22 @@ class RunConfig:
     config: Any
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+def require_range(deep_range: DeepRange | None, name: str) -> None:
+    """Makes sure that black is below white.
+
+    Raises:
+        ConfigError: It is not, or one of them is no number.
+    """
+    if deep_range is None:
+        return
+    low, high = deep_range
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ConfigError(
+            f"{name} goes from {low:g} to {high:g}; give the value of black and the larger one of "
+            "white, like 2900 3200."
+        )
 
 
 def recipe_names() -> list[str]:

@@ -1,6 +1,7 @@
 """The words that every room shares."""
 
 from enum import IntEnum
+from typing import TypeAlias
 
 
 class Modality(IntEnum):
@@ -16,3 +17,6 @@ class Modality(IntEnum):
 
 UNKNOWN_CAM = -1
 """The camera of a sample whose data set does not say."""
+
+DeepRange: TypeAlias = tuple[float, float]
+"""The values of black and of white in images of one channel with more than 8 bits."""

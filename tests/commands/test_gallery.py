@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -50,6 +52,31 @@ def test_stats_and_list_say_what_was_enrolled(capsys, store, promenade):
     assert listed["count"] == int((table.cams == 3).sum())
     assert {row["cam"] for row in listed["rows"]} == {3}
     assert "rows" in said(capsys, "gallery", "list", store, "--limit", 2)
+
+
+def test_a_thermal_image_that_would_be_flat_is_warned_about_and_the_remedy_mends_it(
+    capsys, trained, tmp_path
+):
+    people = tmp_path / "people"
+    people.mkdir()
+    kelvin = np.linspace(2900, 3200, 64 * 32).astype(np.uint16).reshape(64, 32)
+    for number in range(2):
+        Image.fromarray(np.roll(kelvin, 9 * number)).save(people / f"{number}.png")
+    store = tmp_path / "thermal.exact"
+    said(capsys, "gallery", "create", store, "--model", trained)
+    warned = said(capsys, "gallery", "add", store, people)
+    assert "2 of 2 images with more than 8 bits keep at most 2 of 256 gray levels" in warned
+    stated = re.search(r"--deep-range (\S+) (\S+)\.", warned)
+    assert stated is not None
+    flat = said(capsys, "gallery", "search", store, people / "0.png")
+    assert "Search again with --deep-range" in flat
+    said(capsys, "gallery", "remove", store, "--all")
+    again = said(capsys, "gallery", "add", store, people, "--deep-range", *stated.groups())
+    assert "Warning" not in again
+    # What the store keeps holds for queries too.
+    found = said(capsys, "gallery", "search", store, people / "1.png", "--top", 1)
+    assert "Warning" not in found
+    assert "1.png" in found.splitlines()[1]
 
 
 def test_an_image_that_is_enrolled_finds_itself(capsys, store, query):

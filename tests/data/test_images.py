@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crosslight.data.images import MAX_PIXELS, TRANSPOSE, read_image, size_of
+from crosslight.data.images import (
+    MAX_PIXELS,
+    TRANSPOSE,
+    decode_image,
+    read_image,
+    read_with_depth,
+    size_of,
+)
 from crosslight.errors import DataError
 from tests.data.trees import jpeg, png_claiming
 
@@ -93,6 +100,47 @@ def test_a_stated_full_scale_is_used(tmp_path: Path) -> None:
 def test_floating_point_is_from_zero_to_one(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 0.5, 1]], dtype=np.float32)).save(tmp_path / "x.tiff")
     assert values(tmp_path / "x.tiff")[..., 0].tolist() == [[0, 128, 255]]
+
+
+STATED = {
+    "png": np.array([[2800, 2900, 3050, 3200, 9000]], dtype=np.uint16),
+    "tiff": np.array([[-300, -50, 0, 50, 70000]], dtype=np.int32),
+    "float.tiff": np.array([[0, 293.15, 303.15, 313.15, 400]], dtype=np.float32),
+}
+
+
+@pytest.mark.parametrize("ending", STATED)
+def test_a_stated_range_goes_from_black_to_white_and_cuts_off_the_rest(
+    tmp_path: Path, ending: str
+) -> None:
+    path = tmp_path / f"x.{ending}"
+    Image.fromarray(STATED[ending]).save(path)
+    black, white = (float(STATED[ending][0, n]) for n in (1, 3))
+    for read in (
+        read_image(path, deep_range=(black, white)),
+        decode_image(path.read_bytes(), name="x", deep_range=(black, white)),
+    ):
+        assert np.asarray(read)[0, :, 0].tolist() == [0, 0, 128, 255, 255]
+
+
+def test_a_stated_range_is_in_the_values_that_the_file_holds(tmp_path: Path) -> None:
+    raw = np.array([2900, 3050, 3200], dtype=">u2")
+    (tmp_path / "x.pgm").write_bytes(b"P5 3 1 4095\n" + raw.tobytes())
+    read = read_image(tmp_path / "x.pgm", deep_range=(2900, 3200))
+    assert np.asarray(read)[0, :, 0].tolist() == [0, 128, 255]
+    _, depth = read_with_depth(tmp_path / "x.pgm")
+    assert depth is not None
+    assert (round(depth.low), round(depth.high), depth.white) == (2902, 3198, 4095)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_stated_range_leaves_images_of_eight_bits_alone(
+    tmp_path: Path, pixels: np.ndarray, mode: str
+) -> None:
+    Image.fromarray(pixels).convert(mode).save(tmp_path / "x.png")
+    picture, depth = read_with_depth(tmp_path / "x.png", deep_range=(2900, 3200))
+    assert np.array_equal(np.asarray(picture), values(tmp_path / "x.png"))
+    assert depth is None
 
 
 @pytest.mark.parametrize(

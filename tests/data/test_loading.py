@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from crosslight.config import AugmentationConfig, DataConfig
 from crosslight.data.batch import Batch
 from crosslight.data.images import read_image
 from crosslight.data.loading import TrainingLoader, inference_batches
 from crosslight.data.sampling import build_batches
-from crosslight.data.table import SampleTable
+from crosslight.data.table import SampleTable, build_table
 from crosslight.data.transforms import InferenceTransform
 from crosslight.errors import DataError
 from crosslight.types import Modality
@@ -79,6 +80,32 @@ def test_batches_do_not_depend_on_workers(
 ) -> None:
     config = recipe(augmentation)
     assert_same(load(table, config), load(table, config, workers=workers))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stated_range_reaches_loading_processes(tmp_path: Path, workers: int) -> None:
+    kelvin = np.linspace(2900, 3200, 32 * 16).astype(np.uint16).reshape(32, 16)
+    for number in range(4):
+        Image.fromarray(kelvin).save(tmp_path / f"{number}.png")
+    columns = {"path": [f"{n}.png" for n in range(4)], "pid": [0, 0, 1, 1], "modality": [1] * 4}
+    table = build_table("table", tmp_path, columns)
+    config = DataConfig(
+        height=32,
+        width=16,
+        sampling="identity",
+        ids_per_batch=2,
+        images_per_id=2,
+        deep_range=(2900, 3200),
+        augmentation=AugmentationConfig(flip=0, pad_px=0),
+    )
+    flat = load(table, config, stop=1, workers=workers)[0].images
+    assert flat.max() - flat.min() < 0.01
+    stated = table.with_range(config.deep_range)
+    for batch in (
+        load(stated.split("all"), config, stop=1, workers=workers)[0],
+        next(inference_batches(stated.take([3]), 32, 16, batch_size=1, workers=workers)),
+    ):
+        assert (batch.images.min(), batch.images.max()) == (0, 1)
 
 
 @pytest.mark.parametrize("start", [1, 3, 5])

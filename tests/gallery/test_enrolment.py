@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -40,6 +43,44 @@ def test_a_folder_is_enrolled_once_and_not_even_read_again(store, folder):
     again = enrol(store, EMBEDDER, found)
     assert (first.added, again.added, again.present, again.unreadable) == (6, 0, 6, [])
     assert store.count(Filter(cams=frozenset({7}))) == 6
+
+
+def thermal(path):
+    path.parent.mkdir(exist_ok=True)
+    kelvin = np.linspace(2900, 3200, 40 * 20).astype(np.uint16).reshape(40, 20)
+    Image.fromarray(kelvin).save(path)
+    return path.parent
+
+
+def spread(store, row):
+    thumbnail = store.get([row]).frame["thumbnail"][0]
+    return np.asarray(Image.open(io.BytesIO(thumbnail)).convert("L")).std()
+
+
+def test_a_store_reads_deep_images_by_the_range_that_it_keeps(store, tmp_path):
+    folder = thermal(tmp_path / "thermal" / "1.png")
+    flat = enrol(store, EMBEDDER, candidates_from(str(folder)))
+    (row,) = store.frame()["id"]
+    assert flat.depths.narrow == 1
+    assert spread(store, row) < 2
+    store.remove_ids([row])
+    store.set_range((2900, 3200))
+    with open_store(store.location) as again:
+        assert again.info.deep_range == (2900.0, 3200.0)
+    seen = enrol(store, EMBEDDER, candidates_from(str(folder)))
+    assert (seen.added, seen.depths.narrow) == (1, 0)
+    assert spread(store, row) > 50
+    with create_like(tmp_path / "copy.exact", store.info) as copied:
+        assert copied.info.deep_range == (2900, 3200)
+
+
+def test_images_of_another_camera_can_have_a_range_of_their_own(store, tmp_path):
+    folder = thermal(tmp_path / "thermal" / "1.png")
+    store.set_range((20000, 30000))
+    seen = enrol(store, EMBEDDER, candidates_from(str(folder)), deep_range=(2900, 3200))
+    assert seen.depths.narrow == 0
+    assert spread(store, store.frame()["id"][0]) > 50
+    assert store.info.deep_range == (20000, 30000)
 
 
 def test_unreadable_images_are_listed_and_nothing_else_is_lost(store, folder):

@@ -140,9 +140,10 @@ def test_what_was_acknowledged_is_there_after_opening_again(create):
     store.add(rows.take(range(40, 60)))
     store.remove_ids(["row-0000009"])
     store.set_calibration({"false_match_rate": 0.01})
+    store.set_range((2900, 3200))
     store.close()
     with open_store(store.location) as again:
-        assert again.info == INFO.calibrated({"false_match_rate": 0.01})
+        assert again.info == INFO.calibrated({"false_match_rate": 0.01}).ranged((2900, 3200))
         assert sorted(again.frame()["id"]) == sorted(set(rows.ids) - {"row-0000009"})
         assert again.search(rows.vectors[33:34], 1)[0][0].id == "row-0000033"
 

@@ -92,7 +92,9 @@ def test_every_image_is_read_once_for_all_stages_that_learn_from_a_code(
 ) -> None:
     read: list[Path] = []
     original = loading.read_image
-    monkeypatch.setattr(loading, "read_image", lambda path: (read.append(path), original(path))[1])
+    monkeypatch.setattr(
+        loading, "read_image", lambda path, **how: (read.append(path), original(path, **how))[1]
+    )
     config = recipe()
     method = _coded(config, table)
     loader = _loader(table, config, Interruption())

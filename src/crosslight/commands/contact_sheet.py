@@ -35,6 +35,7 @@ def draw_contact_sheet(
         [f"person {pid}" for pid in chosen],
         [_title(modality, cam) for modality, cam in columns],
         cell=(height, width),
+        deep_range=table.deep_range,
     )
 
 

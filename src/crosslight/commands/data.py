@@ -7,9 +7,11 @@ from typing import Any
 
 from crosslight.commands.contact_sheet import draw_contact_sheet
 from crosslight.commands.data_name import name_of_data
+from crosslight.config import require_range
 from crosslight.data.check import check_data
 from crosslight.data.layouts import parse_data_argument, read_layout, recognise
 from crosslight.errors import DataError
+from crosslight.types import DeepRange
 
 
 def make_promenade(out: Path, **options: Any) -> None:
@@ -23,26 +25,43 @@ def make_promenade(out: Path, **options: Any) -> None:
     print(f"      crosslight data show {out} --out sheet.png")
 
 
-def check(layout: str, root: Path, *, trial: int, read_images: bool) -> None:
+def check(
+    layout: str,
+    root: Path,
+    *,
+    trial: int,
+    read_images: bool,
+    deep_range: DeepRange | None = None,
+) -> None:
     """Prints counts and faults.
 
     Raises:
         DataError: The data set has faults that make training or scoring on it wrong.
     """
-    report = check_data(layout, root, trial=trial, read_images=read_images)
+    require_range(deep_range, "--deep-range")
+    report = check_data(layout, root, trial=trial, read_images=read_images, deep_range=deep_range)
     print(report.render())
     if not report.ok:
         errors = sum(fault.severity == "error" for fault in report.faults)
         raise DataError(f"{errors} {'fault' if errors == 1 else 'faults'} to mend, see above.")
 
 
-def show(root: str, out: Path, *, people: int, split: str | None, seed: int) -> None:
+def show(
+    root: str,
+    out: Path,
+    *,
+    people: int,
+    split: str | None,
+    seed: int,
+    deep_range: DeepRange | None = None,
+) -> None:
     """Writes a contact sheet."""
     folder = Path(root)
     layout = recognise(folder) if folder.exists() else None
     if layout is None:
         layout, folder = parse_data_argument(root)
-    table = read_layout(layout.name, folder)
+    require_range(deep_range, "--deep-range")
+    table = read_layout(layout.name, folder).with_range(deep_range)
     sheet = draw_contact_sheet(table.split(split) if split else table, people=people, seed=seed)
     out.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(out)

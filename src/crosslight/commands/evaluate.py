@@ -117,7 +117,7 @@ def run_evaluation(
     config = folder.load_config()
     layout, root = parse_data_argument(data)
     _refuse_other_split(folder, layout.name, trial)
-    table = read_layout(layout.name, root, trial=trial)
+    table = read_layout(layout.name, root, trial=trial).with_range(config.data.deep_range)
     present = set(table.splits)
     splits = [split for split in TEST_SPLITS if split in present]
     if not splits:
@@ -187,7 +187,12 @@ def load_evaluation(run: Path, *, code: str | None = None) -> Evaluation:
             f"--data LAYOUT:ROOT{flag}"
         ) from error
     stored = read_table(place / "table.parquet")
-    table = SampleTable(layout=settings.layout, root=Path(settings.root), frame=stored.frame)
+    table = SampleTable(
+        layout=settings.layout,
+        root=Path(settings.root),
+        frame=stored.frame,
+        deep_range=RunFolder.open(run).load_config().data.deep_range,
+    )
     return _score(settings, table, load_features(place / "features.npz"))
 
 

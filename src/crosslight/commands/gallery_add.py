@@ -10,19 +10,21 @@ from PIL import Image
 from crosslight.commands.counting_bar import bar
 from crosslight.commands.gallery_filter import LIGHTS
 from crosslight.commands.gallery_model import embedder_for, load_embedder
+from crosslight.config import require_range
 from crosslight.data.folders import PassedOver
 from crosslight.errors import ConfigError, DataError
 from crosslight.gallery.enrolment import Enrolled, enrol
 from crosslight.gallery.opening import create_store, open_store
 from crosslight.gallery.sources import candidates_from, is_video
 from crosslight.gallery.store import Store
-from crosslight.types import Modality
+from crosslight.types import DeepRange, Modality
 
 _SHOWN_FAILURES = 20
 
 
-def create(store: str, *, model: Path) -> None:
+def create(store: str, *, model: Path, deep_range: DeepRange | None = None) -> None:
     """Makes an empty store for the embeddings of a run."""
+    require_range(deep_range, "--deep-range")
     embedder = load_embedder(model)
     probe = Image.new("RGB", (embedder.width, embedder.height))
     dim = embedder.embed([probe], [int(Modality.VISIBLE)]).shape[1]
@@ -34,6 +36,7 @@ def create(store: str, *, model: Path) -> None:
         dim=dim,
         distance=embedder.distance,
         interpolation=embedder.interpolation,
+        deep_range=deep_range or embedder.deep_range,
     ) as made:
         print(f"{made.location}: an empty {made.kind} store for {embedder.method}, {dim} numbers.")
 
@@ -48,8 +51,10 @@ def add(
     camera: int | None = None,
     person: int | None = None,
     workers: int = 2,
+    deep_range: DeepRange | None = None,
 ) -> Enrolled:
     """Enrols images; exits with an error where not one could be read."""
+    require_range(deep_range, "--deep-range")
     light = None if modality is None else int(LIGHTS[modality])
     if not sources:
         raise ConfigError(
@@ -69,8 +74,17 @@ def add(
         print(f"{left.told()}.")
     with open_store(store) as opened:
         embedder = embedder_for(opened.info, model)
+        if deep_range is not None and opened.info.deep_range is None:
+            opened.set_range(deep_range)  # what is searched for is then read alike
         with bar("enrolled", len(candidates)) as advance:
-            outcome = enrol(opened, embedder, candidates, workers=workers, advance=advance)
+            outcome = enrol(
+                opened,
+                embedder,
+                candidates,
+                workers=workers,
+                deep_range=deep_range,
+                advance=advance,
+            )
         tell(opened, outcome)
     return outcome
 
@@ -88,6 +102,11 @@ def tell(store: Store, outcome: Enrolled) -> None:
         print(f"not read: {more} more")
     if outcome.unreadable and not outcome.added and not outcome.present:
         raise DataError("No image could be read; see the reasons above.")
+    if outcome.depths.narrow:
+        remedy = outcome.depths.remedy(
+            "Remove them (crosslight gallery remove) and add them again with --deep-range {0} {1}."
+        )
+        print(f"Warning: {outcome.depths.told()} {remedy}")
     print(
         f"{outcome.added} added, {outcome.present} were there already, "
         f"{len(outcome.unreadable)} not read; {store.location} now holds {store.count()}."

@@ -45,7 +45,7 @@ def calibrate(
         config = folder.load_config()
         feats = embed_table(
             folder.load_method(),
-            table,
+            table.with_range(opened.info.deep_range),
             height=config.data.height,
             width=config.data.width,
             interpolation=config.data.interpolation,

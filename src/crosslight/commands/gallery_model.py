@@ -46,6 +46,7 @@ def load_embedder(run: Path, *, device: torch.device | str | None = None) -> Emb
         height=data.height,
         width=data.width,
         interpolation=data.interpolation,
+        deep_range=data.deep_range,
         embed=partial(
             embed_images,
             method,

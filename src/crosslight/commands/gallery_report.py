@@ -65,7 +65,7 @@ def infrared_sheet(
     visible = Filter(modalities=frozenset({int(Modality.VISIBLE)}))
     answers = []
     for row in rows:
-        picture = read_image(table.paths[row])
+        picture = read_image(table.paths[row], deep_range=searcher.store.info.deep_range)
         answer = searcher.search(picture, k=RESULTS, where=visible, modality=Modality.INFRARED)
         answers.append((picture, f"person {table.pids[row]}", answer))
     return sheet_of(searcher.store, answers, people=people.tolist())

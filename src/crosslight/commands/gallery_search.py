@@ -12,14 +12,16 @@ from PIL import Image
 from crosslight.commands.gallery import described, place_of
 from crosslight.commands.gallery_filter import LIGHTS
 from crosslight.commands.gallery_model import embedder_for
-from crosslight.data.images import read_image
+from crosslight.config import require_range
+from crosslight.data.depth import DepthTally
+from crosslight.data.images import read_with_depth
 from crosslight.files import written_whole
 from crosslight.gallery.opening import open_store
 from crosslight.gallery.rows import Filter
 from crosslight.gallery.search import Answer, Searcher
 from crosslight.gallery.store import Store
 from crosslight.report.grid import Cell, Verdict, image_grid
-from crosslight.types import Modality
+from crosslight.types import DeepRange, Modality
 
 VERDICTS = {
     "in-gallery": "This person seems to be in the gallery.",
@@ -39,10 +41,15 @@ def search(
     exact: bool = False,
     as_json: bool = False,
     sheet: Path | None = None,
+    deep_range: DeepRange | None = None,
 ) -> Answer:
     """Prints the ranked list."""
-    picture = read_image(image)
+    require_range(deep_range, "--deep-range")
+    depths = DepthTally()
     with open_store(store) as opened:
+        stated = deep_range or opened.info.deep_range
+        picture, depth = read_with_depth(image, deep_range=stated)
+        depths.add(depth)
         searcher = Searcher(opened, embedder_for(opened.info, model))
         light = None if query_modality is None else int(LIGHTS[query_modality])
         answer = searcher.search(picture, k=top, where=where, modality=light, exact=exact)
@@ -53,6 +60,9 @@ def search(
     if as_json:
         print(json.dumps(to_json(image, answer)))
         return answer
+    if depths.narrow:
+        remedy = depths.remedy("Search again with --deep-range {0} {1}.")
+        print(f"Warning: {depths.told()} {remedy}")
     print(f"{image}: {Modality(answer.modality).name.lower()}, {1000 * answer.seconds:.0f} ms")
     for result in answer.results:
         chance = "" if result.probability is None else f"  {result.probability:6.1%}"

@@ -48,8 +48,9 @@ class Previews:
             chosen = [int(found[n * len(found) // SHOWN]) for n in range(min(SHOWN, len(found)))]
             if not chosen:
                 continue
+            paths, deep_range = self._train.paths, self._train.deep_range
             images = torch.stack(
-                [self._transform(read_image(self._train.paths[n])) for n in chosen]
+                [self._transform(read_image(paths[n], deep_range=deep_range)) for n in chosen]
             )
             try:
                 drawn = method.translate(images.to(place), light, other).float().cpu()

@@ -86,7 +86,14 @@ def run_swap(
     height, width = config.data.height, config.data.width
     transform = InferenceTransform(height, width, config.data.interpolation)
     if cases is not None:
-        picture, across = draw_cases(method, cases, transform, count=limit, trial=trial)
+        picture, across = draw_cases(
+            method,
+            cases,
+            transform,
+            count=limit,
+            trial=trial,
+            deep_range=config.data.deep_range,
+        )
         write_png(picture, out)
         print(f"{out}: {limit} meetings in each of three cases; N on M: clothes N on body M.")
         _write_maps(method, across, maps)
@@ -95,7 +102,8 @@ def run_swap(
     bodies = _images(structure, limit, "--structure")
     cell_height, cell_width = legible(height, width)
     sources = {path for look in looks for path in (look.first, look.second)} | set(bodies)
-    pixels = {path: transform(read_image(path)) for path in sorted(sources)}
+    deep_range = config.data.deep_range
+    pixels = {path: transform(read_image(path, deep_range=deep_range)) for path in sorted(sources)}
 
     corner = _corner(cell_height, cell_width)
     rows = [[corner, *(_title(look, pixels, cell_height, cell_width) for look in looks)]]

@@ -18,7 +18,7 @@ from crosslight.data.transforms import InferenceTransform
 from crosslight.errors import DataError
 from crosslight.methods.contract import Swaps
 from crosslight.report.grid import Cell, Verdict, image_grid, legible
-from crosslight.types import Modality
+from crosslight.types import DeepRange, Modality
 
 TESTED = ("test", "query", "gallery")
 
@@ -78,7 +78,13 @@ def choose_meetings(table: SampleTable, count: int) -> Mapping[str, list[Meeting
 
 @torch.inference_mode()
 def draw_cases(
-    method: Swaps, data: str, transform: InferenceTransform, *, count: int, trial: int = 1
+    method: Swaps,
+    data: str,
+    transform: InferenceTransform,
+    *,
+    count: int,
+    trial: int = 1,
+    deep_range: DeepRange | None = None,
 ) -> tuple[Image.Image, list[tuple[str, Tensor]]]:
     """The picture of all cases, and the images across light with their titles.
 
@@ -94,7 +100,8 @@ def draw_cases(
     for case, meetings in choose_meetings(table, count).items():
         for number, meeting in enumerate(meetings):
             first, second = (
-                transform(read_image(table.paths[row])) for row in (meeting.first, meeting.second)
+                transform(read_image(table.paths[row], deep_range=deep_range))
+                for row in (meeting.first, meeting.second)
             )
             looks = torch.stack([first, second, first, second])
             bodies = torch.stack([first, first, second, second])

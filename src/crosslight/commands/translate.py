@@ -31,7 +31,7 @@ from crosslight.files import write_text
 from crosslight.methods.contract import Method, Translates
 from crosslight.report.grid import Cell, Verdict, image_grid, legible
 from crosslight.training.run import RunFolder
-from crosslight.types import Modality
+from crosslight.types import DeepRange, Modality
 
 BATCH = 32
 
@@ -133,7 +133,7 @@ def run_translation(
     transform = InferenceTransform(data.height, data.width, data.interpolation)
     scores: dict[str, TranslationScore] = {}
     sheet = []
-    for found in _translations(method, paths, to, transform, worlds):
+    for found in _translations(method, paths, to, transform, worlds, deep_range=data.deep_range):
         name = _name(found.path, images)
         write_png(as_picture(found.drawn), out / "images" / f"{name}.png")
         scores[name] = found.score
@@ -190,12 +190,16 @@ def _translations(
     to: Modality,
     transform: InferenceTransform,
     worlds: Worlds,
+    *,
+    deep_range: DeepRange | None,
 ) -> Iterator[Translation]:
     source = Modality.VISIBLE if to == Modality.INFRARED else Modality.INFRARED
     place = next(method.parameters()).device if isinstance(method, Method) else None
     for start in range(0, len(paths), BATCH):
         chosen = paths[start : start + BATCH]
-        pixels = torch.stack([transform(read_image(path)) for path in chosen])
+        pixels = torch.stack(
+            [transform(read_image(path, deep_range=deep_range)) for path in chosen]
+        )
         drawn = method.translate(pixels.to(place), source, to).float().cpu()
         for path, before, after in zip(chosen, pixels, drawn, strict=True):
             truth = worlds.truth(path, to, transform)

@@ -28,6 +28,7 @@ def split_people(
     Raises:
         DataError: The data set has no `val` split, or too few people to hold any out.
     """
+    table = table.with_range(config.deep_range)
     train = table.split(*config.train_splits)
     train = train.take(np.flatnonzero(train.pids >= 0))
     if config.validation == "none":

@@ -11,15 +11,16 @@ from typing import Literal
 
 import polars as pl
 
+from crosslight.data.depth import Depth, DepthTally
 from crosslight.data.faults import Fault, table_faults
-from crosslight.data.images import read_image, size_of
+from crosslight.data.images import read_with_depth, size_of
 from crosslight.data.layouts.catalogue import get_layout, read_layout
 from crosslight.data.layouts.contract import Expected, Layout
 from crosslight.data.layouts.listing import counted
 from crosslight.data.record import is_promenade, record_faults, recorded_counts
 from crosslight.data.table import SampleTable
 from crosslight.errors import DataError
-from crosslight.types import Modality
+from crosslight.types import DeepRange, Modality
 
 NAMED = 10  # unreadable images
 TOLD = 4  # parts of another size; the table shows all
@@ -119,6 +120,7 @@ def check_data(
     *,
     trial: int = 1,
     read_images: bool = True,
+    deep_range: DeepRange | None = None,
     progress: Progress | None = None,
 ) -> CheckReport:
     """Reads a data set, counts it and looks for faults.
@@ -128,6 +130,7 @@ def check_data(
         root: Where the data set is.
         trial: Which published split to read, where there are several.
         read_images: Decode every image entirely; otherwise only their headers are read.
+        deep_range: As in `DataConfig`.
         progress: Called with (images done, images in all) from the calling thread.
 
     Raises:
@@ -135,7 +138,7 @@ def check_data(
         DataError: The root is wrong, or the data set too incomplete to be read.
     """
     layout = get_layout(layout_name)
-    table = read_layout(layout_name, root, trial=trial)
+    table = read_layout(layout_name, root, trial=trial).with_range(deep_range)
     expected, faults, notes = layout.expected, table_faults(table, layout), []
     if is_promenade(table.root):
         expected = recorded_counts(table)
@@ -146,7 +149,9 @@ def check_data(
         )
     rows = count_rows(table, expected)
     faults += size_faults(rows, layout)
-    faults += _unreadable(table, read_images, progress)
+    depths = DepthTally()
+    faults += _unreadable(table, read_images, progress, depths)
+    faults += narrow_faults(depths)
     return CheckReport(
         layout=layout.name,
         title=layout.title,
@@ -237,14 +242,28 @@ def _difference(row: CheckRow) -> str:
     )
 
 
-def _unreadable(table: SampleTable, decode: bool, progress: Progress | None) -> list[Fault]:
+def narrow_faults(depths: DepthTally) -> list[Fault]:
+    """One warning about images that became nearly flat when they were read."""
+    if not depths.narrow:
+        return []
+    remedy = depths.remedy(
+        "State the range: in training --set data.deep_range=[{0},{1}], of a gallery, and here to "
+        "try it, --deep-range {0} {1}."
+    )
+    return [Fault(severity="warning", what=depths.told(), remedy=remedy)]
+
+
+def _unreadable(
+    table: SampleTable, decode: bool, progress: Progress | None, depths: DepthTally
+) -> list[Fault]:
     paths = list(dict.fromkeys(table.relative_paths))
-    inspect = partial(_fault_of, table.root, decode)
+    inspect = partial(_inspected, table.root, decode, table.deep_range)
     broken = []
     pool = ThreadPoolExecutor()
     try:
-        messages = pool.map(inspect, paths)
-        for done, (path, message) in enumerate(zip(paths, messages, strict=True), start=1):
+        found = pool.map(inspect, paths)
+        for done, (path, (message, depth)) in enumerate(zip(paths, found, strict=True), start=1):
+            depths.add(depth)
             if message:
                 broken.append((path, message))
             if progress is not None:
@@ -266,15 +285,16 @@ def _unreadable(table: SampleTable, decode: bool, progress: Progress | None) -> 
     ]
 
 
-def _fault_of(root: Path, decode: bool, path: str) -> str | None:
+def _inspected(
+    root: Path, decode: bool, deep_range: DeepRange | None, path: str
+) -> tuple[str | None, Depth | None]:
     try:
         if decode:
-            read_image(root / path)
-        else:
-            size_of(root / path)
+            return None, read_with_depth(root / path, deep_range=deep_range)[1]
+        size_of(root / path)
     except DataError as error:
-        return str(error)
-    return None
+        return str(error), None
+    return None, None
 
 
 def _cells(row: CheckRow) -> tuple[str, ...]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
 
+from crosslight.data.depth import Depth, depth_of
 from crosslight.data.formats import HEAD_BYTES, RAW, Unread, is_raw, recognised
 from crosslight.errors import DataError
+from crosslight.types import DeepRange
 
 MAX_PIXELS = 64_000_000
 """Images with more pixels are refused before they are decoded."""
@@ -26,6 +29,7 @@ FORMATS = (
 EXPECTED = "JPEG, PNG, BMP, TIFF, WebP or the like"
 ORIENTATION = 0x0112
 TIFF_MAX_SAMPLE_VALUE = 281
+SIXTEEN_BITS = 65535.0
 TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -38,35 +42,57 @@ TRANSPOSE = {
 UPRIGHT = 1
 
 
-def read_image(path: Path) -> Image.Image:
+def read_image(path: Path, *, deep_range: DeepRange | None = None) -> Image.Image:
     """The decoded image in mode RGB, upright (the EXIF orientation is applied).
 
     Gray and palette images get three channels and transparency is dropped. Images of 16 bits,
-    usual for infrared, are scaled from their full range (65535, or the TIFF tag MaxSampleValue)
-    to 255, not clipped. Images of 32-bit whole numbers are taken as 16-bit, those of floating
-    point as 0 to 1. Of an animation, the first picture is read.
+    usual for infrared, are scaled from their full range (65535, the TIFF tag MaxSampleValue or
+    the largest value that a PGM states) to 255, not clipped. Images of 32-bit whole numbers are
+    taken as 16-bit, those of floating point as 0 to 1. Of an animation, the first picture is read.
+
+    Args:
+        path: The file.
+        deep_range: Values of black and white of images of one channel with more than 8 bits, in
+            place of their full range; what lies beyond is cut off.
 
     Raises:
         DataError: Missing, truncated, not an image, more than `MAX_PIXELS`, or pixel values
             outside those ranges.
     """
     with _opened(path) as image:
-        return _as_rgb(image, str(path))
+        return _as_rgb(image, str(path), deep_range)
 
 
-def decode_image(content: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def read_with_depth(
+    path: Path, *, deep_range: DeepRange | None = None
+) -> tuple[Image.Image, Depth | None]:
+    """As `read_image`, and what is left of an image with more than 8 bits; None for others."""
+    found: list[Depth] = []
+    with _opened(path) as image:
+        picture = _as_rgb(image, str(path), deep_range, found.append)
+    return picture, next(iter(found), None)
+
+
+def decode_image(
+    content: bytes,
+    *,
+    name: str,
+    max_pixels: int = MAX_PIXELS,
+    deep_range: DeepRange | None = None,
+) -> Image.Image:
     """As `read_image`, of a file's content that somebody sent.
 
     Args:
         content: The whole file.
         name: How the errors call it.
         max_pixels: Images with more pixels are refused before they are decoded.
+        deep_range: As in `read_image`.
 
     Raises:
         DataError: As `read_image`.
     """
     with _opened(BytesIO(content), name=name, max_pixels=max_pixels) as image:
-        return _as_rgb(image, name)
+        return _as_rgb(image, name, deep_range)
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -135,14 +161,34 @@ def _head(source: Path | BytesIO) -> bytes:
         return file.read(HEAD_BYTES)
 
 
-def _as_rgb(image: Image.Image, name: str) -> Image.Image:
+def _as_rgb(
+    image: Image.Image,
+    name: str,
+    deep_range: DeepRange | None,
+    measured: Callable[[Depth], None] | None = None,
+) -> Image.Image:
+    stated = _stated_white(image)
+    in_colour = _is_deep_colour(image)
     image.load()
     upright = _turned(image, _orientation(image))
     if upright.mode in {"I", "F"} or upright.mode.startswith("I;16"):
-        return _from_deep(name, upright, _white(image)).convert("RGB")
+        values = np.asarray(upright).astype(np.float64)
+        white = 1.0 if upright.mode == "F" else stated or SIXTEEN_BITS
+        # Pillow scales what a PGM holds to 16 bits; a range is stated in the file's own values.
+        scaled = image.format == "PPM" and upright.mode != "F"
+        own = np.rint(values * (white / SIXTEEN_BITS)) if scaled else values
+        if measured is not None:
+            measured(depth_of(own, *(deep_range or (0.0, white))))
+        if deep_range is not None:
+            return _between(name, own, deep_range).convert("RGB")
+        return _from_deep(name, values, SIXTEEN_BITS if scaled else white).convert("RGB")
     if upright.mode == "P":  # straight to RGB, Pillow warns about some transparencies
         upright = upright.convert("RGBA")
-    return upright.convert("RGB")
+    picture = upright.convert("RGB")
+    if in_colour and measured is not None:
+        upper = np.asarray(picture).astype(np.float64) * 257
+        measured(depth_of(upper, 0.0, SIXTEEN_BITS, in_colour=True))
+    return picture
 
 
 def _too_large(name: str, pixels: str, limit: int) -> str:
@@ -172,22 +218,37 @@ def _turned(image: Image.Image, orientation: int) -> Image.Image:
     return image if orientation == UPRIGHT else image.transpose(TRANSPOSE[orientation])
 
 
-def _white(image: Image.Image) -> float:
-    """The value of full white in an image of more than 8 bits."""
-    if image.mode == "F":
-        return 1.0
-    tags = getattr(image, "tag_v2", {})
-    stated = tags.get(TIFF_MAX_SAMPLE_VALUE)
+def _stated_white(image: Image.Image) -> float | None:
+    """The value of full white where the file says it; before its pixels are decoded."""
+    if image.format == "PPM":
+        largest = [part.args[1] for part in getattr(image, "tile", ()) if part.codec_name == "ppm"]
+        return float(largest[0]) if largest else None
+    stated = getattr(image, "tag_v2", {}).get(TIFF_MAX_SAMPLE_VALUE)
     value = stated[0] if isinstance(stated, tuple) and stated else stated
-    return float(value) if isinstance(value, int) and 0 < value <= 65535 else 65535.0
+    return float(value) if isinstance(value, int) and 0 < value <= SIXTEEN_BITS else None
 
 
-def _from_deep(name: str, image: Image.Image, white: float) -> Image.Image:
-    values = np.asarray(image).astype(np.float64)
+def _is_deep_colour(image: Image.Image) -> bool:
+    """Whether Pillow keeps only the upper half of several channels of 16 bits."""
+    return image.mode in {"RGB", "RGBA", "LA"} and any(
+        ";16" in str(part.args) for part in getattr(image, "tile", ())
+    )
+
+
+def _from_deep(name: str, values: NDArray[np.float64], white: float) -> Image.Image:
     low, high = float(values.min()), float(values.max())
     if not (low >= 0 and high <= white):
         raise DataError(
             f"{name} has pixel values from {low:g} to {high:g}, expected 0 to {white:g}; "
-            "convert it to an 8-bit or 16-bit image."
+            "convert it to an 8-bit or 16-bit image, or state the values of black and white "
+            "(in the recipe data.deep_range, of a gallery --deep-range)."
         )
     return Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8))
+
+
+def _between(name: str, values: NDArray[np.float64], deep_range: DeepRange) -> Image.Image:
+    black, white = deep_range
+    if np.isnan(values).any():
+        raise DataError(f"{name} has pixels without a value (nan); give them that of black.")
+    inside = np.clip(values, black, white) - black
+    return Image.fromarray(np.rint(inside * 255 / (white - black)).astype(np.uint8))

@@ -16,6 +16,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -201,10 +202,13 @@ class _Columns:
     """What loading needs of a table, free of anything that a forked process must not touch."""
 
     def __init__(self, table: SampleTable) -> None:
-        self.paths = table.paths
+        self._paths, self._deep_range = table.paths, table.deep_range
         self.cams = torch.tensor(table.cams, dtype=torch.int64)
         self.modality = torch.tensor(table.modality, dtype=torch.int64)
         self.pids = torch.tensor(table.pids, dtype=torch.int64)
+
+    def image(self, row: int) -> Image.Image:
+        return read_image(self._paths[row], deep_range=self._deep_range)
 
     def batch(self, images: Sequence[Tensor], labels: Tensor, rows: Tensor) -> Batch:
         return Batch(
@@ -238,7 +242,7 @@ class _TrainingSet(Dataset[Batch | _Failure]):
     def _load(self, order: _Order) -> Batch:
         samples = []
         for row, position in zip(order.rows.tolist(), order.positions.tolist(), strict=True):
-            image = read_image(self._columns.paths[row])
+            image = self._columns.image(row)
             # The place in the global batch, not in this rank's part: any number of ranks, same
             # draws. A spawn key, because SeedSequence([s, e]) equals SeedSequence([s, e, 0, 0]).
             place = np.random.SeedSequence(
@@ -265,7 +269,7 @@ class _InferenceSet(Dataset[Batch | _Failure]):
 
     def __getitem__(self, rows: NDArray[np.int64]) -> Batch | _Failure:
         try:
-            images = [self._transform(read_image(self._columns.paths[row])) for row in rows]
+            images = [self._transform(self._columns.image(row)) for row in rows]
         except CrosslightError as error:
             return _Failure(kind=type(error), message=str(error))
         labels = torch.full((len(rows),), _NO_LABEL)

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont
 
-from crosslight.errors import ConfigError
+from crosslight.data.images import read_image
+from crosslight.errors import ConfigError, DataError
+from crosslight.types import DeepRange
 
 _GAP_PX = 4
 _MARGIN_PX = 12
@@ -28,14 +30,15 @@ def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, wi
     return text + "…"
 
 
-def _thumbnail(path: Path | None, height: int, width: int) -> Image.Image:
+def _thumbnail(
+    path: Path | None, height: int, width: int, deep_range: DeepRange | None
+) -> Image.Image:
     cell = Image.new("RGB", (width, height), _EMPTY)
     if path is None:
         return cell
     try:
-        with Image.open(path) as image:
-            picture = image.convert("RGB")
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError):
+        picture = read_image(path, deep_range=deep_range)
+    except DataError:
         cell.paste(_BROKEN, (0, 0, width, height))
         pen = ImageDraw.Draw(cell)
         pen.line((0, 0, width - 1, height - 1), fill=_INK)
@@ -55,6 +58,7 @@ def contact_sheet(
     row_titles: Sequence[str],
     column_titles: Sequence[str],
     cell: tuple[int, int],
+    deep_range: DeepRange | None = None,
 ) -> Image.Image:
     """Draws images in a labelled grid.
 
@@ -66,6 +70,7 @@ def contact_sheet(
         row_titles: One title per row, written on the left.
         column_titles: One title per column, written on top.
         cell: Height and width of a cell in pixels.
+        deep_range: As `read_image` takes it.
 
     Raises:
         ConfigError: There is nothing to draw, or titles and images do not match.
@@ -107,5 +112,5 @@ def contact_sheet(
         for column in range(columns):
             path = row[column] if column < len(row) else None
             x = left + column * (width + _GAP_PX)
-            sheet.paste(_thumbnail(path, height, width), (x, y))
+            sheet.paste(_thumbnail(path, height, width, deep_range), (x, y))
     return sheet

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from crosslight.errors import DataError
-from crosslight.types import UNKNOWN_CAM, Modality
+from crosslight.types import UNKNOWN_CAM, DeepRange, Modality
 
 REQUIRED = ("path", "pid")
 OPTIONAL: Mapping[str, Any] = {
@@ -54,11 +54,13 @@ class SampleTable:
         root: Folder that the paths are relative to.
         frame: Columns as in `SCHEMA`. `path` uses forward slashes; `cam` is -1 where unknown;
             `modality` is a `Modality`; `track` and `time` (seconds) may be null.
+        deep_range: As in `DataConfig`: how the images are to be read.
     """
 
     layout: str
     root: Path
     frame: pl.DataFrame
+    deep_range: DeepRange | None = None
 
     def __len__(self) -> int:
         return self.frame.height
@@ -110,12 +112,16 @@ class SampleTable:
 
     def where(self, condition: pl.Expr) -> SampleTable:
         """The rows that meet a condition; may be empty."""
-        return SampleTable(layout=self.layout, root=self.root, frame=self.frame.filter(condition))
+        return replace(self, frame=self.frame.filter(condition))
 
     def take(self, rows: Iterable[int] | NDArray[np.integer[Any]]) -> SampleTable:
         """The given rows, in the given order."""
         index = np.asarray(list(rows), dtype=np.int64)
-        return SampleTable(layout=self.layout, root=self.root, frame=self.frame[index])
+        return replace(self, frame=self.frame[index])
+
+    def with_range(self, deep_range: DeepRange | None) -> SampleTable:
+        """The same rows, their images to be read with this range."""
+        return replace(self, deep_range=deep_range)
 
     def labels(self) -> NDArray[np.int64]:
         """Contiguous training labels (N,): the rank of each pid among the sorted pids."""

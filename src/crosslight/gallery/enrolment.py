@@ -7,18 +7,20 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from crosslight.data.images import read_image
+from crosslight.data.depth import Depth, DepthTally
+from crosslight.data.images import read_with_depth
 from crosslight.errors import DataError
 from crosslight.gallery.rows import Rows, build_rows
 from crosslight.gallery.search import Embedder, guess_modality
 from crosslight.gallery.store import Store
-from crosslight.types import UNKNOWN_CAM
+from crosslight.types import UNKNOWN_CAM, DeepRange
 
 BATCH = 256
 """Images that are added to the store at once; a killed enrolment repeats at most this many."""
@@ -62,11 +64,13 @@ class Enrolled:
         added: New rows.
         present: Candidates that were there already.
         unreadable: Origin and reason of each image that could not be read.
+        depths: What was left of images with more than 8 bits.
     """
 
     added: int = 0
     present: int = 0
     unreadable: list[tuple[str, str]] = field(default_factory=list)
+    depths: DepthTally = field(default_factory=DepthTally)
 
 
 def id_of(*parts: object) -> str:
@@ -80,6 +84,7 @@ def enrol(
     candidates: Iterable[Candidate],
     *,
     workers: int = 2,
+    deep_range: DeepRange | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Enrolled:
     """Adds candidates to a store, a batch at a time; what is there already is not even read.
@@ -89,12 +94,14 @@ def enrol(
         embedder: The store's model.
         candidates: Who.
         workers: Threads that decode images.
+        deep_range: Of these images, where it is another one than the store's.
         advance: Told how many candidates have been dealt with.
 
     Raises:
         GalleryError: The store was filled by another model, or cannot be written.
     """
     outcome = Enrolled()
+    read = partial(_picture, deep_range=deep_range or store.info.deep_range)
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for batch in _chunks(candidates, BATCH):
             known = store.present([candidate.id for candidate in batch])
@@ -102,7 +109,8 @@ def enrol(
             outcome.present += len(batch) - len(fresh)
             pictures: list[Image.Image] = []
             readable: list[Candidate] = []
-            for candidate, picture in zip(fresh, pool.map(_picture, fresh), strict=True):
+            for candidate, (picture, depth) in zip(fresh, pool.map(read, fresh), strict=True):
+                outcome.depths.add(depth)
                 if isinstance(picture, DataError):
                     outcome.unreadable.append((candidate.path, str(picture)))
                 else:
@@ -147,13 +155,15 @@ def _rows(embedder: Embedder, candidates: list[Candidate], pictures: list[Image.
     return build_rows(columns, vectors, model=embedder.fingerprint)
 
 
-def _picture(candidate: Candidate) -> Image.Image | DataError:
+def _picture(
+    candidate: Candidate, *, deep_range: DeepRange | None
+) -> tuple[Image.Image | DataError, Depth | None]:
     if isinstance(candidate.image, Image.Image):
-        return candidate.image
+        return candidate.image, None
     try:
-        return read_image(candidate.image)
+        return read_with_depth(candidate.image, deep_range=deep_range)
     except DataError as error:
-        return error
+        return error, None
 
 
 def _chunks(candidates: Iterable[Candidate], size: int) -> Iterator[list[Candidate]]:

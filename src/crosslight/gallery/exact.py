@@ -38,6 +38,7 @@ from crosslight.gallery.store import (
     checked_rows,
 )
 from crosslight.gallery.writing import WriterLock
+from crosslight.types import DeepRange
 
 VECTOR = "vector"
 _COMPARED_AT_ONCE = 50_000_000  # similarities: 200 MB
@@ -208,6 +209,13 @@ class ExactStore(ClosedAtTheEnd):
         with self._guard:
             self._begin_writing()
             self._info = self._info.calibrated(calibration)
+            write_description(self._folder, self.kind, self._info)
+
+    def set_range(self, deep_range: DeepRange) -> None:
+        """As `Store.set_range`."""
+        with self._guard:
+            self._begin_writing()
+            self._info = self._info.ranged(deep_range)
             write_description(self._folder, self.kind, self._info)
 
     def close(self) -> None:

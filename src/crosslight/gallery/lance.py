@@ -25,6 +25,7 @@ from crosslight.gallery.lance_sql import among_ids, condition
 from crosslight.gallery.rows import COLUMNS, EVERYTHING, SCHEMA, Filter, Hit, Rows, hits_from
 from crosslight.gallery.store import ClosedAtTheEnd, StoreInfo, checked_queries, checked_rows
 from crosslight.gallery.writing import WriterLock, sync_new
+from crosslight.types import DeepRange
 
 try:
     import lancedb
@@ -190,6 +191,13 @@ class LanceStore(ClosedAtTheEnd):
         with self._guard:
             self._begin_writing()
             self._info = self._info.calibrated(calibration)
+            write_description(self._folder, self.kind, self._info)
+
+    def set_range(self, deep_range: DeepRange) -> None:
+        """As `Store.set_range`."""
+        with self._guard:
+            self._begin_writing()
+            self._info = self._info.ranged(deep_range)
             write_description(self._folder, self.kind, self._info)
 
     def close(self) -> None:

@@ -39,6 +39,7 @@ from crosslight.gallery.milvus_rows import (
 from crosslight.gallery.nearest import Nearest
 from crosslight.gallery.rows import EVERYTHING, SCHEMA, Filter, Hit, Rows, hits_from
 from crosslight.gallery.store import ClosedAtTheEnd, StoreInfo, checked_queries, checked_rows
+from crosslight.types import DeepRange
 
 try:
     from pymilvus import DataType, MilvusClient
@@ -221,7 +222,13 @@ class MilvusStore(ClosedAtTheEnd):
 
     def set_calibration(self, calibration: Mapping[str, Any]) -> None:
         """As `Store.set_calibration`."""
-        info = self._info.calibrated(calibration)
+        self._keep(self._info.calibrated(calibration))
+
+    def set_range(self, deep_range: DeepRange) -> None:
+        """As `Store.set_range`."""
+        self._keep(self._info.ranged(deep_range))
+
+    def _keep(self, info: StoreInfo) -> None:
         self._ask(lambda: _write_info(self._client, self._name, info))
         self._info = info
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from crosslight.errors import GalleryError
 from crosslight.gallery.description import read_description
 from crosslight.gallery.store import Distance, Store, StoreInfo
+from crosslight.types import DeepRange
 
 MILVUS = "milvus://"
 MILVUS_LITE = ".milvus"
@@ -51,6 +52,7 @@ def create_store(
     dim: int,
     distance: Distance,
     interpolation: str = "bilinear",
+    deep_range: DeepRange | None = None,
 ) -> Store:
     """Makes an empty store; the name's ending decides the kind, `lance` where it says nothing.
 
@@ -62,6 +64,7 @@ def create_store(
         dim: Numbers per vector.
         distance: How vectors are compared.
         interpolation: How the model's images are brought to their size.
+        deep_range: As in `StoreInfo`.
 
     Raises:
         GalleryError: Something is there already, or what it needs is not installed.
@@ -73,6 +76,7 @@ def create_store(
         dim=dim,
         distance=distance,
         interpolation=interpolation,
+        deep_range=deep_range,
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
     )
     return create_like(location, info)

@@ -30,7 +30,7 @@ from crosslight.errors import GalleryError
 from crosslight.gallery.calibration import Calibration
 from crosslight.gallery.rows import EVERYTHING, Filter, Hit, Vectors
 from crosslight.gallery.store import Distance, Store, refusal
-from crosslight.types import Modality
+from crosslight.types import DeepRange, Modality
 
 Verdict = Literal["in-gallery", "not-in-gallery", "unknown"]
 
@@ -53,6 +53,7 @@ class Embedder:
         embed: Images (RGB) and the `Modality` of each → (N, D).
         translate: Image, source and target `Modality` → the same person in the other light, for
             models that can.
+        deep_range: How it was trained to see images with more than 8 bits, as in `StoreInfo`.
         swap: Image with the appearance, image with the structure → drawn image, for models that
             can.
     """
@@ -67,6 +68,7 @@ class Embedder:
     translate: Callable[[Image.Image, int, int], Image.Image] | None = None
     swap: Callable[[Image.Image, Image.Image], Image.Image] | None = None
     interpolation: str = "bilinear"
+    deep_range: DeepRange | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

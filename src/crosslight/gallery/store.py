@@ -40,6 +40,7 @@ from numpy.typing import NDArray
 
 from crosslight.errors import GalleryError
 from crosslight.gallery.rows import EVERYTHING, Filter, Hit, Rows, Vectors
+from crosslight.types import DeepRange
 
 FORMAT = 1
 """Version of what stores write; a store of another version is refused, not misread."""
@@ -59,6 +60,8 @@ class StoreInfo:
         distance: How vectors are compared.
         interpolation: How the model's images are brought to their size, for people to read.
         created: ISO date.
+        deep_range: Values of black and white of images of one channel with more than 8 bits, in
+            which they are enrolled and searched; None: their full range.
         calibration: What `crosslight gallery calibrate` fitted, as plain values; empty before.
         format: Version of the store's format.
     """
@@ -70,6 +73,7 @@ class StoreInfo:
     distance: Distance
     interpolation: str = "bilinear"
     created: str = ""
+    deep_range: DeepRange | None = None
     calibration: Mapping[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
@@ -90,11 +94,16 @@ class StoreInfo:
                 "update crosslight, or create the store again."
             )
         try:
-            return cls(**plain)
+            deep_range = plain.get("deep_range")
+            return cls(**{**plain, "deep_range": None if deep_range is None else tuple(deep_range)})
         except TypeError as error:
             raise GalleryError(
                 f"The description of {where} is damaged ({error}); create the store again."
             ) from error
+
+    def ranged(self, deep_range: DeepRange) -> StoreInfo:
+        """The same with another range."""
+        return replace(self, deep_range=deep_range)
 
     def calibrated(self, calibration: Mapping[str, Any]) -> StoreInfo:
         """The same with another calibration."""
@@ -184,6 +193,10 @@ class Store(Protocol):
 
     def set_calibration(self, calibration: Mapping[str, Any]) -> None:
         """Keeps a calibration in `info`, durably."""
+        ...
+
+    def set_range(self, deep_range: DeepRange) -> None:
+        """Keeps a range in `info`, durably."""
         ...
 
     def close(self) -> None:

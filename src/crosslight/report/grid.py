@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from crosslight.data.images import read_image
 from crosslight.errors import DataError
 from crosslight.report.palette import INK, MUTED, RIGHT, WRONG
+from crosslight.types import DeepRange
 
 PLACEHOLDER = "#d5dae0"
 MARGIN_PX = 8
@@ -102,14 +103,18 @@ def image_grid(
 
 
 def load_or_placeholder(
-    image: Path | Image.Image | None, *, width: int, height: int
+    image: Path | Image.Image | None,
+    *,
+    width: int,
+    height: int,
+    deep_range: DeepRange | None = None,
 ) -> Image.Image:
     """The picture, or where it is missing or unreadable a gray one of the given size, crossed."""
     if isinstance(image, Image.Image):
         return image.convert("RGB")
     if image is not None:
         try:
-            return read_image(image)
+            return read_image(image, deep_range=deep_range)
         except DataError:
             pass
     blank = Image.new("RGB", (width, height), PLACEHOLDER)

@@ -147,6 +147,7 @@ def thumbnail(table: SampleTable, row: int, alt: str) -> Picture:
         image_path(table, row),
         width=THUMBNAIL_HEIGHT_PX // 2,
         height=THUMBNAIL_HEIGHT_PX,
+        deep_range=table.deep_range,
     )
     return as_jpeg(image, alt, max_width=THUMBNAIL_WIDTH_PX, max_height=THUMBNAIL_HEIGHT_PX)
 

@@ -18,7 +18,7 @@ from crosslight.gallery.calibration import Calibration
 from crosslight.gallery.rows import THUMBNAIL, Filter
 from crosslight.gallery.search import Searcher
 from crosslight.gallery.service.limits import Limits
-from crosslight.gallery.service.pictures import PictureCache, as_jpeg, read_stored
+from crosslight.gallery.service.pictures import PictureCache, as_jpeg, read_stored, read_upload
 from crosslight.gallery.service.replies import (
     CameraReply,
     GalleryReply,
@@ -72,6 +72,15 @@ class Desk:
             return await run_sync(work, limiter=self._model)
         finally:
             self._waiting -= 1
+
+    def read(self, content: bytes) -> Image.Image:
+        """The RGB image that a client sent, read as those of the gallery were.
+
+        Raises:
+            DataError: As `read_upload`.
+        """
+        deep_range = self.searcher.store.info.deep_range
+        return read_upload(content, self.limits, deep_range=deep_range)
 
     def has(self, row: str) -> bool:
         """Whether the gallery holds the row."""

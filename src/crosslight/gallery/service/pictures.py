@@ -17,6 +17,7 @@ from PIL import Image
 
 from crosslight.data.images import decode_image
 from crosslight.gallery.service.limits import Limits
+from crosslight.types import DeepRange
 
 JPEG = "image/jpeg"
 SHOWN_HEIGHT_PX = 384
@@ -29,13 +30,17 @@ PICTURE_KEPT_S = 300
 """How long a picture outlives its row, here and in browsers."""
 
 
-def read_upload(content: bytes, limits: Limits) -> Image.Image:
+def read_upload(
+    content: bytes, limits: Limits, *, deep_range: DeepRange | None = None
+) -> Image.Image:
     """The RGB image that a client sent.
 
     Raises:
         DataError: Not an image, damaged, or with more pixels than the limits allow.
     """
-    return decode_image(content, name="The upload", max_pixels=limits.upload_pixels)
+    return decode_image(
+        content, name="The upload", max_pixels=limits.upload_pixels, deep_range=deep_range
+    )
 
 
 def read_stored(content: bytes) -> Image.Image:

@@ -17,7 +17,7 @@ from crosslight.gallery.search import guess_modality
 from crosslight.gallery.service import metrics
 from crosslight.gallery.service.access import Access
 from crosslight.gallery.service.desk import Desk
-from crosslight.gallery.service.pictures import JPEG, PICTURE_KEPT_S, as_uri, read_upload
+from crosslight.gallery.service.pictures import JPEG, PICTURE_KEPT_S, as_uri
 from crosslight.gallery.service.replies import (
     LIGHTS,
     DrawnReply,
@@ -119,7 +119,7 @@ async def search(
                 picture=None,
             )
             return search_reply(answer, query, searched=store.count(where.without(row)))
-        picture = read_upload(content, desk.limits)
+        picture = desk.read(content)
         answer = desk.searcher.search(picture, k=top, where=where, modality=given)
         query = QueryReply(
             row=None,
@@ -296,7 +296,7 @@ def _person(
 ) -> tuple[Image.Image, Modality]:
     if row is not None:
         return _stored(desk, row)
-    image = read_upload(content, desk.limits)
+    image = desk.read(content)
     given = guess_modality(image) if modality == "auto" else LIGHTS[modality]  # type: ignore[index]
     return image, Modality(given)
 
