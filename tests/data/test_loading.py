@@ -100,10 +100,10 @@ def test_a_stated_range_reaches_loading_processes(tmp_path: Path, workers: int) 
     )
     flat = load(table, config, stop=1, workers=workers)[0].images
     assert flat.max() - flat.min() < 0.01
-    stated = table.with_range(config.deep_range)
+    stated, resize = table.with_range(config.deep_range), InferenceTransform(32, 16)
     for batch in (
         load(stated.split("all"), config, stop=1, workers=workers)[0],
-        next(inference_batches(stated.take([3]), 32, 16, batch_size=1, workers=workers)),
+        next(inference_batches(stated.take([3]), resize, batch_size=1, workers=workers)),
     ):
         assert (batch.images.min(), batch.images.max()) == (0, 1)
 
