@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from crosslight.errors import CrosslightError
+from crosslight.parts import missing_part
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -29,6 +30,11 @@ def spoken() -> Iterator[None]:
         yield
     except CrosslightError as error:
         sentence, code = str(error), error.exit_code
+    except ModuleNotFoundError as error:
+        missing = missing_part(error)
+        if missing is None:
+            raise
+        sentence, code = str(missing), missing.exit_code
     except KeyboardInterrupt:
         sentence, code = "interrupted", 130
     except BrokenPipeError:

@@ -32,3 +32,7 @@ class ProtocolError(CrosslightError):
 
 class GalleryError(CrosslightError):
     """A store of enrolled people that is missing, damaged, busy or made by another model."""
+
+
+class MissingPartError(CrosslightError, ImportError):
+    """A part of crosslight that this installation left out."""

@@ -10,7 +10,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from crosslight.report.palette import INK, MUTED, label, new_axes, series_colour
+from crosslight.report.colours import INK, MUTED, series_colour
+from crosslight.report.palette import label, new_axes
 
 SHOWN = ("rank1", "mAP", "mINP")
 BUDGETS_DIFFER = 0.02

@@ -11,14 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from crosslight.report.palette import (
-    INK,
-    MUTED,
-    label,
-    new_axes,
-    series_colour,
-    whole_numbers,
-)
+from crosslight.report.colours import INK, MUTED, series_colour
+from crosslight.report.palette import label, new_axes, whole_numbers
 from crosslight.report.training_log import Series, TrainingLog
 
 MAX_RANK = 50

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from crosslight.report.palette import DIFFERENT_PERSON, INK, SAME_PERSON, label, new_axes
+from crosslight.report.colours import DIFFERENT_PERSON, INK, SAME_PERSON
+from crosslight.report.palette import label, new_axes
 from crosslight.types import Modality
 
 FINE_BINS = 4000

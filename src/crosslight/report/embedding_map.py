@@ -12,14 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from crosslight.report.palette import (
-    INK,
-    MODALITY_COLOUR,
-    MODALITY_MARKER,
-    MUTED,
-    new_axes,
-    people_colours,
-)
+from crosslight.report.colours import INK, MODALITY_COLOUR, MODALITY_MARKER, MUTED
+from crosslight.report.palette import new_axes, people_colours
 from crosslight.types import Modality
 
 FEWEST_IMAGES = 4

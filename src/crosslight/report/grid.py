@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from crosslight.data.images import read_image
 from crosslight.errors import DataError
-from crosslight.report.palette import INK, MUTED, RIGHT, WRONG
+from crosslight.report.colours import INK, MUTED, RIGHT, WRONG
 from crosslight.types import DeepRange
 
 PLACEHOLDER = "#d5dae0"

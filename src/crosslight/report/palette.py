@@ -1,4 +1,4 @@
-"""Colours and type of every figure: readable in print and by colour-blind readers."""
+"""Axes and type of every figure."""
 
 from __future__ import annotations
 
@@ -11,27 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from crosslight.types import Modality
+from crosslight.report.colours import GRID, INK, MUTED
 
-INK = "#1f2933"
-MUTED = "#66717d"
-GRID = "#e3e7eb"
-
-SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6f4c9b", "#5c5c5c")
-"""The colours of Okabe and Ito (2008), without their yellow, which white paper swallows."""
-
-SAME_PERSON = SERIES[0]
-DIFFERENT_PERSON = SERIES[1]
-RIGHT = "#12805c"
-WRONG = "#c2410c"
-MODALITY_COLOUR = {Modality.VISIBLE: SERIES[5], Modality.INFRARED: SERIES[1]}
-MODALITY_MARKER = {Modality.VISIBLE: "o", Modality.INFRARED: "^"}
 GOLDEN = 0.618033988749895
-
-
-def series_colour(index: int) -> str:
-    """The colour of the index-th line of a figure."""
-    return SERIES[index % len(SERIES)]
 
 
 def people_colours(count: int) -> list[str]:

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from crosslight.report.palette import MUTED, label, new_axes, series_colour
+from crosslight.report.colours import MUTED, series_colour
+from crosslight.report.palette import label, new_axes
 
 
 @dataclass(frozen=True, kw_only=True)
