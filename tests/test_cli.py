@@ -84,6 +84,42 @@ def test_the_flags_of_score_are_frozen_and_its_help_names_the_files(capsys):
     assert {".npz", ".npy", ".csv", ".parquet"} <= set(re.findall(r"\.[a-z]+\b", out))
 
 
+NUMBERS = [
+    *((("demo",), flag) for flag in ("--seed", "--workers")),
+    *((("train", "demo", "--data", "x", "--out", "y"), f) for f in ("--devices", "--nodes")),
+    *((("train", "demo", "--data", "x", "--out", "y"), f) for f in ("--trial",)),
+    *((("evaluate", "run", "--data", "x"), f) for f in ("--workers", "--trial", "--expand")),
+    *(
+        (("score", "x.npz", "--protocol", "market1501", "--rerank"), flag)
+        for flag in ("--k1", "--k2", "--share", "--expand", "--block")
+    ),
+    *((("ablate", "agw", "--data", "x", "--out", "y"), f) for f in ("--images", "--trial")),
+    (("ablate", "agw", "--data", "x", "--out", "y"), "--seeds"),
+    *((("swap", "run"), flag) for flag in ("--interpolate", "--limit", "--trial")),
+    (("translate", "run", "--images", "x", "--to", "visible", "--out", "y"), "--rows"),
+    *(
+        (("data", "make", "promenade", "d"), flag)
+        for flag in ("--height", "--width", "--seed", "--workers")
+    ),
+    (("data", "check", "sysu-mm01", "d"), "--trial"),
+    *((("data", "show", "d"), flag) for flag in ("--people", "--seed")),
+]
+
+
+@pytest.mark.parametrize(("command", "flag"), NUMBERS, ids=lambda part: part[-1])
+def test_a_number_below_its_range_is_refused_before_anything_else(
+    capsys, monkeypatch, tmp_path, command, flag
+):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(capsys, *command, flag, "-1")
+    assert code == 1
+    assert err.startswith("crosslight: ")
+    assert "-1" in err
+    assert "expected" in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_impossible_block_is_refused(capsys):
     code, _, err = run(capsys, "score", "f.npz", "--protocol", "market1501", "--block", "0")
     assert code == 1

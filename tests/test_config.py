@@ -1,7 +1,11 @@
 import dataclasses
+import math
+import typing
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import torch
 
 from crosslight.config import (
     DataConfig,
@@ -12,7 +16,7 @@ from crosslight.config import (
     recipe_names,
     to_plain,
 )
-from crosslight.errors import ConfigError
+from crosslight.errors import ConfigError, CrosslightError
 from crosslight.registry import did_you_mean, method_class, method_names
 
 
@@ -92,4 +96,111 @@ def test_every_method_config_is_frozen_and_keyword_only(name):
 
 
 def test_without_a_near_name_all_are_listed():
-    assert did_you_mean("zzz", ["b", "a"]) == "; known are a, b"
+    assert did_you_mean("zzz", ["b", "a"]) == "; known are a, b."
+
+
+def numbers(cls: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Key and type of every number of a configuration, at any depth."""
+    for name, hint in typing.get_type_hints(cls).items():
+        parts = [part for part in (hint, *typing.get_args(hint)) if isinstance(part, type)]
+        inner = next((part for part in parts if dataclasses.is_dataclass(part)), None)
+        if inner is not None:
+            yield from numbers(inner, f"{prefix}{name}.")
+        elif {int, float} & {hint, *typing.get_args(hint)}:
+            yield f"{prefix}{name}", hint
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
+
+
+def as_wide(hint: Any, number: float) -> Any:
+    """A number as a value of the type: itself, or in each place of a tuple."""
+    if typing.get_origin(hint) is not tuple:
+        return number
+    parts = typing.get_args(hint)
+    return [number] * (1 if parts[-1] is Ellipsis else len(parts))
+
+
+OUT_OF_RANGE = (-1, math.nan, math.inf, -math.inf, 10**12, 10**400)
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_no_number_of_a_method_is_negative_endless_or_none(name):
+    cls = method_class(name)
+    found = list(numbers(cls.Config, "config."))
+    assert found
+    for key, hint in found:
+        for number in OUT_OF_RANGE:
+            text = f"{key}={as_wide(hint, number)}"
+            mapping = {"method": name, **nested(key, as_wide(hint, number))}
+            with pytest.raises(ConfigError, match=r"expected|finite|integer|valid number") as error:
+                parse_run_config(mapping, where="recipe x", overrides=[text])
+            assert f"The setting {text} sets {key}" in str(error.value)
+
+
+def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    inner = {k: merged(below[k], v) for k, v in above.items() if isinstance(below.get(k), dict)}
+    return {**below, **above, **inner}
+
+
+def complaint(cls: type, key: str, value: Any) -> str | None:
+    """What is said where a small method is built with a value."""
+    try:
+        config = build(cls.Config, merged(cls.small, nested(key, value)), where="test")
+        with torch.device("meta"):
+            method = cls(config, num_ids=6, height=64, width=32)
+        assert method.stages()
+        method.optimizers()
+    except CrosslightError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_a_number_of_a_method_is_refused_or_can_be_built_with(name):
+    """Zero and one are where a size, a length or a count is most often not thought of."""
+    cls = method_class(name)
+    for key, hint in numbers(cls.Config):
+        for number in (0, 1):
+            said = complaint(cls, key, as_wide(hint, number))
+            assert said is None or key.rpartition(".")[2] in said
+
+
+@pytest.mark.parametrize("place", ["data", "training"])
+def test_no_number_of_the_data_or_the_loop_is_negative_endless_or_none(place):
+    cls = typing.get_type_hints(RunConfig)[place]
+    for key, hint in numbers(cls, f"{place}."):
+        for number in OUT_OF_RANGE:
+            if key == "training.seed" and number == 10**12:
+                continue
+            mapping = minimal(**nested(key, as_wide(hint, number)))
+            with pytest.raises(ConfigError) as error:
+                parse_run_config(mapping, where="recipe x")
+            assert key in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("data.workers=-1", "expected a number from 0 to 1,024."),
+        ("data.height=0", "expected a number from 8 to 8,192."),
+        ("data.augmentation.flip=1.5", "expected a number from 0 to 1."),
+        ("data.augmentation.erasing_area=[0.1, 2]", "sets data.augmentation.erasing_area to 2"),
+        ("data.ids_per_batch=0", "expected a number from 1 to 1,000,000,000."),
+        ("training.clip_norm=0", "expected a number above 0, up to 1,000,000,000."),
+        ("config.epochs=0", "expected a number from 1 to"),
+        ("config.lr=-1", "expected a number from 0 to"),
+        ("config.lr=.nan", "expected a number from 0 to"),
+        ("config.epoch=3", "has the unknown key config.epoch; did you mean 'epochs'?"),
+        ("data=3", "needs keys and values at data"),
+    ],
+)
+def test_a_mistake_in_a_setting_is_told_as_its_own(override, expected):
+    with pytest.raises(ConfigError) as error:
+        load_recipe("demo", ["training.seed=2", override])
+    assert str(error.value).startswith(f"The setting {override} ")
+    assert expected in str(error.value)
+    assert "?." not in str(error.value)

@@ -15,6 +15,7 @@ from crosslight import __version__
 from crosslight.cli_data import data_app
 from crosslight.cli_endings import spoken
 from crosslight.cli_gallery import gallery_app, serve
+from crosslight.ranges import Count, Processes, Seed, Trial, Workers, in_range
 
 app = SubcommandApp()
 DESCRIPTION = (
@@ -34,7 +35,8 @@ Expand = Annotated[int | None, arg(metavar="K")]
 
 
 @app.command(name="demo")
-def demo(*, out: Path = Path("crosslight-demo"), seed: int = 0, workers: int = 2) -> None:
+@in_range
+def demo(*, out: Path = Path("crosslight-demo"), seed: Seed = 0, workers: Workers = 2) -> None:
     """Make people, train, score, enrol and report, all in one: about 8 minutes on 2 cores.
 
     Args:
@@ -66,16 +68,17 @@ def recipes(name: Positional[str | None] = None, /) -> None:
 
 
 @app.command(name="train")
+@in_range
 def train(
     recipe: Positional[str],
     *,
     data: DataArgument,
     out: Path,
-    trial: int = 1,
+    trial: Trial = 1,
     overrides: OmitArgPrefixes[Overrides] = (),
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    devices: int = 1,
-    nodes: int = 1,
+    devices: Processes = 1,
+    nodes: Processes = 1,
 ) -> None:
     """Train a method; the same command continues a training that was cut off.
 
@@ -104,11 +107,12 @@ def train(
 
 
 @app.command(name="evaluate")
+@in_range
 def evaluate(
     run: Positional[Path],
     *,
     data: DataArgument,
-    trial: int = 1,
+    trial: Trial = 1,
     protocols: Annotated[UseAppendAction[tuple[str, ...]], arg(name="protocol")] = (),
     distance: Literal["cosine", "euclidean", "dot"] | None = None,
     sampler: Literal["seeded", "official"] = "seeded",
@@ -117,7 +121,7 @@ def evaluate(
     code: str | None = None,
     rerank: Switch = False,
     expand: Expand = None,
-    workers: int = 2,
+    workers: Workers = 2,
 ) -> None:
     """Embed the test images of a data set with a trained run and score them.
 
@@ -155,6 +159,7 @@ def evaluate(
 
 
 @app.command(name="score")
+@in_range
 def score(
     features: Positional[Path],
     *,
@@ -215,6 +220,7 @@ def score(
 
 
 @app.command(name="ablate")
+@in_range
 def ablate(
     recipe: Positional[str],
     *,
@@ -223,11 +229,11 @@ def ablate(
     switches: tuple[str, ...] = (),
     cumulative: bool = False,
     against: tuple[str, ...] = (),
-    seeds: tuple[int, ...] = (0,),
-    images: int | None = None,
+    seeds: tuple[Seed, ...] = (0,),
+    images: Count | None = None,
     overrides: OmitArgPrefixes[Overrides] = (),
     protocols: Annotated[UseAppendAction[tuple[str, ...]], arg(name="protocol")] = (),
-    trial: int = 1,
+    trial: Trial = 1,
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
 ) -> None:
     """Train variants of a recipe under one budget and compare them in a table and a figure.
@@ -270,6 +276,7 @@ def ablate(
 
 
 @app.command(name="swap")
+@in_range
 def swap(
     run: Positional[Path],
     *,
@@ -278,10 +285,10 @@ def swap(
     out: Path = Path("swap.png"),
     each: Path | None = None,
     interpolate: int = 0,
-    limit: int = 8,
+    limit: Count = 8,
     cases: Annotated[str | None, arg(metavar="LAYOUT:ROOT")] = None,
     maps: Path | None = None,
-    trial: int = 1,
+    trial: Trial = 1,
 ) -> None:
     """Draw people in other people's clothes: a grid of clothes (columns) on bodies (rows).
 
@@ -317,13 +324,14 @@ def swap(
 
 
 @app.command(name="translate")
+@in_range
 def translate(
     run: Positional[Path],
     *,
     images: Path,
     to: Literal["infrared", "visible"],
     out: Path,
-    rows: int = 8,
+    rows: Count = 8,
 ) -> None:
     """Draw images in the other light; of Promenade's people also the true image and the scores.
 

@@ -8,21 +8,24 @@ from typing import Literal
 from tyro.conf import Positional
 from tyro.extras import SubcommandApp
 
+from crosslight.ranges import Count, Pixels, Reading, Seed, Trial, Workers, in_range
+
 data_app = SubcommandApp()
 make_app = SubcommandApp()
 data_app.command(make_app, name="make", help="Draw a procedural data set.")
 
 
 @make_app.command(name="promenade")
+@in_range
 def make_promenade(
     out: Positional[Path],
     *,
     preset: Literal["tiny", "mini", "small", "full"] = "mini",
     layout: Literal["sysu-mm01", "regdb", "market1501"] = "sysu-mm01",
-    height: int = 256,
-    width: int = 128,
-    seed: int = 0,
-    workers: int = 2,
+    height: Pixels = 256,
+    width: Pixels = 128,
+    seed: Seed = 0,
+    workers: Workers = 2,
     infrared: Literal["near-infrared", "thermal"] | None = None,
     difficulty: Literal["easy", "default", "hard"] = "default",
 ) -> None:
@@ -57,13 +60,14 @@ def make_promenade(
 
 
 @data_app.command(name="check")
+@in_range
 def check_data(
     layout: Positional[str],
     root: Positional[Path],
     *,
-    trial: int = 1,
+    trial: Trial = 1,
     headers_only: bool = False,
-    deep_range: tuple[float, float] | None = None,
+    deep_range: tuple[Reading, Reading] | None = None,
 ) -> None:
     """Count people, cameras and images against the published figures and explain every fault.
 
@@ -80,14 +84,15 @@ def check_data(
 
 
 @data_app.command(name="show")
+@in_range
 def show_data(
     root: Positional[str],
     *,
     out: Path = Path("sheet.png"),
-    people: int = 8,
+    people: Count = 8,
     split: str | None = None,
-    seed: int = 0,
-    deep_range: tuple[float, float] | None = None,
+    seed: Seed = 0,
+    deep_range: tuple[Reading, Reading] | None = None,
 ) -> None:
     """Draw a contact sheet: a row per person, a column per camera and light.
 

@@ -10,16 +10,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 
 from crosslight.errors import ConfigError
+from crosslight.ranges import (
+    Count,
+    Part,
+    Pixels,
+    Positive,
+    Range,
+    Reading,
+    Seed,
+    Share,
+    Workers,
+    misfit,
+)
 from crosslight.registry import did_you_mean, method_class
 from crosslight.types import DeepRange
 
 T = TypeVar("T")
 Interpolation = Literal["bilinear", "bicubic", "lanczos"]
+Padding = Annotated[int, Range(0, 8192)]
+Threads = Annotated[int, Range(1, 1024)]
 RECIPES = resources.files("crosslight") / "recipes"
 
 
@@ -40,13 +54,13 @@ class AugmentationConfig:
             get a random channel weight.
     """
 
-    flip: float = 0.5
-    pad_px: int = 10
+    flip: Share = 0.5
+    pad_px: Padding = 10
     pad_mode: Literal["zeros", "edge"] = "zeros"
-    erasing: float = 0.0
-    erasing_area: tuple[float, float] = (0.02, 0.4)
-    color_jitter: float = 0.0
-    grayscale: float = 0.0
+    erasing: Share = 0.0
+    erasing_area: tuple[Part, Part] = (0.02, 0.4)
+    color_jitter: Share = 0.0
+    grayscale: Share = 0.0
     channel_exchange: bool = False
 
 
@@ -84,21 +98,21 @@ class DataConfig:
         augmentation: See `AugmentationConfig`.
     """
 
-    height: int = 288
-    width: int = 144
+    height: Pixels = 288
+    width: Pixels = 144
     interpolation: Interpolation = "bilinear"
     train_splits: tuple[str, ...] = ("train",)
     validation: Literal["val", "holdout", "none"] = "val"
-    holdout_fraction: float = 0.1
+    holdout_fraction: Part = 0.1
     sampling: Literal["cross-modal", "identity", "pairs", "light-pairs"] = "cross-modal"
-    ids_per_batch: int = 8
-    visible_per_id: int = 4
-    infrared_per_id: int = 4
-    images_per_id: int = 4
-    across_light: float | None = None
-    iterations_per_epoch: int | None = None
-    deep_range: DeepRange | None = None
-    workers: int = 2
+    ids_per_batch: Count = 8
+    visible_per_id: Count = 4
+    infrared_per_id: Count = 4
+    images_per_id: Count = 4
+    across_light: Share | None = None
+    iterations_per_epoch: Count | None = None
+    deep_range: tuple[Reading, Reading] | None = None
+    workers: Workers = 2
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
     def __post_init__(self) -> None:
@@ -126,15 +140,15 @@ class TrainingConfig:
         log_every: Iterations between two lines of the log.
     """
 
-    seed: int = 0
+    seed: Seed = 0
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    threads: int | None = None
+    threads: Threads | None = None
     channels_last: bool = True
     compile: bool = False
-    validate_every: int = 5
+    validate_every: Count = 5
     checkpoint_every: int = 500
     preview_every: int = 500
-    clip_norm: float | None = None
+    clip_norm: Positive | None = None
     log_every: int = 10
 
 
@@ -186,11 +200,19 @@ def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> RunConfig:
     Raises:
         ConfigError: No such recipe, an unknown key, a value that does not fit.
     """
-    return parse_run_config(_override(_read_yaml(recipe), overrides), where=f"recipe {recipe}")
+    content = _override(_read_yaml(recipe), overrides)
+    return parse_run_config(content, where=f"recipe {recipe}", overrides=overrides)
 
 
-def parse_run_config(mapping: Mapping[str, Any], *, where: str) -> RunConfig:
+def parse_run_config(
+    mapping: Mapping[str, Any], *, where: str, overrides: Sequence[str] = ()
+) -> RunConfig:
     """Builds a `RunConfig` from plain values, strictly.
+
+    Args:
+        mapping: Plain values.
+        where: What they stand in, for the sentence about a mistake.
+        overrides: `key=value` that are in `mapping` already; a mistake in one is told as its own.
 
     Raises:
         ConfigError: An unknown key (the nearest known one is suggested) or an unfit value.
@@ -198,8 +220,9 @@ def parse_run_config(mapping: Mapping[str, Any], *, where: str) -> RunConfig:
     if "method" not in mapping:
         raise ConfigError(f"The {where} names no method; add a line such as `method: agw`.")
     method = method_class(str(mapping["method"]))
-    own = build(method.Config, mapping.get("config") or {}, where=f"{where}, config")
-    rest = build(RunConfig, {**mapping, "config": None}, where=where)
+    source = _Source(where=where, overrides=overrides)
+    own = _build(method.Config, mapping.get("config") or {}, source, prefix="config.")
+    rest = _build(RunConfig, {**mapping, "config": None}, source)
     return dataclasses.replace(rest, config=own)
 
 
@@ -218,35 +241,71 @@ def build(cls: type[T], mapping: Mapping[str, Any], *, where: str) -> T:
     Raises:
         ConfigError: With the key's full name, what was found and what was expected.
     """
+    return _build(cls, mapping, _Source(where=where))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    where: str
+    overrides: Sequence[str] = ()
+
+    def of(self, key: str) -> str:
+        """How a sentence begins that is about a key."""
+        for text in reversed(self.overrides):
+            name = text.partition("=")[0]
+            if name == key or key.startswith(f"{name}."):
+                return f"The setting {text}"
+        return f"The {self.where}"
+
+
+def _build(cls: type[T], mapping: Mapping[str, Any], source: _Source, prefix: str = "") -> T:
     from pydantic import TypeAdapter, ValidationError
 
-    _refuse_unknown_keys(cls, mapping, where, prefix="")
+    _refuse_unknown_keys(cls, mapping, source, prefix)
     try:
-        return TypeAdapter(cls).validate_python(dict(mapping))
+        built: T = TypeAdapter(cls).validate_python(dict(mapping))
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = prefix + ".".join(str(part) for part in first["loc"])
         raise ConfigError(
-            f"The {where} sets {key} to {first['input']!r}: {first['msg'].lower()}."
+            f"{source.of(key)} sets {key} to {first['input']!r}: {first['msg'].lower()}."
         ) from error
+    _refuse_misfits(built, source, prefix)
+    return built
 
 
-def _refuse_unknown_keys(cls: type[Any], mapping: Any, where: str, prefix: str) -> None:
+def _refuse_unknown_keys(cls: type[Any], mapping: Any, source: _Source, prefix: str) -> None:
     if not isinstance(mapping, Mapping):
+        place = prefix.rstrip(".")
         raise ConfigError(
-            f"The {where} needs keys and values at {prefix.rstrip('.') or 'its top'}, "
-            f"found {mapping!r}."
+            f"{source.of(place)} needs keys and values at {place or 'its top'}, found {mapping!r}."
         )
     hints = typing.get_type_hints(cls)
     known = {f.name for f in dataclasses.fields(cls)}
     for key, value in mapping.items():
+        full = f"{prefix}{key}"
         if key not in known:
             raise ConfigError(
-                f"The {where} has the unknown key {prefix}{key}{did_you_mean(str(key), known)}."
+                f"{source.of(full)} has the unknown key {full}{did_you_mean(str(key), known)}"
             )
         inner = _dataclass_in(hints[key])
         if inner is not None and value is not None:
-            _refuse_unknown_keys(inner, value, where, prefix=f"{prefix}{key}.")
+            _refuse_unknown_keys(inner, value, source, f"{full}.")
+
+
+def _refuse_misfits(built: Any, source: _Source, prefix: str) -> None:
+    hints = typing.get_type_hints(type(built), include_extras=True)
+    for entry in dataclasses.fields(built):
+        value, key = getattr(built, entry.name), f"{prefix}{entry.name}"
+        if dataclasses.is_dataclass(value):
+            _refuse_misfits(value, source, f"{key}.")
+            continue
+        fault = misfit(hints[entry.name], value)
+        if fault is not None:
+            found, expected = fault
+            raise ConfigError(
+                f"{source.of(key)} sets {key} to {found!r}, expected a number {expected}."
+            )
 
 
 def _dataclass_in(hint: Any) -> type[Any] | None:
@@ -265,7 +324,7 @@ def read_recipe_text(recipe: str) -> str:
     if Path(recipe).is_file():
         return Path(recipe).read_text(encoding="utf-8")
     raise ConfigError(
-        f"No recipe {recipe!r}{did_you_mean(recipe, recipe_names())}, or give a YAML file."
+        f"No recipe {recipe!r}, nor a YAML file of that name{did_you_mean(recipe, recipe_names())}"
     )
 
 

@@ -45,11 +45,11 @@ def method_class(name: str) -> type[Any]:
         if entry.name == name:
             loaded: type[Any] = entry.load()
             return loaded
-    raise ConfigError(f"Unknown method {name!r}{did_you_mean(name, method_names())}.")
+    raise ConfigError(f"Unknown method {name!r}{did_you_mean(name, method_names())}")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The tail of a sentence about an unknown name: the nearest known one, or all of them."""
+    """The end of a sentence about an unknown name: the nearest known one, or all of them."""
     choices = sorted(known)
     near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(choices)}"
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(choices)}."

@@ -77,7 +77,12 @@ def run_ablation(
     layout, root = parse_data_argument(data)
     table = read_layout(layout.name, root, trial=trial)
     for variant in variants:  # a mistake in the last one should not show after hours
-        _overrides(variant, table, overrides, seeds[0], images)
+        try:
+            _overrides(variant, table, overrides, seeds[0], images)
+        except ConfigError as error:
+            if not variant.switches:
+                raise
+            raise ConfigError(f"Variant {variant.name}: {error}") from error
     total = len(variants) * len(seeds)
     for number, (seed, variant) in enumerate((s, v) for s in seeds for v in variants):
         print(f"\n{number + 1}/{total}  {variant.name}, seed {seed}", flush=True)
@@ -138,9 +143,9 @@ def _changes(
     changes: list[str] = []
     for part in name.split("+"):
         if part not in known:
-            hint = did_you_mean(part, known) if known else "; its method has none"
+            hint = did_you_mean(part, known) if known else "; its method has none."
             raise ConfigError(
-                f"The recipe {recipe} has no switch {part!r}{hint}. Any other change is written "
+                f"The recipe {recipe} has no switch {part!r}{hint} Any other change is written "
                 "NAME:KEY=VALUE, such as slow:config.lr=1e-5."
             )
         changes += [f"{key}={json.dumps(value)}" for key, value in known[part].items()]

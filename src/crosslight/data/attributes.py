@@ -98,7 +98,7 @@ def _answer(frame: pl.DataFrame, name: str, path: Path) -> pl.Series:
     if column not in frame.columns:
         raise DataError(
             f"The attribute {name!r} asks for the column {column!r}, which {path} lacks"
-            f"{did_you_mean(str(column), frame.columns)}."
+            f"{did_you_mean(str(column), frame.columns)}"
         )
     values = frame[column]
     if relation in {"<", ">"}:

@@ -30,6 +30,7 @@ from crosslight.nn.normalize import Normalize
 from crosslight.nn.pooling import make_pool
 from crosslight.nn.precision import full_precision
 from crosslight.nn.two_stream import split_backbone
+from crosslight.ranges import Count, Few, Positive, Share, Width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,19 +61,19 @@ class AGWConfig(Optimization):
     backbone: str = "resnet50.tv_in1k"  # AGW model.py
     weights: str = "timm"  # AGW model.py: ImageNet
     sha256: str | None = None
-    last_stride: int = 1  # AGW model.py
+    last_stride: Few = 1  # AGW model.py
     non_local: tuple[int, int, int, int] = (0, 2, 3, 0)  # AGW model.py
     pooling: Literal["avg", "gem"] = "gem"  # AGW model.py
-    gem_p: float = 3.0  # AGW model.py
+    gem_p: Positive = 3.0  # AGW model.py
     learn_gem_p: bool = False  # AGW model.py: fixed
-    parts: int = 1
-    label_smoothing: float = 0.0  # AGW train.py
+    parts: Width = 1
+    label_smoothing: Share = 0.0  # AGW train.py
     triplet: Literal["weighted", "weighted-squared", "hard"] = "weighted"  # AGW loss.py
     triplet_as_released: bool = False
     margin: float | None = None
     id_weight: float = 1.0  # AGW train.py: the plain sum
     triplet_weight: float = 1.0  # AGW train.py: the plain sum
-    epochs: int = 81  # AGW train.py; CAJ 100
+    epochs: Count = 81  # AGW train.py; CAJ 100
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"  # AGW train.py
     lr: float = 0.1  # AGW train.py: BNNeck and classifier
     backbone_lr_factor: float = 0.1  # AGW train.py

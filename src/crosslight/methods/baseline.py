@@ -24,6 +24,7 @@ from crosslight.nn.heads import IdentityHead
 from crosslight.nn.normalize import Normalize
 from crosslight.nn.pooling import make_pool
 from crosslight.nn.precision import full_precision
+from crosslight.ranges import Count, Few, Positive, Share, Width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,21 +50,21 @@ class BaselineConfig(Optimization):
     backbone: str = "resnet50.tv_in1k"  # BoT, section 2; torchvision's first ImageNet weights
     weights: str = "timm"  # BoT, section 2
     sha256: str | None = None
-    last_stride: int = 1  # BoT, section 3.4
+    last_stride: Few = 1  # BoT, section 3.4
     pooling: Literal["avg", "gem"] = "avg"  # BoT, section 2
-    gem_p: float = 3.0
-    parts: int = 1
-    label_smoothing: float = 0.1  # BoT, section 3.3
+    gem_p: Positive = 3.0
+    parts: Width = 1
+    label_smoothing: Share = 0.1  # BoT, section 3.3
     margin: float | None = 0.3  # BoT, section 2
     id_weight: float = 1.0  # BoT, section 2: the plain sum
     triplet_weight: float = 1.0  # BoT, section 2: the plain sum
-    epochs: int = 120  # BoT, section 2
+    epochs: Count = 120  # BoT, section 2
     optimizer: Literal["sgd", "adam", "adamw"] = "adam"  # BoT, section 2
     lr: float = 3.5e-4  # BoT, section 2
     weight_decay: float = 5e-4  # fast-reid
     step_epochs: tuple[int, ...] = (40, 90)  # fast-reid; BoT itself has 40 and 70
     warmup_iterations: Iterations = 2000  # fast-reid; BoT itself has ten epochs
-    warmup_start: float = 0.1  # fast-reid
+    warmup_start: Share = 0.1  # fast-reid
 
 
 class Baseline(Method):

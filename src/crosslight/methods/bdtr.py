@@ -27,6 +27,7 @@ from crosslight.nn.per_modality import PerModality
 from crosslight.nn.pooling import make_pool
 from crosslight.nn.precision import full_precision
 from crosslight.nn.two_stream import TwoStream, split_backbone
+from crosslight.ranges import Count, Dropout, Few, Positive, Width
 
 SLOPE = 0.1
 """Of the leaky ReLU between embedding and classifier."""
@@ -62,18 +63,18 @@ class BDTRConfig(Optimization):
     streams: Literal["whole", "stem"] = "whole"  # BDTR, TONE, two-stream
     weights: str = "timm"  # two-stream: ImageNet
     sha256: str | None = None
-    last_stride: int = 2  # two-stream
+    last_stride: Few = 2  # two-stream
     pooling: Literal["avg", "gem"] = "avg"  # two-stream
-    gem_p: float = 3.0
-    parts: int = 1
-    dim: int = 512  # two-stream; BDTR 1024, TONE 2048
-    dropout: float = 0.0  # two-stream; BDTR 0.5
+    gem_p: Positive = 3.0
+    parts: Width = 1
+    dim: Width = 512  # two-stream; BDTR 1024, TONE 2048
+    dropout: Dropout = 0.0  # two-stream; BDTR 0.5
     metric: Literal["ranking", "contrastive", "none"] = "ranking"  # BDTR
     metric_weight: float = 1.0  # BDTR
     cross_margin: float = 0.5  # BDTR; TONE 0.5
     intra_margin: float = 0.1  # BDTR
     intra_weight: float = 0.1  # BDTR
-    epochs: int = 61  # two-stream
+    epochs: Count = 61  # two-stream
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"  # two-stream
     lr: float = 0.01  # two-stream: the layers after the backbones
     backbone_lr_factor: float = 0.1  # two-stream

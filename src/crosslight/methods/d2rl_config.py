@@ -16,6 +16,7 @@ from crosslight.methods.contract import Progress, Scheduled
 from crosslight.methods.scaling import Iterations, MethodConfig, Steps
 from crosslight.nn.patch_critic import GanLoss
 from crosslight.nn.vae import SHRINK
+from crosslight.ranges import Count, Few, Share, Width
 
 TRAIN_IMAGE_LEVEL = "train"
 IMAGE, FEATURE, JOINT = "image", "feature", "joint"
@@ -105,16 +106,16 @@ class D2RLConfig(MethodConfig):
     without: tuple[ImageLoss, ...] = ()  # paper: all six
     image_weights: str = TRAIN_IMAGE_LEVEL
     image_sha256: str | None = None
-    width: int = 64  # UNIT
-    blocks: int = 4  # UNIT
+    width: Width = 64  # UNIT
+    blocks: Few = 4  # UNIT
     shared_blocks: int = 0  # UNIT
     encoder_norm: bool = True  # UNIT
     infrared_channels: Literal[1, 3] = 1  # ours: gives the paper's 4 channels
-    critic_width: int = 64  # UNIT
-    critic_layers: int = 4  # UNIT
-    critic_scales: int = 3  # UNIT
+    critic_width: Width = 64  # UNIT
+    critic_layers: Few = 4  # UNIT
+    critic_scales: Few = 3  # UNIT
     image_shrink: Literal[1, 2, 4] = 1  # ours
-    image_batch: int | None = None  # UNIT has 1
+    image_batch: Count | None = None  # UNIT has 1
     gan: GanLoss = "least-squares"  # UNIT; the paper writes the logarithm
     recon_weight: float = 10.0  # UNIT: lambda 1
     kl_weight: float = 0.01  # UNIT: lambda 0
@@ -131,18 +132,18 @@ class D2RLConfig(MethodConfig):
     backbone: str = "resnet50.tv_in1k"  # paper
     weights: str = "timm"  # paper: ImageNet
     sha256: str | None = None
-    last_stride: int = 2  # paper: no change of the ResNet but its ends
-    dim: int = 1024  # paper
+    last_stride: Few = 2  # paper: no change of the ResNet but its ends
+    dim: Width = 1024  # paper
     dim_norm: bool = True  # ours
-    metric_dim: int = 128  # paper
+    metric_dim: Width = 128  # paper
     feature: Literal["shared", "metric"] = "shared"  # ours: the paper's text does not say
     triplet: Literal["hard", "weighted"] = "hard"  # ours: the paper's text does not say
     margin: float | None = 0.3  # ours
-    label_smoothing: float = 0.0  # paper: cross-entropy
+    label_smoothing: Share = 0.0  # paper: cross-entropy
     id_weight: float = 1.0  # ours
     triplet_weight: float = 1.0  # ours
     feature_weight: float = 1.0  # ours
-    samples: int = 1  # ours
+    samples: Few = 1  # ours
     feature_iterations: Iterations = 42_000  # ours: 80 epochs of SYSU-MM01
     joint_iterations: Iterations = 10_000  # ours
     optimizer: Literal["sgd", "adamw"] = "sgd"  # ours

@@ -13,6 +13,7 @@ from torch import nn
 from crosslight.errors import ConfigError
 from crosslight.methods.contract import Progress
 from crosslight.methods.scaling import Iterations, MethodConfig, PerIteration, Steps
+from crosslight.ranges import Dropout, Few, Part, Share, Width
 
 TRAIN_TEACHER = "train"
 
@@ -69,23 +70,23 @@ class GenerationConfig(MethodConfig):
     backbone: str = "resnet50.tv_in1k"  # paper 4.1
     weights: str = "timm"  # paper 4.1: ImageNet
     sha256: str | None = None
-    last_stride: int = 1  # release
-    dim: int = 512  # release
-    primary_dropout: float = 0.5  # release
-    fine_dropout: float = 0.75  # release
-    structure_width: int = 16  # paper, table 6
-    dilations: tuple[int, int, int] = (3, 6, 9)  # release
-    adain_width: int = 512  # release
-    critic_width: int = 32  # paper, table 8
-    critic_scales: int = 3  # release
+    last_stride: Few = 1  # release
+    dim: Width = 512  # release
+    primary_dropout: Dropout = 0.5  # release
+    fine_dropout: Dropout = 0.75  # release
+    structure_width: Width = 16  # paper, table 6
+    dilations: tuple[Few, Few, Few] = (3, 6, 9)  # release
+    adain_width: Width = 512  # release
+    critic_width: Width = 32  # paper, table 8
+    critic_scales: Few = 3  # release
     iterations: Iterations = 100_000  # paper 4.1
     lr: float = 1e-4  # paper 4.1
     identity_lr: float = 0.002  # paper 4.1
     identity_head_lr: float = 0.02  # release
     lr_steps: Steps = (60_000, 90_000, 105_000)  # release
     weight_decay: float = 5e-4  # release
-    erasing: float = 0.5  # release
-    erasing_area: tuple[float, float] = (0.02, 0.4)  # release
+    erasing: Share = 0.5  # release
+    erasing_area: tuple[Part, Part] = (0.02, 0.4)  # release
     recon_weight: float = 5.0  # paper 4.1: lambda_img
     id_weight: float = 1.0  # paper, equation 10
     generated_id_weight: float = 0.5  # paper 4.1: lambda_id
@@ -95,9 +96,9 @@ class GenerationConfig(MethodConfig):
     ramp_step: PerIteration = 0.0005  # paper 4.1: 0 to 2 over 4,000
     code_weight: float = 1.0  # release
     cycle_weight: float = 2.0  # release; absent from equation 10
-    fine_ratio: float = 0.2  # paper 4.1: lambda_fine over lambda_prim
+    fine_ratio: Share = 0.2  # paper 4.1: lambda_fine over lambda_prim
     code_slices: Literal["channels", "stripes"] = "channels"  # release
-    again_probability: float = 0.5  # release
+    again_probability: Share = 0.5  # release
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,12 +138,12 @@ class DGNetConfig(GenerationConfig):
     teacher_weights: str = TRAIN_TEACHER
     teacher_sha256: str | None = None
     teacher_backbone: str | None = None  # paper 4.1: the same
-    teacher_dim: int = 512  # the authors' baseline code
+    teacher_dim: Width = 512  # the authors' baseline code
     teacher_iterations: Iterations = 24_300  # here: 60 epochs of Market-1501 in batches of 32
     teacher_lr: float = 0.05  # here: of batches of 32; the authors' baseline has .02 of 8
     teacher_lr_steps: Steps = (16_200,)  # the authors' baseline code: epoch 40
     teacher_warmup: Iterations = 2_000  # the authors' baseline code: 5 epochs
-    teacher_floor: float = 0.8
+    teacher_floor: Share = 0.8
     primary_weight: float = 2.0  # paper 4.1: lambda_prim
     fine_score: float = 0.5  # paper 4.1: beta
     different_ids: bool = False  # release

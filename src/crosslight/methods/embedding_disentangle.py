@@ -42,6 +42,7 @@ from crosslight.nn.freezing import frozen
 from crosslight.nn.per_modality import PerModality
 from crosslight.nn.precision import full_precision
 from crosslight.nn.weights import initial_weights_wanted, load_weights, read_weights
+from crosslight.ranges import Width
 
 BACKBONE, CLASSIFIER, DISENTANGLE = "bdtr", "classifier", "disentangle"
 Norm = Literal["l1", "l2", "mean"]
@@ -85,11 +86,11 @@ class EmbeddingDisentangleConfig(MethodConfig):
     bdtr: BDTRConfig = field(default_factory=BDTRConfig)
     bdtr_weights: str = TRAIN_BDTR
     bdtr_sha256: str | None = None
-    code: int = 256  # slides; report 64
-    encoder_widths: tuple[int, ...] = ENCODER_WIDTHS  # slides, report
-    decoder_widths: tuple[int, ...] = DECODER_WIDTHS  # slides, report
+    code: Width = 256  # slides; report 64
+    encoder_widths: tuple[Width, ...] = ENCODER_WIDTHS  # slides, report
+    decoder_widths: tuple[Width, ...] = DECODER_WIDTHS  # slides, report
     decoder_output: Literal["relu", "linear"] = "relu"  # slides, report
-    classifier_width: int = CLASSIFIER_WIDTH  # slides, report
+    classifier_width: Width = CLASSIFIER_WIDTH  # slides, report
     classifier_epochs: int = 20  # ours
     disentangle_epochs: int = 100  # ours
     norm: Norm = "l2"  # ours: s is compared by the Euclidean distance

@@ -13,6 +13,7 @@ from torch import nn
 
 from crosslight.methods.contract import Progress, Scheduled
 from crosslight.methods.scaling import Iterations, MethodConfig
+from crosslight.ranges import Count, Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,19 +37,19 @@ class Optimization(MethodConfig):
         warmup_start: Where that line starts, as a part of the rate.
     """
 
-    epochs: int
+    epochs: Count
     optimizer: Literal["sgd", "adam", "adamw"]
     lr: float
     backbone_lr_factor: float = 1.0
     weight_decay: float = 5e-4
-    momentum: float = 0.9
+    momentum: Share = 0.9
     schedule: Literal["step", "cosine"] = "step"
     step_epochs: tuple[int, ...] = ()
     step_factor: float = 0.1
-    final_factor: float = 0.0
+    final_factor: Share = 0.0
     warmup_epochs: int = 0
     warmup_iterations: Iterations = 0
-    warmup_start: float = 0.1
+    warmup_start: Share = 0.1
 
 
 def schedule_factor(config: Optimization, progress: Progress) -> float:

@@ -15,6 +15,7 @@ from crosslight.methods.dgnet_config import GenerationConfig, refuse_size, sgd
 from crosslight.methods.dgnet_networks import StructureSource
 from crosslight.methods.scaling import Iterations
 from crosslight.methods.structure_body import BodyName
+from crosslight.ranges import Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,7 @@ class Proposed2020Config(GenerationConfig):
     scored_views: Literal["mirrored", "both"] = "mirrored"  # run
     triplet_weight: float = 1.0  # run
     margin: float | None = 2.0  # run
-    label_smoothing: float = 0.0  # run
+    label_smoothing: Share = 0.0  # run
     fine_weight: float = 0.4  # run
     attributes: tuple[str, ...] = ()
     attributes_file: str | None = None

@@ -27,6 +27,7 @@ from crosslight.methods.scaling import MethodConfig
 from crosslight.methods.unet_disentangle_networks import Decoder, Encoder, modality_of
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.precision import full_precision
+from crosslight.ranges import Count, Width
 from crosslight.types import Modality
 
 
@@ -53,16 +54,16 @@ class UNetDisentangleConfig(MethodConfig):
         lr_fall: Part of the training after which the rate is a tenth.
     """
 
-    widths: tuple[int, ...] = (32, 64, 128, 256, 512)  # ours
-    identity: int = 256  # ours
-    rest: int = 64  # ours
+    widths: tuple[Width, ...] = (32, 64, 128, 256, 512)  # ours
+    identity: Width = 256  # ours
+    rest: Width = 64  # ours
     skips: bool = False  # ours
     recon_weight: float = 1.0  # slides: the plain sum
     cross_weight: float = 1.0  # slides
     triplet_weight: float = 1.0  # slides
     cycle_weight: float = 0.0  # slides: struck out
     margin: float = 0.3  # ours
-    epochs: int = 100  # ours
+    epochs: Count = 100  # ours
     lr: float = 1e-4  # ours
     lr_fall: float = 0.6  # ours
 

@@ -22,6 +22,7 @@ from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.normalize import Normalize, to_gray
 from crosslight.nn.pooling import AveragePool
 from crosslight.nn.precision import full_precision
+from crosslight.ranges import Count, Few, Share
 from crosslight.types import Modality
 
 
@@ -45,9 +46,9 @@ class ZeroPaddingConfig(Optimization):
     backbone: str = "resnet50.tv_in1k"  # ours; the paper has a ResNet-6
     weights: str = "timm"  # ours; the paper trains from scratch
     sha256: str | None = None
-    last_stride: int = 2  # the paper has no such change
-    label_smoothing: float = 0.0  # the paper: softmax loss
-    epochs: int = 81  # ours
+    last_stride: Few = 2  # the paper has no such change
+    label_smoothing: Share = 0.0  # the paper: softmax loss
+    epochs: Count = 81  # ours
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"  # ours
     lr: float = 0.1  # ours
     backbone_lr_factor: float = 0.1  # ours

@@ -152,8 +152,8 @@ def _light(name: str) -> Any:
 def _from_timm(name: str, image_size: tuple[int, int] | None, *, fetch: bool) -> Any:
     if not timm.is_model(name):
         near = did_you_mean(name, [*timm.list_models(), *LIGHT_BACKBONES])
-        hint = near if near.startswith("; did") else "; `timm.list_models()` lists what timm has"
-        raise ConfigError(f"Unknown backbone {name!r}{hint}.")
+        hint = near if near.startswith("; did") else "; `timm.list_models()` lists what timm has."
+        raise ConfigError(f"Unknown backbone {name!r}{hint}")
     card = timm.get_pretrained_cfg(name)
     sized = {"img_size": image_size} if image_size and card and card.fixed_input_size else {}
     try:
