@@ -7,7 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from crosslight.errors import CrosslightError
 from crosslight.parts import missing_part
@@ -52,7 +52,8 @@ def spoken() -> Iterator[None]:
         if not isinstance(unwritten, BrokenPipeError):
             sentence = sentence or _sentence(unwritten)
     if sentence:
-        print(f"crosslight: {sentence}", file=sys.stderr)
+        with suppress(OSError):  # the terminal may be what has gone
+            print(f"crosslight: {sentence}", file=sys.stderr, flush=True)
     if code:
         sys.exit(code)
 

@@ -16,6 +16,7 @@ from crosslight.config import AugmentationConfig, DataConfig
 from crosslight.data.batch import Batch
 from crosslight.data.images import read_image
 from crosslight.data.loading import TrainingLoader, inference_batches
+from crosslight.data.loading_processes import Loads, loaded
 from crosslight.data.sampling import build_batches
 from crosslight.data.table import SampleTable, build_table
 from crosslight.data.transforms import InferenceTransform
@@ -208,7 +209,8 @@ def run_script(folder: Path, lines: str) -> str:
     """Output of a process of its own, with `table` of people and `loaded` by one worker."""
     script = f"""
 import multiprocessing, os, pathlib, signal
-from crosslight.data.loading import inference_batches, worker_deaths_told
+from crosslight.data.loading import inference_batches
+from crosslight.data.loading_processes import worker_deaths_told
 from crosslight.data.transforms import InferenceTransform
 from crosslight.errors import DataError
 from tests.training.people import draw_people
@@ -244,6 +246,78 @@ def test_a_loading_process_that_dies_is_one_sentence(tmp_path: Path) -> None:
     )
     assert "A process that loads images died" in told
     assert "data.workers" in told
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs /dev/shm, as Linux has it")
+def test_batches_come_where_shared_memory_is_too_small(tmp_path: Path) -> None:
+    """A limit for files is one for shared memory too; what does not fit goes another way."""
+    told = run_script(
+        tmp_path,
+        """
+        import resource, torch
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+        try:
+            torch.zeros(100).share_memory_()
+        except RuntimeError:
+            print("too small")
+        here = inference_batches(table, InferenceTransform(16, 8), batch_size=4, workers=0)
+        there = inference_batches(table, InferenceTransform(16, 8), batch_size=4, workers=2)
+        same = [torch.equal(a.images, b.images) and torch.equal(a.rows, b.rows)
+                for a, b in zip(here, there, strict=True)]
+        print(len(same), all(same))
+        """,
+    )
+    assert told.split("\n") == ["too small", "8 True", ""]
+
+
+class Unsendable(Loads[int]):
+    """Stands for whatever makes sending fail in a loading process."""
+
+    def __getitem__(self, order: int) -> object:
+        return lambda: order
+
+
+def test_a_loading_process_that_cannot_deliver_is_one_sentence() -> None:
+    with pytest.raises(DataError, match=r"A process that loads images died .*data\.workers"):
+        next(loaded(Unsendable(), range(9), 2))
+
+
+class Faulty(Loads[int]):
+    def load(self, _: int) -> Batch:
+        raise RuntimeError("a defect of ours")
+
+
+def test_a_defect_without_loading_processes_is_not_blamed_on_them() -> None:
+    with pytest.raises(RuntimeError, match="a defect of ours"):
+        next(loaded(Faulty(), range(9), 0))
+
+
+class Greedy(Loads[int]):
+    def load(self, _: int) -> Batch:
+        raise MemoryError
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_too_little_memory_is_one_sentence(workers: int) -> None:
+    with pytest.raises(DataError, match=r"too little memory.*data\.workers"):
+        next(loaded(Greedy(), range(9), workers))
+
+
+def test_loading_processes_that_cannot_be_started_are_one_sentence(tmp_path: Path) -> None:
+    told = run_script(
+        tmp_path,
+        """
+        import resource
+        resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))
+        try:
+            next(inference_batches(table, InferenceTransform(16, 8), batch_size=4, workers=2))
+        except DataError as error:
+            print(error, flush=True)
+        os._exit(0)
+        """,
+    )
+    assert told.startswith("2 processes that load images could not be started")
+    assert "--workers" in told
 
 
 def test_an_unfinished_loader_does_not_keep_the_program_from_ending(tmp_path: Path) -> None:

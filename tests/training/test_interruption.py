@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from crosslight.data.table import SampleTable
 from crosslight.methods.contract import Method, Update
 from crosslight.training.interruption import Interruption, StopNow, TrainingInterrupted
 from crosslight.training.loop import fit
+from tests.training.people import draw_people
 from tests.training.states import assert_same_state, lines, state, untimed
 from tests.training.tiny import Tiny, build, mean_feature, open_run, recipe
 
@@ -33,11 +36,20 @@ def interrupted(table: SampleTable, at: Mapping[int, list[signal.Signals]]) -> I
     return method
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_finishes_the_iteration_saves_and_says_how_to_continue(
-    table: SampleTable, tmp_path: Path, number: signal.Signals, code: int
+    request: pytest.FixtureRequest,
+    table: SampleTable,
+    tmp_path: Path,
+    number: signal.Signals,
+    code: int,
 ) -> None:
-    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    heard = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where tests run below nohup
+    request.addfinalizer(lambda: signal.signal(signal.SIGHUP, before))
+    handlers = [signal.getsignal(n) for n in heard]
     config = recipe(checkpoint_every=0)
     run = open_run(tmp_path / "run", config, table)
     method = interrupted(table, {8: [number]})
@@ -45,12 +57,47 @@ def test_a_signal_finishes_the_iteration_saves_and_says_how_to_continue(
     with pytest.raises(TrainingInterrupted, match=expected) as caught:
         fit(table, config, run, method=method, progress=False)
     assert caught.value.exit_code == code
-    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert [signal.getsignal(n) for n in heard] == handlers
     fit(table, config, run, method=build(config, table), progress=False)
     plain = open_run(tmp_path / "plain", config, table)
     fit(table, config, plain, method=build(config, table), progress=False)
     assert_same_state(state(plain.path), state(run.path))
     assert untimed(plain.path) == untimed(run.path)
+
+
+def test_below_nohup_a_closed_terminal_is_nothing_to_stop_for(
+    request: pytest.FixtureRequest, table: SampleTable, tmp_path: Path
+) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    request.addfinalizer(lambda: signal.signal(signal.SIGHUP, before))
+    run = open_run(tmp_path, recipe(), table)
+    summary = fit(
+        table, recipe(), run, method=interrupted(table, {8: [signal.SIGHUP]}), progress=False
+    )
+    assert summary.iterations > 8
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_signal_is_obeyed_while_a_batch_does_not_come(tmp_path: Path, workers: int) -> None:
+    table = draw_people(tmp_path / "people")
+    stuck = table.paths[0]
+    stuck.unlink()
+    os.mkfifo(stuck)  # whoever reads it waits until somebody writes
+    writing: list[int] = []
+
+    def stop_when_read() -> None:
+        writing.append(os.open(stuck, os.O_WRONLY))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop_when_read, daemon=True).start()
+    config = recipe(checkpoint_every=0)
+    config = replace(config, data=replace(config.data, workers=workers))
+    run = open_run(tmp_path / "run", config, table)
+    with pytest.raises(TrainingInterrupted, match="saved at iteration"):
+        fit(table, config, run, method=build(config, table), progress=False)
+    os.close(writing[0])
+    assert state(run.path)["method"]
 
 
 def test_a_second_ctrl_c_leaves_at_once(table: SampleTable, tmp_path: Path) -> None:

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import pickle
-import signal
-import threading
-import warnings
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from crosslight.config import DataConfig
 from crosslight.data.batch import Batch
 from crosslight.data.batches import Batches
 from crosslight.data.images import read_image
+from crosslight.data.loading_processes import Loads, loaded
 from crosslight.data.table import SampleTable
 from crosslight.data.transforms import InferenceTransform, TrainingTransform
-from crosslight.errors import CrosslightError, DataError
 from crosslight.types import Modality
 
 _NO_LABEL = -1
@@ -40,14 +31,6 @@ class _Order:
     iteration: int
     rows: NDArray[np.int64]
     positions: NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Failure:
-    """A user's error on its way from a loading process, which would wrap it in a traceback."""
-
-    kind: type[CrosslightError]
-    message: str
 
 
 class TrainingLoader:
@@ -95,7 +78,7 @@ class TrainingLoader:
             DataError: An image cannot be read, or a loading process died.
         """
         orders = _Orders(self._batches, self._positions, start, stop, first_epoch)
-        yield from _loaded(self._dataset, orders, self._workers)
+        yield from loaded(self._dataset, orders, self._workers)
 
     def iterate_stored(
         self, feats: Tensor, *, start: int, stop: int, first_epoch: int = 0
@@ -123,44 +106,7 @@ def inference_batches(
     rows = np.arange(len(table))
     parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
     dataset = _InferenceSet(table, transform)
-    yield from _loaded(dataset, parts, min(workers, len(parts)))
-
-
-@contextmanager
-def worker_deaths_told() -> Iterator[None]:
-    """Turns the death of a loading process into one sentence.
-
-    It is heard of through a signal, so the complaint may come up anywhere while batches are used,
-    not only where the next one is asked for.
-
-    Raises:
-        DataError: In place of the complaint of torch.
-    """
-    try:
-        yield
-    except (RuntimeError, ConnectionError, EOFError) as error:
-        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
-            raise
-        raise _death(error) from error
-
-
-@contextmanager
-def _broken_pipes_told() -> Iterator[None]:
-    """Around the loader alone, where whatever a half-sent batch provokes means such a death."""
-    try:
-        yield
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
-        if "Caught" in str(error):  # a defect inside the loading process, with its traceback
-            raise
-        raise _death(error) from error
-
-
-def _death(error: Exception) -> DataError:
-    reason = (str(error) or "it fell silent").splitlines()[0]
-    return DataError(
-        f"A process that loads images died ({reason}), usually for want of memory or of "
-        "shared memory (/dev/shm); free some, or set data.workers to a smaller number."
-    )
+    yield from loaded(dataset, parts, min(workers, len(parts)))
 
 
 class _Orders:
@@ -221,25 +167,20 @@ class _Columns:
         )
 
 
-class _TrainingSet(Dataset[Batch | _Failure]):
+class _TrainingSet(Loads[_Order]):
     def __init__(self, table: SampleTable, transform: TrainingTransform, seed: int) -> None:
         self._columns = _Columns(table)
         self._labels = torch.tensor(table.labels(), dtype=torch.int64)
         self._transform = transform
         self._seed = seed
 
-    def __getitem__(self, order: _Order) -> Batch | _Failure:
-        try:
-            return self._load(order)
-        except CrosslightError as error:
-            return _Failure(kind=type(error), message=str(error))
-
     def stored(self, rows: Tensor, feats: Tensor) -> Batch:
         nothing = torch.empty(3, 0, 0)
         batch = self._columns.batch([nothing] * len(rows), self._labels[rows], rows)
         return replace(batch, feats=feats[rows])
 
-    def _load(self, order: _Order) -> Batch:
+    def load(self, order: _Order) -> Batch:
+        """One augmented batch."""
         samples = []
         for row, position in zip(order.rows.tolist(), order.positions.tolist(), strict=True):
             image = self._columns.image(row)
@@ -262,83 +203,13 @@ class _TrainingSet(Dataset[Batch | _Failure]):
         return self._columns.batch(images, self._labels[rows], rows)
 
 
-class _InferenceSet(Dataset[Batch | _Failure]):
+class _InferenceSet(Loads[NDArray[np.int64]]):
     def __init__(self, table: SampleTable, transform: InferenceTransform) -> None:
         self._columns = _Columns(table)
         self._transform = transform
 
-    def __getitem__(self, rows: NDArray[np.int64]) -> Batch | _Failure:
-        try:
-            images = [self._transform(self._columns.image(row)) for row in rows]
-        except CrosslightError as error:
-            return _Failure(kind=type(error), message=str(error))
+    def load(self, rows: NDArray[np.int64]) -> Batch:
+        """Resized images of some rows."""
+        images = [self._transform(self._columns.image(row)) for row in rows]
         labels = torch.full((len(rows),), _NO_LABEL)
         return self._columns.batch(images, labels, torch.from_numpy(rows))
-
-
-def _loaded(dataset: Dataset[Any], orders: Any, workers: int) -> Generator[Batch]:
-    with warnings.catch_warnings():
-        # More workers than cores is the user's choice: it pays where files lie far away.
-        warnings.filterwarnings("ignore", message="This DataLoader will create")
-        loader: DataLoader[Any] = DataLoader(
-            dataset,
-            sampler=orders,
-            batch_size=None,
-            num_workers=workers,
-            collate_fn=_as_it_is,
-            worker_init_fn=_leave_signals_to_parent,
-            # The loader draws a seed that nothing here uses; without its own generator it would
-            # move the global one.
-            generator=torch.Generator(),
-        )
-        with _termination_held_back():
-            batches = iter(loader)
-    while True:
-        with _broken_pipes_told():
-            loaded = next(batches, None)
-        if loaded is None:
-            return
-        if isinstance(loaded, _Failure):
-            raise loaded.kind(loaded.message)
-        with worker_deaths_told():
-            yield cast(Batch, loaded)
-
-
-def _as_it_is(loaded: Any) -> Any:
-    return loaded
-
-
-@contextmanager
-def _termination_held_back() -> Iterator[None]:
-    """Inside, SIGTERM waits; processes started meanwhile begin, and stay, with it held back.
-
-    It has to be so from their first moment: libraries start threads in a forked process before
-    any of our code runs there, and a signal to a process reaches any thread that lets it through.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _leave_signals_to_parent(_: int) -> None:
-    # Ctrl-C and a scheduler's SIGTERM reach the whole process group; the parent still needs
-    # batches until its iteration is done. Its own SIGTERM, when it clears away, must be obeyed.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is None or not hasattr(signal, "pthread_sigmask"):
-        return
-    if hasattr(signal, "sigwaitinfo"):
-        threading.Thread(target=_obey, args=(parent.pid,), daemon=True).start()
-    else:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-
-
-def _obey(parent: int | None) -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
-        pass
-    os._exit(0)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from crosslight.config import Interpolation
 from crosslight.data.loading import inference_batches
+from crosslight.data.loading_processes import worker_deaths_told
 from crosslight.data.table import SampleTable
 from crosslight.data.transforms import InferenceTransform
 from crosslight.errors import ConfigError, DataError
@@ -70,7 +71,7 @@ def embed_table(
     method.eval()
     parts = []
     try:
-        with torch.inference_mode(), _arithmetic(precision, place):
+        with worker_deaths_told(), torch.inference_mode(), _arithmetic(precision, place):
             transform = InferenceTransform(height, width, interpolation)
             for batch in inference_batches(
                 table, transform, batch_size=batch_size, workers=workers

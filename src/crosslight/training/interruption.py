@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: finish what must not be torn, save, and leave."""
+"""Ctrl-C, SIGTERM and a closed terminal: finish what must not be torn, save, and leave."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 from crosslight.errors import TrainingError
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_HANGUP: tuple[int, ...] = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
 
 
 class TrainingInterrupted(TrainingError):  # noqa: N818
     """Training was asked to stop, and saved its state.
 
     Attributes:
-        exit_code: 130 after Ctrl-C, 143 after SIGTERM, as shells expect.
+        exit_code: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, as shells expect.
     """
 
     def __init__(self, message: str, *, exit_code: int) -> None:
@@ -48,7 +48,9 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            for number in _SIGNALS:
+            # Below nohup a closed terminal is nothing to stop for.
+            hangup = [n for n in _HANGUP if signal.getsignal(n) is not signal.SIG_IGN]
+            for number in (signal.SIGINT, signal.SIGTERM, *hangup):
                 self._previous[number] = signal.signal(number, self._note)
         return self
 
@@ -61,13 +63,13 @@ class Interruption:
     @contextmanager
     def immediate(self) -> Iterator[None]:
         """Inside, work that may be torn: a signal raises `StopNow` there, also an earlier one."""
-        self._is_immediate = True
+        before, self._is_immediate = self._is_immediate, True
         try:
             if self.received:
                 raise StopNow
             yield
         finally:
-            self._is_immediate = False
+            self._is_immediate = before
 
     def _note(self, number: int, _: FrameType | None) -> None:
         if self.received and number == signal.SIGINT:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from crosslight.config import RunConfig
-from crosslight.data.loading import worker_deaths_told
+from crosslight.data.loading_processes import worker_deaths_told
 from crosslight.data.table import SampleTable
 from crosslight.methods.contract import Method
 from crosslight.training.devices import exactly_repeatable, launch
@@ -85,7 +85,7 @@ def fit(
         CheckpointError: The run's state is damaged or carries code.
         DataError: The data does not fit the batches, or an image cannot be read.
         TrainingError: A loss lost its value, or the disk is full.
-        TrainingInterrupted: Ctrl-C or SIGTERM; the state is saved.
+        TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the state is saved.
     """
     fabric = launch(accelerator, devices, nodes, config.training.precision)
     if method is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -37,7 +39,8 @@ class Reporter:
                 console=self._console,
             )
             self._task = self._bar.add_task("", total=total, completed=done, figures="")
-            self._bar.start()
+            with self._while_anybody_looks():
+                self._bar.start()
 
     def advance(self, stage: str, loss: float, images: int) -> None:
         """One iteration more."""
@@ -47,7 +50,10 @@ class Reporter:
         rate = self._images / max(now - self._start, 1e-9)
         figures = f"loss {loss:.3f}  {rate:.0f} images/s"
         if self._bar is not None:
-            self._bar.update(self._task, description=stage, completed=self._done, figures=figures)
+            with self._while_anybody_looks():
+                self._bar.update(
+                    self._task, description=stage, completed=self._done, figures=figures
+                )
         elif now - self._last_line >= _LINE_EVERY_S or self._done == self._total:
             self._last_line = now
             left = (now - self._start) / (self._done - self._first) * (self._total - self._done)
@@ -55,16 +61,26 @@ class Reporter:
 
     def note(self, sentence: str) -> None:
         """A line that stays."""
-        if self._bar is not None:
-            self._bar.console.print(sentence, highlight=False, markup=False)
-        else:
-            self._console.print(sentence, highlight=False, markup=False, soft_wrap=True)
-            sys.stderr.flush()
+        with self._while_anybody_looks():
+            if self._bar is not None:
+                self._bar.console.print(sentence, highlight=False, markup=False)
+            else:
+                self._console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+                sys.stderr.flush()
 
     def close(self) -> None:
         """Leaves the terminal as it was."""
         if self._bar is not None:
-            self._bar.stop()
+            with self._while_anybody_looks():
+                self._bar.stop()
+
+    @contextmanager
+    def _while_anybody_looks(self) -> Iterator[None]:
+        """A closed terminal ends the showing, not the training."""
+        try:
+            yield
+        except OSError:
+            self._console.quiet = True
 
 
 def _clock(seconds: float) -> str:

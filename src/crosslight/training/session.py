@@ -146,7 +146,7 @@ class Training:
         Raises:
             DataError: An image cannot be read.
             TrainingError: A loss lost its value, or the disk is full.
-            TrainingInterrupted: Ctrl-C or SIGTERM.
+            TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP.
         """
         if self._is_over:
             return
@@ -230,7 +230,11 @@ class Training:
         """The next batch, unless this or another rank must stop: then all do, together."""
         batch, failure = None, None
         try:
-            batch = None if self._interruption.received else next(loaded, None)
+            # A batch may be long in coming, from a disk far away; nothing is lost without it.
+            with self._interruption.immediate():
+                batch = next(loaded, None)
+        except StopNow:
+            batch = None
         except CrosslightError as error:
             failure = error
         verdict = _FAIL if failure else self._interruption.received

@@ -1,0 +1,39 @@
+"""What stops a training from outside: a closed terminal, a second training in the same folder."""
+
+import fcntl
+import os
+import pty
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+
+def training(recipe: Path, promenade: Path, out: Path, *settings: str) -> list[str]:
+    """The command line of a training that ends long after whatever a test waits for."""
+    changes = ("config.epochs=100000", "training.log_every=1", *settings)
+    return [
+        *(sys.executable, "-m", "crosslight", "train", str(recipe)),
+        *("--data", f"sysu-mm01:{promenade}", "--out", str(out)),
+        *(part for change in changes for part in ("--set", change)),
+    ]
+
+
+def test_a_closed_terminal_saves_the_training(recipe, promenade, tmp_path):
+    """A terminal that hangs up: the system sends the signal, and writing there fails."""
+    run = tmp_path / "run"
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        training(recipe, promenade, run, "training.checkpoint_every=0", "data.workers=1"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    while b" 3/" not in os.read(ours, 4096):  # the third iteration, on the bar
+        assert process.poll() is None
+    os.close(ours)
+    assert process.wait() == 129
+    assert (run / "checkpoints" / "last.pt").is_file()
