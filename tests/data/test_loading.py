@@ -101,7 +101,7 @@ def test_a_stated_range_reaches_loading_processes(tmp_path: Path, workers: int) 
     )
     flat = load(table, config, stop=1, workers=workers)[0].images
     assert flat.max() - flat.min() < 0.01
-    stated, resize = table.with_range(config.deep_range), InferenceTransform(32, 16)
+    stated, resize = table.with_range(config.deep_range), InferenceTransform(32, 16, "bilinear")
     for batch in (
         load(stated.split("all"), config, stop=1, workers=workers)[0],
         next(inference_batches(stated.take([3]), resize, batch_size=1, workers=workers)),
@@ -260,8 +260,9 @@ def test_batches_come_where_shared_memory_is_too_small(tmp_path: Path) -> None:
             torch.zeros(100).share_memory_()
         except RuntimeError:
             print("too small")
-        here = inference_batches(table, InferenceTransform(16, 8), batch_size=4, workers=0)
-        there = inference_batches(table, InferenceTransform(16, 8), batch_size=4, workers=2)
+        small = InferenceTransform(16, 8, "bilinear")
+        here = inference_batches(table, small, batch_size=4, workers=0)
+        there = inference_batches(table, small, batch_size=4, workers=2)
         same = [torch.equal(a.images, b.images) and torch.equal(a.rows, b.rows)
                 for a, b in zip(here, there, strict=True)]
         print(len(same), all(same))
@@ -310,7 +311,8 @@ def test_loading_processes_that_cannot_be_started_are_one_sentence(tmp_path: Pat
         import resource
         resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))
         try:
-            next(inference_batches(table, InferenceTransform(16, 8), batch_size=4, workers=2))
+            small = InferenceTransform(16, 8, "bilinear")
+            next(inference_batches(table, small, batch_size=4, workers=2))
         except DataError as error:
             print(error, flush=True)
         os._exit(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import nn
@@ -13,7 +13,7 @@ from torch import nn
 from crosslight.errors import ConfigError
 from crosslight.methods.contract import Progress
 from crosslight.methods.scaling import Iterations, MethodConfig, PerIteration, Steps
-from crosslight.ranges import Dropout, Few, Part, Share, Width
+from crosslight.ranges import Dropout, Few, Part, Range, Share, Width
 
 TRAIN_TEACHER = "train"
 
@@ -79,7 +79,7 @@ class GenerationConfig(MethodConfig):
     adain_width: Width = 512  # release
     critic_width: Width = 32  # paper, table 8
     critic_scales: Few = 3  # release
-    iterations: Iterations = 100_000  # paper 4.1
+    iterations: Annotated[Iterations, Range(1)] = 100_000  # paper 4.1
     lr: float = 1e-4  # paper 4.1
     identity_lr: float = 0.002  # paper 4.1
     identity_head_lr: float = 0.02  # release

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import nn
@@ -15,7 +15,7 @@ from crosslight.methods.dgnet_config import GenerationConfig, refuse_size, sgd
 from crosslight.methods.dgnet_networks import StructureSource
 from crosslight.methods.scaling import Iterations
 from crosslight.methods.structure_body import BodyName
-from crosslight.ranges import Share
+from crosslight.ranges import Range, Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ class Proposed2020Config(GenerationConfig):
     attributes_file: str | None = None
     attribute_weight: float = 0.1
     appearance_score: float = 1.0
-    iterations: Iterations = 150_000  # run; scored at 122,000
+    iterations: Annotated[Iterations, Range(1)] = 150_000  # run; scored at 122,000
 
 
 @dataclass(frozen=True, kw_only=True)
