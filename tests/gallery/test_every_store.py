@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -9,6 +17,7 @@ import pytest
 from crosslight.errors import GalleryError
 from crosslight.gallery.opening import create_like, open_store
 from crosslight.gallery.rows import COLUMNS, SCHEMA, Filter, build_rows
+from crosslight.gallery.store import Store
 from tests.gallery.rows import DIM, INFO, MODEL, made_up
 
 FILTERS = {
@@ -197,3 +206,130 @@ def test_rows_and_queries_that_do_not_fit_are_refused_with_a_sentence(create):
     with pytest.raises(GalleryError, match="give the new store another name"):
         create_like(store.location, INFO)
     assert store.count() == 0
+
+
+def let_go(store: Store) -> None:
+    """Closes a store; Milvus Lite keeps its files open until the process ends, or is told."""
+    store.close()
+    if store.location.endswith(".milvus"):
+        from milvus_lite.server_manager import server_manager_instance
+
+        server_manager_instance.release_all()
+
+
+def test_another_process_finds_what_was_added(create):
+    store = create()
+    store.add(made_up(30))
+    let_go(store)
+    program = (
+        "import sys; from crosslight.gallery.opening import open_store\n"
+        "with open_store(sys.argv[1]) as store: print(store.count(), store.info.dim)"
+    )
+    command = [sys.executable, "-c", program, store.location]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["30", str(DIM)]
+
+
+def folder_of(store: Store) -> Path:
+    folder = Path(store.location)
+    if not folder.is_dir():
+        pytest.skip("a server keeps its files to itself")
+    return folder
+
+
+def test_a_store_that_is_moved_away_is_told_and_answers_again_when_it_is_back(create):
+    store = create()
+    store.add(made_up(30))
+    store.check()
+    folder = folder_of(store)
+    away = folder.rename(folder.with_name("away"))
+    with pytest.raises(GalleryError, match=r"There is no store|is gone"):
+        store.check()
+    away.rename(folder)
+    store.check()
+    assert store.count() == 30
+
+
+OPERATIONS: dict[str, Callable[[Store], object]] = {
+    "check": lambda store: store.check(),
+    "count": lambda store: store.count(),
+    "frame": lambda store: store.frame(Filter(cams=frozenset({1}))),
+    "page": lambda store: store.page(),
+    "present": lambda store: store.present(["row-0000001"]),
+    "get": lambda store: store.get(["row-0000001", "row-0000040"]),
+    "search": lambda store: store.search(made_up(2).vectors, 3),
+    "batches": lambda store: list(store.batches(20)),
+    "add": lambda store: store.add(made_up(5, start=100)),
+    "remove_ids": lambda store: store.remove_ids(["row-0000007"]),
+    "remove": lambda store: store.remove(Filter(pids=frozenset({4}))),
+    "set_calibration": lambda store: store.set_calibration({"false_match_rate": 0.1}),
+    "optimize": lambda store: store.optimize(),
+}
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def garbled(path: Path) -> None:
+    size = path.stat().st_size
+    path.write_bytes(np.random.default_rng(size).bytes(size))
+
+
+def replaced_by_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("damage", [emptied, garbled, replaced_by_a_folder, Path.unlink])
+def test_a_damaged_store_answers_or_says_so_in_a_sentence(create, damage):
+    store = create()
+    store.add(made_up(60))
+    store.remove_ids(["row-0000003"])
+    whole = folder_of(store)
+    let_go(store)
+    told = 0
+    files = sorted(p.relative_to(whole) for p in whole.rglob("*") if p.is_file())
+    for number, file in enumerate(files):
+        folder = shutil.copytree(whole, whole.with_name(f"{number}{whole.suffix}"))
+        damage(folder / file)
+        try:
+            opened = open_store(folder)
+        except GalleryError:
+            told += 1
+            continue
+        for operation in OPERATIONS.values():
+            try:
+                operation(opened)
+            except GalleryError:  # anything else would be a traceback
+                told += 1
+        let_go(opened)
+    assert told
+
+
+@contextmanager
+def full_disk(size: int = 4096) -> Iterator[None]:
+    """No file may become larger than this; the system refuses as it does on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_told_and_loses_nothing(create):
+    store = create()
+    folder_of(store)
+    store.add(made_up(30))
+    with (
+        full_disk(),
+        pytest.raises(GalleryError, match=r"No space left on the disk .* free some and run"),
+    ):
+        store.add(made_up(2000))
+    assert store.count() == 30
+    assert store.add(made_up(40)) == 10
+    assert store.search(made_up(40).vectors[33:34], 1)[0][0].id == "row-0000033"
+    store.close()
+    with open_store(store.location) as again:
+        assert sorted(again.frame()["id"]) == sorted(made_up(40).ids)

@@ -9,13 +9,15 @@ from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
 from crosslight.errors import GalleryError
-from crosslight.gallery.opening import open_store
+from crosslight.gallery.copying import copy_rows
+from crosslight.gallery.opening import create_like, open_store
 from crosslight.gallery.rows import build_rows
 from crosslight.gallery.search import Searcher
 from crosslight.gallery.service.app import create_app
@@ -287,7 +289,7 @@ def test_a_store_that_fails_is_a_503_without_details(serve: Serve, monkeypatch) 
         raise GalleryError(f"{SECRET_FOLDER} is gone")
 
     store = client.app.state.desk.searcher.store
-    monkeypatch.setattr(store, "count", broken)
+    monkeypatch.setattr(store, "check", broken)
     reply = client.get("/health")
     assert reply.status_code == 503
     assert SECRET_FOLDER not in reply.text
@@ -295,7 +297,7 @@ def test_a_store_that_fails_is_a_503_without_details(serve: Serve, monkeypatch) 
 
 def test_a_defect_is_a_500_without_a_traceback(serve: Serve, monkeypatch) -> None:
     client = serve()
-    monkeypatch.setattr(client.app.state.desk.searcher.store, "count", lambda *_: 1 / 0)
+    monkeypatch.setattr(client.app.state.desk.searcher.store, "check", lambda *_: 1 / 0)
     reply = client.get("/health")
     assert reply.status_code == 500
     assert reply.json() == {"error": "The service failed; its log says why."}
@@ -350,3 +352,35 @@ def test_other_files_are_not_served(client, path: str) -> None:
 def decoded(uri: str) -> Image.Image:
     assert uri.startswith("data:image/jpeg;base64,")
     return Image.open(BytesIO(base64.b64decode(uri.partition(",")[2])))
+
+
+@pytest.mark.parametrize("kind", ["exact", "lance"])
+def test_a_store_that_is_moved_away_is_503_and_answers_again_when_it_is_back(tmp_path, kind):
+    folder = tmp_path / f"people.{kind}"
+    made_store(tmp_path / "made.exact").close()
+    with open_store(tmp_path / "made.exact") as made, create_like(folder, made.info) as store:
+        copy_rows(made, store)
+    app = create_app(Searcher(open_store(folder), EMBEDDER))
+    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+        assert client.get("/health").status_code == 200
+        away = folder.rename(tmp_path / "away")
+        for route in ("/health", f"/api/picture?row={quote(row_id(0, 1))}"):
+            reply = client.get(route)
+            assert reply.status_code == 503
+            assert reply.json()["error"].endswith("the service's log says why.")
+        away.rename(folder)
+        assert client.get("/health").status_code == 200
+        assert client.get(f"/api/picture?row={quote(row_id(0, 1))}").status_code == 200
+
+
+def test_a_damaged_store_is_503(tmp_path):
+    store = made_store(tmp_path / "people.exact")
+    client = TestClient(
+        create_app(Searcher(store, EMBEDDER)),
+        base_url="http://127.0.0.1",
+        raise_server_exceptions=False,
+    )
+    segment = next((tmp_path / "people.exact").glob("rows-*"))
+    segment.write_bytes(segment.read_bytes()[:-100])
+    assert client.get("/health").status_code == 503
+    assert client.get(f"/api/picture?row={quote(row_id(0, 1))}").status_code == 503

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from crosslight.errors import GalleryError
 from crosslight.files import write_text
+from crosslight.gallery.complaints import sentence, told
 from crosslight.gallery.store import StoreInfo
 
 NAME = "store.json"
@@ -33,8 +34,13 @@ def read_description(folder: Path) -> tuple[str, StoreInfo]:
             f"There is no store at {folder}; make one with crosslight gallery create {folder} "
             "--model RUN."
         ) from error
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise GalleryError(f"{path} is damaged ({error}); create the store again.") from error
+    except OSError as error:
+        raise GalleryError(sentence(str(path), error)) from error
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise GalleryError(
+            f"{path} is damaged ({error}); put back the whole folder from a copy, or create the "
+            "store again."
+        ) from error
     return kind, StoreInfo.from_plain(content, where=str(folder))
 
 
@@ -44,11 +50,14 @@ def make_folder(folder: Path) -> None:
     Raises:
         GalleryError: Something is there already.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise GalleryError(f"{folder} exists and is not empty; give the new store another name.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise GalleryError(
-            f"{folder} cannot be made ({error.strerror}); choose a folder that you may write."
-        ) from error
+    with told(str(folder)):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise GalleryError(
+                f"{folder} exists and is not empty; give the new store another name."
+            )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise GalleryError(
+                f"{folder} cannot be made ({error.strerror}); choose a folder that you may write."
+            ) from error

@@ -7,8 +7,10 @@ leave a row in two segments: reading keeps the first, removing removes both.
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 
 from crosslight.errors import GalleryError
 from crosslight.files import written_whole
+from crosslight.gallery.complaints import sentence, told
 from crosslight.gallery.description import make_folder, read_description, write_description
 from crosslight.gallery.rows import (
     COLUMNS,
@@ -41,6 +44,7 @@ from crosslight.gallery.writing import WriterLock
 from crosslight.types import DeepRange
 
 VECTOR = "vector"
+_ENGINE = (pl.exceptions.PolarsError,)
 _COMPARED_AT_ONCE = 50_000_000  # similarities: 200 MB
 
 
@@ -69,7 +73,8 @@ class ExactStore(ClosedAtTheEnd):
             GalleryError: Something is there already.
         """
         make_folder(folder)
-        write_description(folder, cls.kind, info)
+        with told(str(folder)):
+            write_description(folder, cls.kind, info)
         return cls(folder)
 
     @property
@@ -90,7 +95,8 @@ class ExactStore(ClosedAtTheEnd):
             new = np.array([i not in self._positions for i in rows.ids], dtype=bool)
             rows = rows.take(np.flatnonzero(new))
             if len(rows):
-                self._write_segment(rows)
+                with self._told():
+                    self._write_segment(rows)
                 self._append(rows)
             return len(rows)
 
@@ -133,14 +139,15 @@ class ExactStore(ClosedAtTheEnd):
         with self._guard:
             rows = np.array([self._positions[i] for i in ids if i in self._positions], dtype=int)
             frame, vectors = self._frame[rows], self._joined()[torch.from_numpy(rows)]
-            segments = self._segments()
+            segments = self._present_segments()
         wanted = frame.select("id").unique()
         thumbnails = [
             pl.scan_parquet(path).select("id", "thumbnail").join(wanted.lazy(), on="id", how="semi")
             for path in segments
         ]
         if thumbnails:
-            found = pl.concat(thumbnails).unique("id").collect()
+            with self._told():
+                found = pl.concat(thumbnails).unique("id").collect()
             frame = frame.join(found, on="id", how="left", maintain_order="left")
         return Rows(
             frame=frame.select(list(SCHEMA)) if thumbnails else _without_rows(),
@@ -171,13 +178,14 @@ class ExactStore(ClosedAtTheEnd):
             self._begin_writing()
             gone = self.present(ids)
             doomed = pl.Series("id", sorted(gone), dtype=pl.String).implode()
-            for path in self._segments() if gone else []:
-                segment = pl.read_parquet(path)
-                kept = segment.filter(~pl.col("id").is_in(doomed))
-                if not kept.height:
-                    path.unlink()
-                elif kept.height < segment.height:
-                    _write_parquet(path, kept)
+            with self._told():
+                for path in self._segments() if gone else []:
+                    segment = pl.read_parquet(path)
+                    kept = segment.filter(~pl.col("id").is_in(doomed))
+                    if not kept.height:
+                        path.unlink()
+                    elif kept.height < segment.height:
+                        _write_parquet(path, kept)
             if gone:
                 self._load()
             return len(gone)
@@ -188,6 +196,13 @@ class ExactStore(ClosedAtTheEnd):
             return self._frame.height
         return int(self._frame.select(where.expression().sum()).item() or 0)
 
+    def check(self) -> None:
+        """As `Store.check`."""
+        read_description(self._folder)
+        with self._told():
+            for path in self._present_segments():
+                pl.read_parquet_schema(path)
+
     def optimize(self) -> str:
         """Joins the segments into one."""
         with self._guard:
@@ -195,12 +210,13 @@ class ExactStore(ClosedAtTheEnd):
             old = self._segments()
             if len(old) < 2:
                 return "There was nothing to join."
-            joined = pl.concat([pl.read_parquet(path) for path in old]).unique(
-                "id", keep="first", maintain_order=True
-            )
-            _write_parquet(self._next_segment(), joined)
-            for path in old:
-                path.unlink()
+            with self._told():
+                joined = pl.concat([pl.read_parquet(path) for path in old]).unique(
+                    "id", keep="first", maintain_order=True
+                )
+                _write_parquet(self._next_segment(), joined)
+                for path in old:
+                    path.unlink()
             self._load()
             return f"{len(old)} segments joined into one."
 
@@ -208,8 +224,10 @@ class ExactStore(ClosedAtTheEnd):
         """As `Store.set_calibration`."""
         with self._guard:
             self._begin_writing()
-            self._info = self._info.calibrated(calibration)
-            write_description(self._folder, self.kind, self._info)
+            info = self._info.calibrated(calibration)
+            with self._told():
+                write_description(self._folder, self.kind, info)
+            self._info = info
 
     def set_range(self, deep_range: DeepRange) -> None:
         """As `Store.set_range`."""
@@ -222,31 +240,29 @@ class ExactStore(ClosedAtTheEnd):
         """Lets others write."""
         self._lock.release()
 
+    def _told(self) -> AbstractContextManager[None]:
+        return told(str(self._folder), *_ENGINE)
+
     def _begin_writing(self) -> None:
         if self._lock.acquire():
             self._load()  # somebody else may have written since this store was opened
 
     def _load(self) -> None:
-        self._blocks: list[Vectors] = []
-        self._positions: dict[str, int] = {}
-        self._frame = pl.DataFrame(schema=COLUMNS)
-        frames = []
-        for path in self._segments():
-            try:
+        blocks: list[Vectors] = []
+        positions: dict[str, int] = {}
+        frames = [pl.DataFrame(schema=COLUMNS)]
+        with told(str(self._folder), *_ENGINE, ValueError):
+            for path in self._segments():
                 segment = pl.read_parquet(path, columns=[*COLUMNS, VECTOR])
-            except (pl.exceptions.PolarsError, OSError) as error:
-                raise GalleryError(
-                    f"{path} is damaged ({str(error).splitlines()[0]}); remove it and add its "
-                    "images again."
-                ) from error
-            new = [i not in self._positions for i in segment["id"].to_list()]
-            segment = segment.filter(pl.Series(new, dtype=pl.Boolean))
-            start = len(self._positions)
-            self._positions.update({i: start + n for n, i in enumerate(segment["id"].to_list())})
-            self._blocks.append(_vectors_of(segment, self._info.dim))
-            frames.append(segment.select(list(COLUMNS)))
-        if frames:
-            self._frame = pl.concat(frames)
+                segment = segment.with_columns(pl.col(n).cast(k) for n, k in COLUMNS.items())
+                new = [i not in positions for i in segment["id"].to_list()]
+                segment = segment.filter(pl.Series(new, dtype=pl.Boolean))
+                start = len(positions)
+                positions.update({i: start + n for n, i in enumerate(segment["id"].to_list())})
+                blocks.append(_vectors_of(segment, self._info.dim))
+                frames.append(segment.select(list(COLUMNS)))
+        # Together at the end: a reader that finds a segment damaged goes on with what it had.
+        self._blocks, self._positions, self._frame = blocks, positions, pl.concat(frames)
 
     def _append(self, rows: Rows) -> None:
         start = len(self._positions)
@@ -262,7 +278,14 @@ class ExactStore(ClosedAtTheEnd):
         return torch.from_numpy(self._blocks[0])
 
     def _segments(self) -> list[Path]:
-        return sorted(self._folder.glob("rows-*.parquet"))
+        return sorted(self._folder.glob("rows-[0-9]*[0-9].parquet"))
+
+    def _present_segments(self) -> list[Path]:
+        """As `_segments`, of a store whose rows are in memory: the files may have gone since."""
+        found = self._segments()
+        if self._frame.height and not found:
+            raise GalleryError(sentence(self.location, FileNotFoundError(errno.ENOENT, "rows")))
+        return found
 
     def _next_segment(self) -> Path:
         last = self._segments()[-1:]

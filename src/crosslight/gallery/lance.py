@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from crosslight.errors import GalleryError
+from crosslight.gallery.complaints import told
 from crosslight.gallery.description import make_folder, read_description, write_description
 from crosslight.gallery.known_ids import KnownIds
 from crosslight.gallery.lance_index import Effort, IndexSettings, maintain, read_settings
@@ -48,6 +50,7 @@ NARROW = 0.2
 """A filter that leaves less than this part of the rows is answered with the effort that one camera
 takes, which is all lists; one that leaves more, with that of the other light."""
 
+_ENGINE = (RuntimeError, ValueError, pa.ArrowException)
 _COMPACT_EVERY = 100  # commits
 _IDS_AT_ONCE = 5_000
 
@@ -67,14 +70,14 @@ class LanceStore(ClosedAtTheEnd):
         self._synced: set[str] = set()
         self._known = KnownIds()
         self._commits = 0
-        try:
+        with self._told():
             connection = lancedb.connect(folder, read_consistency_interval=timedelta(0))
             self._table = connection.open_table(TABLE)
-        except (ValueError, OSError, RuntimeError) as error:
-            raise GalleryError(
-                f"The table of {folder} cannot be opened ({_first_line(error)}); put back the "
-                "whole folder from a copy, or create the store again."
-            ) from error
+            if self._table.schema != _schema(self._info.dim):
+                raise GalleryError(
+                    f"The table of {folder} is not the one that its description says; put back "
+                    "the whole folder from a copy, or create the store again."
+                )
 
     @classmethod
     def create(cls, folder: Path, info: StoreInfo) -> LanceStore:
@@ -84,10 +87,11 @@ class LanceStore(ClosedAtTheEnd):
             GalleryError: Something is there already.
         """
         make_folder(folder)
-        lancedb.connect(folder).create_table(TABLE, schema=_schema(info.dim))
-        sync_new(folder, set())
-        # Written last: a folder without it is no store.
-        write_description(folder, cls.kind, info)
+        with told(str(folder), *_ENGINE):
+            lancedb.connect(folder).create_table(TABLE, schema=_schema(info.dim))
+            sync_new(folder, set())
+            # Written last: a folder without it is no store.
+            write_description(folder, cls.kind, info)
         return cls(folder)
 
     @property
@@ -115,8 +119,9 @@ class LanceStore(ClosedAtTheEnd):
                 new = [i not in there for i in rows.ids]
                 rows = rows.take(np.flatnonzero(new))
             if len(rows):
-                self._table.add(_to_arrow(rows, self._info.dim))
-                self._committed()
+                with self._told():
+                    self._table.add(_to_arrow(rows, self._info.dim))
+                    self._committed()
                 self._known.update(rows.frame["id"])
             return len(rows)
 
@@ -154,16 +159,18 @@ class LanceStore(ClosedAtTheEnd):
 
     def page(self, where: Filter = EVERYTHING, *, offset: int = 0, limit: int = 50) -> pl.DataFrame:
         """As `Store.page`."""
-        query = self._table.search().select(list(COLUMNS)).offset(offset).limit(limit)
         rendered = condition(where)
-        return _small((query.where(rendered) if rendered else query).to_arrow())
+        with self._told():
+            query = self._table.search().select(list(COLUMNS)).offset(offset).limit(limit)
+            return _small((query.where(rendered) if rendered else query).to_arrow())
 
     def batches(self, size: int) -> Iterator[Rows]:
         """As `Store.batches`."""
-        reader = self._table.search().select([*SCHEMA, VECTOR]).to_batches(size)
-        for batch in reader:
-            if len(batch):
-                yield _from_arrow(pa.Table.from_batches([batch]), self._info.dim)
+        with self._told():
+            reader = self._table.search().select([*SCHEMA, VECTOR]).to_batches(size)
+            for batch in reader:
+                if len(batch):
+                    yield _from_arrow(pa.Table.from_batches([batch]), self._info.dim)
 
     def remove(self, where: Filter) -> int:
         """As `Store.remove`."""
@@ -175,14 +182,21 @@ class LanceStore(ClosedAtTheEnd):
 
     def count(self, where: Filter = EVERYTHING) -> int:
         """As `Store.count`."""
-        return int(self._table.count_rows(condition(where)))
+        with self._told():
+            return int(self._table.count_rows(condition(where)))
+
+    def check(self) -> None:
+        """As `Store.check`."""
+        read_description(self._folder)
+        self.page(limit=1)
 
     def optimize(self) -> str:
         """As `Store.optimize`; see lance_index.py."""
         with self._guard:
             self._begin_writing()
-            said = maintain(self._table, self._folder, self._info.distance)
-            self._committed()
+            with self._told():
+                said = maintain(self._table, self._folder, self._info.distance)
+                self._committed()
             self._commits = 0
             return said
 
@@ -190,8 +204,10 @@ class LanceStore(ClosedAtTheEnd):
         """As `Store.set_calibration`."""
         with self._guard:
             self._begin_writing()
-            self._info = self._info.calibrated(calibration)
-            write_description(self._folder, self.kind, self._info)
+            info = self._info.calibrated(calibration)
+            with self._told():
+                write_description(self._folder, self.kind, info)
+            self._info = info
 
     def set_range(self, deep_range: DeepRange) -> None:
         """As `Store.set_range`."""
@@ -208,8 +224,9 @@ class LanceStore(ClosedAtTheEnd):
         if self._lock.acquire():
             self._info = read_description(self._folder)[1]
             self._known = KnownIds()
-            for batch in self._table.search().select(["id"]).to_batches(100_000):
-                self._known.update(_ids_of(batch))
+            with self._told():
+                for batch in self._table.search().select(["id"]).to_batches(100_000):
+                    self._known.update(_ids_of(batch))
 
     def _committed(self) -> None:
         """Brings what was committed to the disk, and now and then tidies up."""
@@ -224,15 +241,20 @@ class LanceStore(ClosedAtTheEnd):
     def _remove(self, rendered: str) -> int:
         with self._guard:
             self._begin_writing()
-            count = int(self._table.count_rows(rendered))
-            if count:
-                self._table.delete(rendered)
-                self._committed()
+            with self._told():
+                count = int(self._table.count_rows(rendered))
+                if count:
+                    self._table.delete(rendered)
+                    self._committed()
             return count
 
     def _read(self, rendered: str | None, columns: list[str]) -> pa.Table:
-        query = self._table.search().select(columns)
-        return (query.where(rendered) if rendered else query).to_arrow()
+        with self._told():
+            query = self._table.search().select(columns)
+            return (query.where(rendered) if rendered else query).to_arrow()
+
+    def _told(self) -> AbstractContextManager[None]:
+        return told(str(self._folder), *_ENGINE)
 
     def _searching(self, query: NDArray[np.float32]) -> Any:
         # Typed by LanceDB as what all kinds of queries share.
@@ -245,7 +267,9 @@ class LanceStore(ClosedAtTheEnd):
             return None
         if rendered is None:
             return index.everywhere
-        fitting, rows = int(self._table.count_rows(rendered)), self.count()
+        with self._told():
+            fitting = int(self._table.count_rows(rendered))
+        rows = self.count()
         if fitting <= SCANNED_AT_MOST:
             return None
         return index.other_light if fitting >= NARROW * rows else index.one_camera
@@ -265,7 +289,8 @@ class LanceStore(ClosedAtTheEnd):
             asked = asked.bypass_vector_index()
         else:
             asked = asked.nprobes(effort.nprobes).refine_factor(effort.refine)
-        found = asked.to_arrow()
+        with self._told():
+            found = asked.to_arrow()
         distances = _own_distance(
             found.column(DISTANCE).to_numpy().astype(np.float64), self._info.distance
         )
@@ -323,7 +348,3 @@ def _small(table: pa.Table) -> pl.DataFrame:
 
 def _ids_of(batch: pa.RecordBatch) -> pl.Series:
     return pl.Series("id", batch.column(0).to_pylist(), dtype=pl.String)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

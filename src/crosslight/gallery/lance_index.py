@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from crosslight.errors import GalleryError
 from crosslight.files import write_text
+from crosslight.gallery.complaints import sentence
 from crosslight.gallery.nearest import Nearest
 from crosslight.gallery.store import Distance
 
@@ -108,7 +109,9 @@ def read_settings(folder: Path) -> IndexSettings | None:
         return _from_json(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except OSError as error:
+        raise GalleryError(sentence(str(path), error)) from error
+    except (ValueError, TypeError, KeyError) as error:
         raise GalleryError(
             f"{path} is damaged ({error}); remove it, and run crosslight gallery optimize {folder}."
         ) from error
@@ -149,7 +152,11 @@ def maintain(table: Any, folder: Path, distance: Distance) -> str:
 
 def _from_json(content: dict[str, Any]) -> IndexSettings:
     kinds = ("everywhere", "other_light", "one_camera")
-    return IndexSettings(**{**content, **{name: Effort(**content[name]) for name in kinds}})
+    efforts = {name: Effort(**content[name]) for name in kinds}
+    for effort in efforts.values():
+        if type(effort.nprobes) is not int or type(effort.refine) is not int:
+            raise TypeError(f"{effort} holds no whole numbers")
+    return IndexSettings(**{**content, **efforts})
 
 
 def _train(table: Any, partitions: int, distance: Distance) -> None:

@@ -13,6 +13,7 @@ crash; each id is still there once, because rows are put in their place by their
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from crosslight.errors import GalleryError
+from crosslight.gallery.complaints import sentence, told
 from crosslight.gallery.description import make_folder
 from crosslight.gallery.milvus_rows import (
     KEY,
@@ -50,6 +52,9 @@ except ImportError as missing:  # pragma: no cover
     ) from missing
 
 T = TypeVar("T")
+
+_LOGS = ("pymilvus", "milvus_lite")
+"""They write every error down with a traceback before raising it; here each becomes a sentence."""
 
 TOKEN = "CROSSLIGHT_MILVUS_TOKEN"
 LITE_FILE = "rows.db"
@@ -78,6 +83,9 @@ class MilvusStore(ClosedAtTheEnd):
                     f"There is no store at {location}; make one with crosslight gallery create "
                     f"{location} --model RUN."
                 )
+            for collection in (self._name, f"{self._name}_info"):
+                # Milvus Lite lets go of what the process that wrote it had loaded.
+                self._ask(lambda name=collection: self._client.load_collection(name))  # type: ignore[misc]
             self._info = self._read_info()
         except GalleryError:
             self._client.close()
@@ -215,6 +223,13 @@ class MilvusStore(ClosedAtTheEnd):
         )
         return int(rows[0]["count(*)"])
 
+    def check(self) -> None:
+        """As `Store.check`."""
+        if not _is_server(self._location):
+            with told(self._location):
+                (Path(self._location) / LITE_FILE).stat()
+        self.count()
+
     def optimize(self) -> str:
         """Seals what was added, so that Milvus indexes it; the rest it does by itself."""
         self._ask(lambda: self._client.flush(self._name))
@@ -302,7 +317,11 @@ class MilvusStore(ClosedAtTheEnd):
                 f"{self._location} is no store of crosslight, or its making was interrupted; "
                 "drop the collection, or give another name."
             )
-        return StoreInfo.from_plain(json.loads(rows[0]["text"]), where=self._location)
+        try:
+            plain = json.loads(rows[0]["text"])
+        except ValueError as error:
+            raise GalleryError(sentence(self._location, error)) from error
+        return StoreInfo.from_plain(plain, where=self._location)
 
 
 def _is_server(location: str) -> bool:
@@ -310,6 +329,8 @@ def _is_server(location: str) -> bool:
 
 
 def _connected(location: str) -> tuple[MilvusClient, str]:
+    for name in _LOGS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if not _is_server(location):
         folder = Path(location)
         if not folder.is_dir():
@@ -337,13 +358,16 @@ def _connected(location: str) -> tuple[MilvusClient, str]:
 
 def _told(location: str, question: Callable[[], T]) -> T:
     """Asks, and turns Milvus's complaint into a sentence."""
-    try:
-        return question()
-    except MilvusException as error:
-        reason = str(error.message or error).splitlines()[0]
-        raise GalleryError(
-            f"Milvus at {location} answered: {reason}. See that it runs and can be reached."
-        ) from error
+    with told(location):
+        try:
+            return question()
+        except MilvusException as error:
+            if not _is_server(location):
+                raise GalleryError(sentence(location, error)) from error
+            reason = str(error.message or error).splitlines()[0]
+            raise GalleryError(
+                f"Milvus at {location} answered: {reason}. See that it runs and can be reached."
+            ) from error
 
 
 def _make_collections(client: MilvusClient, name: str, info: StoreInfo, server: bool) -> None:

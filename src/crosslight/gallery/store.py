@@ -8,6 +8,7 @@
     store.get(ids)                                   # -> Rows, with vectors and thumbnails
     store.page(Filter(), offset=0, limit=50)         # -> frame of COLUMNS, in a stable order
     store.remove(Filter(pids={7}))                   # -> how many; store.remove_ids([...])
+    store.check()                                    # GalleryError where it cannot be read now
     store.count(), store.frame(), store.batches(1000)
     store.optimize()                                 # maintenance, in the writer
     store.set_calibration({...})
@@ -15,8 +16,9 @@
 
 `Rows`, `Filter` and `Hit` are in gallery/rows.py. A store is safe to read from several threads of
 one process. Several processes may read a store of the kinds `lance` and `milvus` while one
-writes; writers exclude each other. Distances are smaller for nearer rows everywhere: `cosine` is
-1 - cosine, `euclidean` is the Euclidean distance, `dot` is the negative inner product.
+writes; writers exclude each other. What an engine or the disk raises becomes a `GalleryError`.
+Distances are smaller for nearer rows everywhere: `cosine` is 1 - cosine, `euclidean` is the
+Euclidean distance, `dot` is the negative inner product.
 
 The kinds:
 
@@ -32,7 +34,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, get_args
 
 import numpy as np
 import polars as pl
@@ -95,11 +97,19 @@ class StoreInfo:
             )
         try:
             deep_range = plain.get("deep_range")
-            return cls(**{**plain, "deep_range": None if deep_range is None else tuple(deep_range)})
+            info = cls(**{**plain, "deep_range": None if deep_range is None else tuple(deep_range)})
         except TypeError as error:
-            raise GalleryError(
-                f"The description of {where} is damaged ({error}); create the store again."
-            ) from error
+            raise GalleryError(_damaged(where, str(error))) from error
+        wrong = [
+            name
+            for name, kind in (("model", str), ("method", str), ("run", str), ("created", str))
+            if not isinstance(getattr(info, name), kind)
+        ]
+        if wrong or not isinstance(info.calibration, Mapping):
+            raise GalleryError(_damaged(where, f"{[*wrong, 'calibration'][0]} is of another kind"))
+        if type(info.dim) is not int or info.dim < 1 or info.distance not in get_args(Distance):
+            raise GalleryError(_damaged(where, f"{info.dim!r} numbers, {info.distance!r}"))
+        return info
 
     def ranged(self, deep_range: DeepRange) -> StoreInfo:
         """The same with another range."""
@@ -108,6 +118,13 @@ class StoreInfo:
     def calibrated(self, calibration: Mapping[str, Any]) -> StoreInfo:
         """The same with another calibration."""
         return replace(self, calibration=calibration)
+
+
+def _damaged(where: str, found: str) -> str:
+    return (
+        f"The description of {where} is damaged ({found}); put back the whole store from a copy, "
+        "or create it again."
+    )
 
 
 class Store(Protocol):
@@ -181,6 +198,14 @@ class Store(Protocol):
 
     def count(self, where: Filter = EVERYTHING) -> int:
         """How many rows fit."""
+        ...
+
+    def check(self) -> None:
+        """Reads a little of what is stored.
+
+        Raises:
+            GalleryError: It is moved away or damaged, or its disk or server fails.
+        """
         ...
 
     def optimize(self) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
 from typing import BinaryIO
 
 from crosslight.errors import GalleryError
+from crosslight.gallery.complaints import sentence
 
 LOCK = ".writer"
+_BUSY = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 
 
 class WriterLock:
@@ -34,13 +37,13 @@ class WriterLock:
         try:
             file = self._path.open("ab")
         except OSError as error:
-            raise GalleryError(
-                f"{self._path.parent} cannot be written ({error.strerror}); make it writable."
-            ) from error
+            raise GalleryError(sentence(str(self._path.parent), error)) from error
         try:
             _lock(file)
         except OSError as error:
             file.close()
+            if error.errno not in _BUSY:
+                raise GalleryError(sentence(str(self._path.parent), error)) from error
             raise GalleryError(
                 f"Another process is writing to {self._path.parent}; wait until it is done."
             ) from error

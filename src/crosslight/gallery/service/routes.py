@@ -246,7 +246,7 @@ async def session(request: Request) -> Response:
 @router.get("/health", tags=["service"])
 async def health(desk: DeskOf) -> HealthReply:
     """Answers while the service runs and its store does; needs no token."""
-    await run_sync(desk.searcher.store.count)
+    await run_sync(desk.searcher.store.check)
     return HealthReply()
 
 

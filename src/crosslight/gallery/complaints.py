@@ -1,0 +1,64 @@
+"""What a store's engine, or the disk below it, complains about: as a sentence."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from crosslight.errors import CrosslightError, GalleryError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
+_SYSTEM_ERROR = re.compile(r"(?:os error|Errno) (\d+)")
+_SOURCE_PLACE = re.compile(r",? \S+\.rs:\d+(:\d+)?")
+
+
+@contextmanager
+def told(location: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Around a question to an engine or to the disk.
+
+    Args:
+        location: Of the store.
+        kinds: What the engine raises, beside OSError and a panic of native code.
+
+    Raises:
+        GalleryError: In place of those.
+    """
+    try:
+        yield
+    except CrosslightError:
+        raise
+    except BaseException as error:
+        # Native code that panics, as it may on a damaged file, raises no `Exception`.
+        if isinstance(error, (OSError, *kinds)) or type(error).__name__ == "PanicException":
+            raise GalleryError(sentence(location, error)) from error
+        raise
+
+
+def sentence(location: str, error: BaseException) -> str:
+    """What happened to a store, and what to do."""
+    text = str(getattr(error, "message", "") or error) or type(error).__name__
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and (found := _SYSTEM_ERROR.search(text)):
+        number = int(found[1])
+    if number in _FULL:
+        return f"No space left on the disk ({location}); free some and run the same command again."
+    if number in _CLOSED:
+        return (
+            f"{location} cannot be used ({os.strerror(number or 0)}); see that this user may read "
+            "and write all of it."
+        )
+    if number in _GONE or "Not found: " in text:
+        return (
+            f"A part of the store {location} is gone; put the whole folder back where it was, or "
+            "create the store again."
+        )
+    reason = os.strerror(number) if number else _SOURCE_PLACE.sub("", text.splitlines()[0])
+    return (
+        f"The store {location} is damaged or its disk fails ({reason}); put back the whole folder "
+        "from a copy, or create the store again."
+    )
