@@ -224,17 +224,13 @@ class ExactStore(ClosedAtTheEnd):
         """As `Store.set_calibration`."""
         with self._guard:
             self._begin_writing()
-            info = self._info.calibrated(calibration)
-            with self._told():
-                write_description(self._folder, self.kind, info)
-            self._info = info
+            self._keep(self._info.calibrated(calibration))
 
     def set_range(self, deep_range: DeepRange) -> None:
         """As `Store.set_range`."""
         with self._guard:
             self._begin_writing()
-            self._info = self._info.ranged(deep_range)
-            write_description(self._folder, self.kind, self._info)
+            self._keep(self._info.ranged(deep_range))
 
     def close(self) -> None:
         """Lets others write."""
@@ -242,6 +238,11 @@ class ExactStore(ClosedAtTheEnd):
 
     def _told(self) -> AbstractContextManager[None]:
         return told(str(self._folder), *_ENGINE)
+
+    def _keep(self, info: StoreInfo) -> None:
+        with self._told():
+            write_description(self._folder, self.kind, info)
+        self._info = info
 
     def _begin_writing(self) -> None:
         if self._lock.acquire():

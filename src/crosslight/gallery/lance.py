@@ -204,21 +204,22 @@ class LanceStore(ClosedAtTheEnd):
         """As `Store.set_calibration`."""
         with self._guard:
             self._begin_writing()
-            info = self._info.calibrated(calibration)
-            with self._told():
-                write_description(self._folder, self.kind, info)
-            self._info = info
+            self._keep(self._info.calibrated(calibration))
 
     def set_range(self, deep_range: DeepRange) -> None:
         """As `Store.set_range`."""
         with self._guard:
             self._begin_writing()
-            self._info = self._info.ranged(deep_range)
-            write_description(self._folder, self.kind, self._info)
+            self._keep(self._info.ranged(deep_range))
 
     def close(self) -> None:
         """Lets others write."""
         self._lock.release()
+
+    def _keep(self, info: StoreInfo) -> None:
+        with self._told():
+            write_description(self._folder, self.kind, info)
+        self._info = info
 
     def _begin_writing(self) -> None:
         if self._lock.acquire():
