@@ -1,3 +1,97 @@
-"""Find the same person across cameras that see in different light."""
+"""Find the same person across cameras that see in different light.
+
+What a researcher types in a notebook, loaded when it is asked for:
+
+    import crosslight as cl
+
+    features = cl.Features(feats=x, pids=pids, cams=cams, modality=light)
+    print(cl.evaluate(features, "sysu-mm01/all/1"))
+    run = cl.load_run("runs/agw")
+    x = run.embed(["a.jpg", "b.png"])
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crosslight import losses
+    from crosslight.config import RunConfig as Recipe
+    from crosslight.config import load_recipe
+    from crosslight.data.layouts import read_layout
+    from crosslight.data.promenade import make as make_promenade
+    from crosslight.evaluation.features import Features
+    from crosslight.evaluation.protocols import PROTOCOLS as protocols  # noqa: N811
+    from crosslight.evaluation.protocols import get_protocol
+    from crosslight.experiments.run import Run, load_run
+    from crosslight.methods.contract import (
+        Disentangles,
+        Interpolates,
+        MapsStructure,
+        Method,
+        Swaps,
+        Translates,
+    )
+    from crosslight.types import Modality
 
 __version__ = "0.1.0"
+
+_FACE = {
+    "Disentangles": "crosslight.methods.contract:Disentangles",
+    "Features": "crosslight.evaluation.features:Features",
+    "Interpolates": "crosslight.methods.contract:Interpolates",
+    "MapsStructure": "crosslight.methods.contract:MapsStructure",
+    "Method": "crosslight.methods.contract:Method",
+    "Modality": "crosslight.types:Modality",
+    "Recipe": "crosslight.config:RunConfig",
+    "Run": "crosslight.experiments.run:Run",
+    "Swaps": "crosslight.methods.contract:Swaps",
+    "Translates": "crosslight.methods.contract:Translates",
+    "get_protocol": "crosslight.evaluation.protocols:get_protocol",
+    "load_recipe": "crosslight.config:load_recipe",
+    "load_run": "crosslight.experiments.run:load_run",
+    "losses": "crosslight.losses:",
+    "make_promenade": "crosslight.data.promenade:make",
+    "protocols": "crosslight.evaluation.protocols:PROTOCOLS",
+    "read_layout": "crosslight.data.layouts:read_layout",
+}
+"""Public name → module and name there."""
+
+__all__ = [
+    "Disentangles",
+    "Features",
+    "Interpolates",
+    "MapsStructure",
+    "Method",
+    "Modality",
+    "Recipe",
+    "Run",
+    "Swaps",
+    "Translates",
+    "__version__",
+    "get_protocol",
+    "load_recipe",
+    "load_run",
+    "losses",
+    "make_promenade",
+    "protocols",
+    "read_layout",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FACE:
+        raise AttributeError(f"module 'crosslight' has no attribute {name!r}")
+    module, _, attribute = _FACE[name].partition(":")
+    try:
+        home = import_module(module)
+        found = getattr(home, attribute) if attribute else home
+    except ModuleNotFoundError as error:
+        from crosslight.parts import missing_part
+
+        raise missing_part(error) or error from error
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -71,7 +71,7 @@ def embed_table(
     method.eval()
     parts = []
     try:
-        with worker_deaths_told(), torch.inference_mode(), _arithmetic(precision, place):
+        with worker_deaths_told(), torch.inference_mode(), arithmetic(precision, place):
             transform = InferenceTransform(height, width, interpolation)
             for batch in inference_batches(
                 table, transform, batch_size=batch_size, workers=workers
@@ -114,7 +114,7 @@ def embed_images(
     place = next(method.parameters()).device
     pixels = torch.stack([transform(image) for image in images]).to(place)
     lights = torch.tensor(list(modality), dtype=torch.int64, device=place)
-    with torch.inference_mode(), _arithmetic(precision, place):
+    with torch.inference_mode(), arithmetic(precision, place):
         return _embedded(method, pixels, lights, None).cpu().numpy()
 
 
@@ -128,7 +128,8 @@ def _embedded(method: Method, images: Tensor, modality: Tensor, code: str | None
     return codes[code].flatten(1).float()
 
 
-def _arithmetic(precision: str, device: torch.device) -> torch.autocast | nullcontext[None]:
+def arithmetic(precision: str, device: torch.device) -> torch.autocast | nullcontext[None]:
+    """The context of forward passes in an arithmetic of `TrainingConfig`."""
     if precision not in _AUTOCAST:
         return nullcontext()
     return torch.autocast(device.type, dtype=_AUTOCAST[precision])

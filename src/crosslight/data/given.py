@@ -1,0 +1,86 @@
+"""Images as people hand them over: paths, PIL images, arrays, tensors, one or many of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from crosslight.data.images import read_image
+from crosslight.errors import DataError
+from crosslight.types import DeepRange
+
+GivenImage: TypeAlias = str | PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor
+GivenImages: TypeAlias = GivenImage | Iterable[GivenImage]
+
+_EXPECTED = (
+    "expected a path, a PIL image, an array (H, W, 3) or (H, W) of uint8, or a tensor (3, H, W) "
+    "in [0, 1]"
+)
+
+
+def pictures_of(images: GivenImages, *, deep_range: DeepRange | None = None) -> list[Image.Image]:
+    """RGB pictures of whatever was given.
+
+    Args:
+        images: A path, a PIL image, a uint8 array (H, W, 3) or (H, W), a float tensor (3, H, W)
+            in [0, 1]; or several: a list of these, an array (B, H, W, 3), a tensor (B, 3, H, W).
+        deep_range: Black and white of files with more than 8 bits, see `read_image`.
+
+    Raises:
+        DataError: None at all, one that cannot be read, or something that is no image.
+    """
+    found = [_picture(image, number, deep_range) for number, image in enumerate(_each(images))]
+    if not found:
+        raise DataError(f"There is no image among those given; {_EXPECTED}.")
+    return found
+
+
+def _each(images: GivenImages) -> list[Any]:
+    if isinstance(images, str | PathLike | Image.Image):
+        return [images]
+    if isinstance(images, np.ndarray | Tensor):
+        return list(images) if images.ndim == 4 else [images]
+    try:
+        return list(images)
+    except TypeError as error:
+        raise DataError(f"{type(images).__name__} is no image; {_EXPECTED}.") from error
+
+
+def _picture(image: Any, number: int, deep_range: DeepRange | None) -> Image.Image:
+    if isinstance(image, str | PathLike):
+        return read_image(Path(image), deep_range=deep_range)
+    if isinstance(image, Image.Image):
+        return image.convert("RGB")
+    if isinstance(image, Tensor):
+        return _from_tensor(image.detach().cpu(), number)
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
+            raise DataError(
+                f"Image {number} is an array {image.shape} of {image.dtype}; {_EXPECTED}."
+            )
+        return Image.fromarray(np.ascontiguousarray(image)).convert("RGB")
+    raise DataError(f"Image {number} is a {type(image).__name__}; {_EXPECTED}.")
+
+
+def _from_tensor(image: Tensor, number: int) -> Image.Image:
+    if image.dtype == torch.uint8 and image.ndim == 3 and len(image) == 3:
+        return Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+    if not image.is_floating_point() or image.ndim != 3 or len(image) != 3:
+        raise DataError(
+            f"Image {number} is a tensor {tuple(image.shape)} of {image.dtype}; {_EXPECTED}."
+        )
+    low, high = float(image.min()), float(image.max())
+    if not (low >= 0 and high <= 1):
+        raise DataError(
+            f"Image {number} is a tensor with values from {low:g} to {high:g}, expected 0 to 1; "
+            "crosslight normalises inside its methods: give the plain pixels."
+        )
+    pixels = (image.float() * 255).round().byte().permute(1, 2, 0)
+    return Image.fromarray(pixels.contiguous().numpy())

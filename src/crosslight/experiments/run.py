@@ -1,0 +1,149 @@
+"""A trained run at hand: embeds images, names their codes, draws where its method can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from crosslight.config import RunConfig
+from crosslight.data.given import GivenImages, pictures_of
+from crosslight.data.transforms import InferenceTransform
+from crosslight.errors import ConfigError, DataError
+from crosslight.gallery.search import guess_modality
+from crosslight.methods.contract import Disentangles, Method
+from crosslight.training.embedding import arithmetic
+from crosslight.training.run import RunFolder
+from crosslight.types import Modality
+
+Light: TypeAlias = Modality | Literal["visible", "infrared"]
+Lights: TypeAlias = Light | Iterable[Light] | None
+_AT_ONCE = 64
+
+
+class Run:
+    """A trained run, on one device and in eval mode.
+
+    Args:
+        path: Run folder, the `--out` of a training.
+        device: Where to compute; None: the first CUDA device, or the CPU.
+
+    Attributes:
+        path: Run folder.
+        recipe: What was trained, and how.
+        method: The trained method.
+
+    Raises:
+        ConfigError: No such run, or a damaged configuration.
+        CheckpointError: No weights yet, or damaged ones.
+    """
+
+    def __init__(self, path: Path | str, *, device: torch.device | str | None = None) -> None:
+        folder = RunFolder.open(Path(path))
+        self.path: Path = folder.path
+        self.recipe: RunConfig = folder.load_config()
+        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.method: Method = folder.load_method().to(place)
+
+    def __repr__(self) -> str:
+        data = self.recipe.data
+        return f"Run({str(self.path)!r}: {self.recipe.method}, {data.height} x {data.width})"
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.method.parameters()).device
+
+    @cached_property
+    def transform(self) -> InferenceTransform:
+        """From a picture to what the method sees, (3, H, W) in [0, 1]."""
+        data = self.recipe.data
+        return InferenceTransform(data.height, data.width, data.interpolation)
+
+    def embed(self, images: GivenImages, *, modality: Lights = None) -> NDArray[np.float32]:
+        """Embeddings, (N, D), to be compared by the cosine, or as `run.method.distance` says.
+
+        Args:
+            images: Paths, PIL images, arrays or tensors, one or N of them; see `pictures_of`.
+            modality: 'visible' or 'infrared', for all or for each; None: images without colour
+                are infrared.
+
+        Raises:
+            DataError: An image cannot be read, or lights and images differ in number.
+        """
+        return np.concatenate(
+            [
+                self.method.embed(pixels, lights).float().cpu().numpy()
+                for pixels, lights in self._batches(images, modality)
+            ]
+        )
+
+    def codes(
+        self, images: GivenImages, *, modality: Lights = None
+    ) -> dict[str, NDArray[np.float32]]:
+        """The method's codes by name, each (N, D); the arguments are those of `embed`.
+
+        Raises:
+            ConfigError: The method has no codes.
+            DataError: As `embed`.
+        """
+        if not isinstance(self.method, Disentangles):
+            raise ConfigError(
+                f"The method {self.recipe.method} of {self.path} has no codes; take embed()."
+            )
+        parts: dict[str, list[NDArray[np.float32]]] = {}
+        for pixels, lights in self._batches(images, modality):
+            for name, code in self.method.codes(pixels, lights).items():
+                parts.setdefault(name, []).append(code.flatten(1).float().cpu().numpy())
+        return {name: np.concatenate(found) for name, found in parts.items()}
+
+    def _batches(self, images: GivenImages, modality: Lights) -> Iterator[tuple[Tensor, Tensor]]:
+        pictures = pictures_of(images, deep_range=self.recipe.data.deep_range)
+        lights = lights_of(pictures, modality)
+        precision = self.recipe.training.precision
+        for start in range(0, len(pictures), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            pixels = torch.stack([self.transform(picture) for picture in pictures[part]])
+            light = torch.tensor(lights[part], dtype=torch.int64)
+            with torch.inference_mode(), arithmetic(precision, self.device):
+                yield pixels.to(self.device), light.to(self.device)
+
+
+def load_run(path: Path | str, *, device: torch.device | str | None = None) -> Run:
+    """Opens a trained run; see `Run`."""
+    return Run(path, device=device)
+
+
+def lights_of(pictures: list[Image.Image], modality: Lights) -> list[int]:
+    """The `Modality` of each picture.
+
+    Raises:
+        DataError: An unknown word, or not one light for each picture.
+    """
+    if modality is None:
+        return [guess_modality(picture) for picture in pictures]
+    if isinstance(modality, str | Modality):
+        return [_light(modality)] * len(pictures)
+    lights = [_light(light) for light in modality]
+    if len(lights) != len(pictures):
+        raise DataError(
+            f"{len(lights)} lights are given for {len(pictures)} images; give one for all, or one "
+            "for each."
+        )
+    return lights
+
+
+def _light(light: Any) -> int:
+    if isinstance(light, str) and light.upper() in Modality.__members__:
+        return int(Modality[light.upper()])
+    try:
+        return int(Modality(light))
+    except ValueError as error:
+        raise DataError(f"{light!r} is no light; write 'visible' or 'infrared'.") from error
