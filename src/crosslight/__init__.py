@@ -13,6 +13,8 @@ What a researcher types in a notebook, loaded when it is asked for:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from crosslight.version import __version__
+
 if TYPE_CHECKING:
     from crosslight import losses
     from crosslight.config import RunConfig as Recipe
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
         Translates,
     )
     from crosslight.types import Modality
-
-__version__ = "0.1.0"
 
 _FACE = {
     "Disentangles": "crosslight.methods.contract:Disentangles",

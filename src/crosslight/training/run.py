@@ -10,7 +10,6 @@ from typing import Any
 import torch
 import yaml
 
-import crosslight
 from crosslight.config import RunConfig, parse_run_config, to_plain
 from crosslight.errors import CheckpointError, ConfigError
 from crosslight.files import write_text
@@ -18,6 +17,7 @@ from crosslight.methods.contract import Method
 from crosslight.nn.weights import initial_weights_left_out
 from crosslight.registry import method_class
 from crosslight.training.weights import disk_faults_told, load_state, load_weights
+from crosslight.version import __version__
 
 _FREE_KEYS = (
     "crosslight",
@@ -66,7 +66,7 @@ class RunFolder:
             TrainingError: The folder cannot be written.
         """
         run = cls(path=path)
-        content = {"crosslight": crosslight.__version__, "data_set": dict(data), **to_plain(config)}
+        content = {"crosslight": __version__, "data_set": dict(data), **to_plain(config)}
         if path.exists() and not path.is_dir():
             raise ConfigError(f"{path} is a file; give another --out, a folder.")
         if run.config_path.is_file():

@@ -11,7 +11,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-import crosslight
 from crosslight.errors import CrosslightError, DataError
 from crosslight.gallery.search import Searcher
 from crosslight.gallery.service.access import Access
@@ -21,6 +20,7 @@ from crosslight.gallery.service.limits import Limits
 from crosslight.gallery.service.metrics import Metrics
 from crosslight.gallery.service.page import page_router
 from crosslight.gallery.service.routes import router
+from crosslight.version import __version__
 
 DESCRIPTION = """
 Search for a person across cameras that see in different light. Every error is
@@ -60,7 +60,7 @@ def create_app(
 
     app = FastAPI(
         title="crosslight",
-        version=crosslight.__version__,
+        version=__version__,
         description=DESCRIPTION,
         docs_url=None,  # the usual page loads its program from a CDN; ours is static/api.html
         redoc_url=None,

@@ -13,7 +13,6 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from PIL import Image
 
-import crosslight
 from crosslight.gallery.calibration import Calibration
 from crosslight.gallery.rows import THUMBNAIL, Filter
 from crosslight.gallery.search import Searcher
@@ -27,6 +26,7 @@ from crosslight.gallery.service.replies import (
     file_name,
     light_of,
 )
+from crosslight.version import __version__
 
 FACTS_FOR_S = 30.0
 """How long counts of cameras and lights are kept; reading them touches every row."""
@@ -146,7 +146,7 @@ class Desk:
         return GalleryReply(
             name=Path(store.location).name,
             kind=store.kind,
-            version=crosslight.__version__,
+            version=__version__,
             method=store.info.method,
             model=store.info.model,
             rows=frame.height,
