@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.last_resort import HANG_S
 
 from crosslight.commands.gallery_model import load_embedder
 from crosslight.commands.serve import TOKEN_VARIABLE, token_for
@@ -80,7 +81,7 @@ def ask(address: str, token: str | None = None) -> dict[str, object]:
     request = urllib.request.Request(address)
     if token:
         request.add_header("authorization", f"Bearer {token}")
-    with urllib.request.urlopen(request, timeout=30) as reply:
+    with urllib.request.urlopen(request, timeout=HANG_S) as reply:
         return json.load(reply)
 
 
@@ -89,7 +90,7 @@ def test_it_answers_and_leaves_in_good_order(start: Start, store: Path) -> None:
     assert ask(f"{address}health") == {"status": "ok"}
     assert ask(f"{address}api/gallery")["rows"] == 2
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=HANG_S)
     assert (process.returncode, err) == (0, "")
     assert out.endswith("Stopped.\n")
 
@@ -103,7 +104,7 @@ def test_beyond_this_machine_a_token_is_made(start: Start, store: Path) -> None:
         ask(f"{local}api/gallery")
     assert ask(f"{local}api/gallery", token)["rows"] == 2
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=HANG_S)
     assert process.returncode == 0
     assert out.endswith("Stopped.\n")
     assert "a token was made" in err

@@ -22,6 +22,7 @@ from crosslight.data.table import SampleTable, build_table
 from crosslight.data.transforms import InferenceTransform
 from crosslight.errors import DataError
 from crosslight.types import Modality
+from tests.last_resort import HANG_S
 from tests.training.people import draw_people
 
 AUGMENTED = AugmentationConfig(pad_px=2, erasing=0.5, color_jitter=0.3, grayscale=0.2)
@@ -213,6 +214,7 @@ from crosslight.data.loading import inference_batches
 from crosslight.data.loading_processes import worker_deaths_told
 from crosslight.data.transforms import InferenceTransform
 from crosslight.errors import DataError
+from tests.last_resort import HANG_S
 from tests.training.people import draw_people
 
 table = draw_people(pathlib.Path({str(folder)!r}))
@@ -224,7 +226,7 @@ next(loaded)
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG_S,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -20,6 +20,7 @@ from crosslight.evaluation.exclusion import (
 from crosslight.evaluation.products import NUMPY, Product, Rows, all_products, fastest_products
 from crosslight.evaluation.ranking import Labels, Ranks, Trial, rank_features
 from crosslight.evaluation.sides import Side
+from tests.incapable import IncapableError
 from tests.oracles import exact, ranking
 
 RULES = {
@@ -97,7 +98,7 @@ def run(case: dict[str, Any], **options: Any) -> list[Ranks]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(case=tables(), rule=st.sampled_from(sorted(RULES)), block=st.sampled_from([None, 1, 5]))
 def test_ranks_are_those_of_the_documented_arithmetic(
     kind: str, case: dict[str, Any], rule: str, block: int | None
@@ -126,13 +127,13 @@ def test_ranks_are_those_of_the_documented_arithmetic(
 
 
 @pytest.mark.parametrize("effort", EFFORTS, ids=lambda e: f"{e.screening} {e.bound}")
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(case=tables(), kind=st.sampled_from(KINDS), rule=st.sampled_from(sorted(RULES)))
 def test_no_precision_changes_a_rank(
     effort: Effort, case: dict[str, Any], kind: str, rule: str
 ) -> None:
     if not can(effort):
-        pytest.skip(f"torch cannot multiply in {effort.screening} here; install a build that can")
+        raise IncapableError(f"this processor, or torch, cannot multiply in {effort.screening}")
     options = {"exclusion": RULES[rule][0], "distance": kind, "top": 3}
     same(run(case, effort=effort, **options), run(case, effort=Effort(block=2), **options))
 
@@ -140,7 +141,7 @@ def test_no_precision_changes_a_rank(
 @pytest.mark.parametrize("effort", EFFORTS, ids=lambda e: f"{e.screening} {e.bound}")
 def test_many_blocks_and_parts_are_one(effort: Effort, monkeypatch: pytest.MonkeyPatch) -> None:
     if not can(effort):
-        pytest.skip(f"torch cannot multiply in {effort.screening} here; install a build that can")
+        raise IncapableError(f"this processor, or torch, cannot multiply in {effort.screening}")
     generator = np.random.default_rng(8)
     centres = generator.normal(size=(40, 33))
     query, gallery = (
@@ -256,7 +257,9 @@ def test_every_product_multiplies(product: Product) -> None:
         packed = product.pack(rows.part(8, 40))
         values = product.multiply(rows.part(0, 8), packed, np.empty((8, 32), np.float32))
     except (RuntimeError, AttributeError, NotImplementedError):
-        pytest.skip(f"{product.name} does not offer this product; install another build of torch")
+        raise IncapableError(
+            f"{product.name} cannot multiply in {product.precision} here"
+        ) from None
     if product.precision == "int8x2":
         codes = codes + 0.5  # type: ignore[assignment]
     expected = codes[:8] @ codes[8:].T * (0.25 if rows.steps is not None else 1.0)

@@ -102,7 +102,7 @@ def check_against_oracle(
 
 
 @pytest.mark.parametrize("name", [*BY_SPLIT, *SYSU, *REGDB, *LLCM])
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     data=st.data(),
     kind=st.sampled_from(["dot", "dot", "euclidean"]),
@@ -126,7 +126,7 @@ def test_scores_are_those_of_the_slow_oracle(
 
 
 @pytest.mark.parametrize("name", SYSU)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
 def test_official_galleries_are_scored_as_the_oracle_does(
     name: str, data: st.DataObject, seed: int

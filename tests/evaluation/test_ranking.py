@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crosslight.errors import ConfigError, ProtocolError
@@ -120,7 +120,6 @@ def table(rows: list[oracle.Row]) -> tuple[np.ndarray, Labels]:
     return feats, labels([row.pid for row in rows], [row.cam for row in rows])
 
 
-@settings(deadline=None)
 @given(
     cases(),
     st.sampled_from(sorted(RULES)),
@@ -224,7 +223,6 @@ def test_distances_in_whole_numbers_are_distances(kind: type[np.generic]) -> Non
     assert ranks.top_distance.tolist() == [[0.0, 1.0, 1.0]]
 
 
-@settings(deadline=None)
 @given(cases(), st.randoms(use_true_random=False))
 def test_trials_sharing_a_product_equal_trials_alone(
     case: tuple[list[oracle.Row], list[oracle.Row]], shuffler: object

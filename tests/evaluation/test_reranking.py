@@ -50,7 +50,7 @@ SETTINGS = st.integers(1, 25).flatmap(
 )
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(people(), SETTINGS, st.sampled_from(["cosine", "euclidean"]), st.booleans())
 def test_the_sparse_form_is_the_dense_one(
     tables: tuple[np.ndarray, np.ndarray], how: KReciprocal, kind: str, kept: bool
@@ -69,7 +69,7 @@ def test_the_sparse_form_is_the_dense_one(
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), SETTINGS)
 def test_equal_distances_are_ordered_by_row(seed: int, how: KReciprocal) -> None:
     generator = np.random.default_rng(seed)

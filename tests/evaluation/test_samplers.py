@@ -38,19 +38,6 @@ OFFICIAL_TEN = """b822f33c98ba9caf 1ff4fcc33508f391 0795113efbc5d001 86da3e296d9
     09cef7da670513d1"""
 
 
-def permutations_file() -> Path:
-    folder = os.environ.get("CROSSLIGHT_SYSU_SPLITS") or (
-        Path(__file__).parents[2].parent / "shared" / "data" / "sysu-mm01"
-    )
-    path = Path(folder) / "rand_perm_cam.mat"
-    if not path.is_file():
-        pytest.skip(
-            f"{path} is absent; obtain rand_perm_cam.mat from evaluation/data_split of the public "
-            "repository wuancong/SYSU-MM01 and set CROSSLIGHT_SYSU_SPLITS to its folder"
-        )
-    return path
-
-
 def galleries(name: str, features: Features, draw: Draw) -> list[list[str]]:
     selection = get_protocol(name).selector.select(features, draw)
     assert features.paths is not None
@@ -81,6 +68,47 @@ def test_seeded_sampler_draws_the_published_galleries(name: str, expected: str) 
         ]
 
 
+FIRST_IMAGES = {
+    (1, 6): "5 17 38 9 34 4 42 9 41 27",
+    (2, 6): "7 10 18 15 11 24 5 17 19 17",
+    (4, 6): "10 20 4 11 18 12 12 12 6 17",
+    (5, 6): "15 1 8 2 2 16 14 7 8 2",
+    (1, 10): "18 24 25 27 32 19 1 6 5 34",
+    (2, 10): "11 4 20 27 25 19 28 26 5 29",
+    (4, 10): "12 7 15 19 12 18 5 15 8 13",
+    (5, 10): "9 2 8 16 5 4 19 15 20 12",
+}
+"""(camera, person) → the image that the official permutations put first in trials 1 to 10."""
+
+
+@pytest.mark.parametrize("setting", ["all", "indoor"])
+def test_official_sampler_draws_what_is_published_of_two_people(
+    setting: str, tmp_path: Path
+) -> None:
+    table = {}
+    for key, count in image_counts().items():
+        firsts = [int(n) for n in FIRST_IMAGES.get(key, "1").split()]
+        rest = [[n for n in range(1, count + 1) if n != first] for first in firsts]
+        table[key] = np.array([[first, *more] for first, more in zip(firsts, rest, strict=True)])
+    write_permutations(tmp_path / "rand_perm_cam.mat", table)
+    draw = Draw(sampler="official", permutations=tmp_path)
+    drawn = galleries(f"sysu-mm01/{setting}/1", sysu_test_set(people=2), draw)
+    assert len(drawn) == 10
+    for trial, names in enumerate(drawn):
+        assert names == [
+            f"cam{cam}/{pid:04d}/{int(FIRST_IMAGES[cam, pid].split()[trial]):04d}"
+            for cam in ((1, 2) if setting == "indoor" else (1, 2, 4, 5))
+            for pid in (6, 10)
+        ]
+
+
+@pytest.fixture
+def official_permutations() -> Path:
+    """Not ours to hand on; `make test-splits` says where they are."""
+    return Path(os.environ["CROSSLIGHT_SYSU_SPLITS"])
+
+
+@pytest.mark.sysu_splits
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -89,18 +117,25 @@ def test_seeded_sampler_draws_the_published_galleries(name: str, expected: str) 
         ("sysu-mm01/all/10", OFFICIAL_TEN),
     ],
 )
-def test_official_sampler_draws_the_published_galleries(name: str, expected: str) -> None:
-    draw = Draw(sampler="official", permutations=permutations_file())
+def test_official_sampler_draws_the_published_galleries(
+    name: str, expected: str, official_permutations: Path
+) -> None:
+    draw = Draw(sampler="official", permutations=official_permutations)
     assert fingerprints(galleries(name, sysu_test_set(), draw)) == expected.split()
 
 
-def test_counts_carried_by_the_tests_are_those_of_the_permutations() -> None:
-    permutations = load_permutations(permutations_file())
+@pytest.mark.sysu_splits
+def test_facts_carried_by_the_tests_are_those_of_the_permutations(
+    official_permutations: Path,
+) -> None:
+    permutations = load_permutations(official_permutations)
     counts = image_counts()
     people = {pid for _, pid in counts}
     assert counts == {
         key: order.shape[1] for key, order in permutations.items() if key[1] in people
     }
+    for key, firsts in FIRST_IMAGES.items():
+        assert permutations[key][:, 0].tolist() == [int(n) for n in firsts.split()]
 
 
 def test_galleries_without_paths_are_drawn_by_row_order() -> None:

@@ -23,7 +23,7 @@ def ranked(case: dict[str, Any], device: str, **options: Any) -> Any:
     return rank_tensors(**moved, **options)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     case=tables(),
     kind=st.sampled_from(KINDS),
@@ -42,7 +42,7 @@ def test_tensors_give_the_ranks_of_arrays(
     )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(case=tables(), kind=st.sampled_from(KINDS))
 def test_blocks_of_columns_and_short_lists_change_nothing(case: dict[str, Any], kind: str) -> None:
     options: dict[str, Any] = {"exclusion": RULES["none"][0], "distance": kind, "top": 3}

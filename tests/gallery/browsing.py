@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import uvicorn
 
+from tests.last_resort import HANG_MS, HANG_S
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -26,7 +28,7 @@ def running(app: Any) -> Iterator[str]:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
     finally:
         server.should_exit = True
-        thread.join(timeout=20)
+        thread.join(HANG_S)
         assert not thread.is_alive()
 
 
@@ -41,6 +43,8 @@ def browser() -> Iterator[Any]:
         pytest.skip("no Chromium in the PATH; Debian: apt install chromium")
     with playwright.sync_playwright() as started:
         # Containers often run as root, where Chromium's sandbox does not start.
-        chromium = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        chromium = started.chromium.launch(
+            executable_path=path, args=["--no-sandbox"], timeout=HANG_MS
+        )
         yield chromium
         chromium.close()

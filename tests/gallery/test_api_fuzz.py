@@ -55,7 +55,6 @@ def test_no_described_request_makes_it_fail(schema, method: str, path: str) -> N
 
     @settings(
         max_examples=EXAMPLES,
-        deadline=None,
         derandomize=True,
         database=None,
         suppress_health_check=list(HealthCheck),

@@ -25,7 +25,8 @@ ROWS_PER_KILL = 30 * BATCH
 
 def start(location: str, count: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.gallery.writer", location, str(count)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
 
 
 @pytest.mark.parametrize("kind", ["lance", "exact"])
@@ -42,9 +43,11 @@ def test_no_acknowledged_row_is_lost_or_doubled(tmp_path, kind):
         for line in writer.stdout:
             acknowledged = max(acknowledged, int(line))
             patience -= int(line) > (kill - 1) * ROWS_PER_KILL
+            writer.stdin.write("go on\n")
+            writer.stdin.flush()
             if patience == 0:
                 break
-        # Spreads the kills over the work between two acknowledgements.
+        # Spreads the kills over the work between two acknowledgements; after that the writer waits.
         with contextlib.suppress(subprocess.TimeoutExpired):
             writer.wait(float(rng.uniform(0, 0.05)))
         writer.send_signal(signal.SIGKILL)
@@ -57,7 +60,8 @@ def test_no_acknowledged_row_is_lost_or_doubled(tmp_path, kind):
             assert {name_of(n) for n in range(acknowledged)} <= set(ids)
             assert store.search(store.get([ids[-1]]).vectors, 1)[0][0].id in ids
     last = start(location, kills * ROWS_PER_KILL)
-    assert last.wait() == 0
+    last.communicate()
+    assert last.returncode == 0
     with open_store(location) as store:
         assert sorted(store.frame()["id"]) == [name_of(n) for n in range(kills * ROWS_PER_KILL)]
 

@@ -34,6 +34,8 @@ def searcher(tmp_path: Path):
 
 
 def client_for(searcher, *, base_url: str = BASE, **options: Any) -> TestClient:
+    """The clock stands: however long the requests take, no allowance grows meanwhile."""
+    options.setdefault("clock", lambda: 0.0)
     return TestClient(create_app(searcher, **options), base_url=base_url)
 
 

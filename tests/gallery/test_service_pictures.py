@@ -97,9 +97,7 @@ def test_a_body_that_is_no_form_is_refused(client) -> None:
             assert set(reply.json()) == {"error"}
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_damaged_bytes_never_make_the_service_fail(client, data: st.DataObject) -> None:
     content = bytearray(

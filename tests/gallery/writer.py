@@ -1,6 +1,8 @@
 """Enrols made-up people until it is killed: the process that test_kills.py kills.
 
 Prints how many candidates are dealt with after each batch: what was said must be in the store.
+It then waits for a line, so that whoever is about to kill it can be as slow as it must; after the
+last line it goes on alone.
 """
 
 from __future__ import annotations
@@ -45,12 +47,14 @@ EMBEDDER = Embedder(
 def main(location: str, count: int) -> None:
     enrolment.BATCH = BATCH
     lance._COMPACT_EVERY = COMPACT_EVERY
-    done = 0
+    done, alone = 0, False
 
     def advance(more: int) -> None:
-        nonlocal done
+        nonlocal done, alone
         done += more
         print(done, flush=True)
+        if not alone:
+            alone = not sys.stdin.readline()
 
     with open_store(location) as store:
         enrol(store, EMBEDDER, candidates(count), advance=advance)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.last_resort import HANG_S
 from tests.training.states import assert_same_state, lines, state, untimed
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +26,13 @@ def train(path: Path, **options: Any) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     path.parent.mkdir(exist_ok=True)
     return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+        command,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+        check=False,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
@@ -38,7 +39,11 @@ _log = logging.getLogger("crosslight.service")
 
 
 def create_app(
-    searcher: Searcher, *, token: str | None = None, limits: Limits | None = None
+    searcher: Searcher,
+    *,
+    token: str | None = None,
+    limits: Limits | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> FastAPI:
     """The service of one gallery.
 
@@ -46,6 +51,7 @@ def create_app(
         searcher: Model and store; the store is closed when the service stops.
         token: What clients must know; None only where nobody but this machine can reach it.
         limits: What is accepted; None: the usual.
+        clock: Seconds that never go back.
 
     Raises:
         ConfigError: The token is too short.
@@ -66,7 +72,7 @@ def create_app(
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.desk = Desk(searcher, limits)
+    app.state.desk = Desk(searcher, limits, clock=clock)
     app.state.access = access
     app.state.metrics = metrics
     app.include_router(router)
@@ -77,7 +83,7 @@ def create_app(
     app.add_exception_handler(CrosslightError, _unavailable)
     app.add_exception_handler(BusyError, _busy)
     app.add_exception_handler(Exception, _failed)
-    app.add_middleware(Guard, access=access, limits=limits, metrics=metrics)
+    app.add_middleware(Guard, access=access, limits=limits, metrics=metrics, clock=clock)
     return app
 
 

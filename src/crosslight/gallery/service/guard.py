@@ -9,7 +9,7 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -53,13 +53,22 @@ class Guard:
         access: Who may ask.
         limits: How much.
         metrics: Counts every answer.
+        clock: Seconds that never go back; allowances grow with it.
     """
 
-    def __init__(self, app: ASGIApp, *, access: Access, limits: Limits, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        access: Access,
+        limits: Limits,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._app, self._access, self._limits, self._metrics = app, access, limits, metrics
-        self._searches = Allowance(limits.searches_per_minute)
-        self._reads = Allowance(limits.reads_per_minute)
-        self._failures = Allowance(limits.failures_per_minute)
+        self._searches = Allowance(limits.searches_per_minute, clock=clock)
+        self._reads = Allowance(limits.reads_per_minute, clock=clock)
+        self._failures = Allowance(limits.failures_per_minute, clock=clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""

@@ -1,0 +1,9 @@
+"""What keeps a test from running: a part that could be installed, or the machine itself."""
+
+from __future__ import annotations
+
+import pytest
+
+
+class IncapableError(pytest.skip.Exception):
+    """No installation helps: the processor, or the system, cannot do what the test needs."""
