@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.devices import DEVICE, exact_convolutions
 from tests.methods.conftest import MakeBatch
 from torch import Tensor
 
@@ -60,7 +61,18 @@ def _small(name: str, **overrides: Any) -> Method:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         method: Method = cls(config, num_ids=NUM_IDS, height=HEIGHT, width=WIDTH)
-    return method
+    return method.to(DEVICE)
+
+
+@pytest.fixture(autouse=True)
+def repeatable() -> Iterator[None]:
+    with exact_convolutions():
+        yield
+
+
+@pytest.fixture(scope="module")
+def make_batch(make_batch: MakeBatch) -> MakeBatch:
+    return lambda **options: make_batch(**options).to(DEVICE)
 
 
 @pytest.fixture(params=method_names())
@@ -157,7 +169,7 @@ def test_saved_weights_embed_alike(
     batch = make_batch()
     _train(method, batch, 2)
     path = tmp_path / "model.safetensors"
-    save_file({k: v.contiguous() for k, v in method.state_dict().items()}, path)
+    save_file({k: v.cpu().contiguous() for k, v in method.state_dict().items()}, path)
     with torch.random.fork_rng():
         torch.manual_seed(99)
         other = _small(name)
@@ -177,13 +189,13 @@ def test_bfloat16_stays_finite_and_its_losses_are_float32(
     for update in updates:
         update.iteration = update.iterations // 2
     for update in [updates[0], *updates, updates[-1]]:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
             figures = method.training_step(batch, update)
         assert all(torch.isfinite(v) for v in figures.values())
         assert all(v.dtype == torch.float32 for v in figures.values())
     assert all(torch.isfinite(p).all() for p in method.parameters())
     method.eval()
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.no_grad(), torch.autocast(DEVICE.type, dtype=torch.bfloat16):
         embeddings = method.embed(batch.images, batch.modality)
     assert embeddings.dtype == torch.float32
     assert torch.isfinite(embeddings).all()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from tests.devices import DEVICE
 from tests.training.people import draw_people
 from tests.training.states import assert_same_state, state
 from torch import Tensor
@@ -48,7 +49,7 @@ def _config(name: str, workers: int) -> RunConfig:
 
 def _train(table: SampleTable, path: Path, config: RunConfig, method: Method) -> None:
     run = RunFolder.create(path, config, data={"fingerprint": table.fingerprint()})
-    fit(table, config, run, method=method, progress=False)
+    fit(table, config, run, method=method, accelerator=DEVICE.type, progress=False)
 
 
 def _cut(method: Method, after: int) -> Method:

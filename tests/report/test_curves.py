@@ -3,8 +3,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from tests.report.test_ablation import _finished
+from tests.report.test_reliability import CURVE as RELIABILITY
 
-from crosslight.report.curves import MAX_POINTS, MAX_RANK, cmc_figure, training_figures
+from crosslight.report.ablation import ablation_figure, as_rows
+from crosslight.report.colours import SERIES
+from crosslight.report.curves import MAX_POINTS, MAX_RANK, MOST_CURVES, cmc_figure, training_panels
+from crosslight.report.reliability import reliability_figure
 from crosslight.report.training_log import Series, TrainingLog, read_log
 
 CURVE = np.linspace(0.2, 1.0, 30)
@@ -35,23 +41,31 @@ def _log(**values: list[float]) -> TrainingLog:
 
 
 def test_losses_far_apart_get_a_logarithmic_axis() -> None:
-    ((_, near),) = training_figures(_log(id=[3.0, 2.0], triplet=[1.0, 0.5]))
-    ((_, far),) = training_figures(_log(id=[30.0, 2.0], triplet=[0.01, 0.005]))
-    ((_, signed),) = training_figures(_log(critic=[-5.0, 200.0]))
-    assert [f.axes[0].get_yscale() for f in (near, far, signed)] == ["linear", "log", "linear"]
+    (near,) = training_panels(_log(id=[3.0, 2.0], triplet=[1.0, 0.5]))
+    (far,) = training_panels(_log(id=[30.0, 2.0], triplet=[0.01, 0.005]))
+    (signed,) = training_panels(_log(critic=[-5.0, 200.0]))
+    assert [p.figure.axes[0].get_yscale() for p in (near, far, signed)] == [
+        "linear",
+        "log",
+        "linear",
+    ]
+    (vanished,) = training_panels(_log(id=[3.0, 2.0], penalty=[1e-16, 1e-17]))
+    axes = vanished.figure.axes[0]
+    assert axes.get_yscale() == "symlog"
+    assert axes.get_ylim()[0] == 0
 
 
 def test_long_logs_are_thinned_without_changing_their_mean() -> None:
     values = np.random.default_rng(0).random(4000)
-    ((_, figure),) = training_figures(_log(id=list(values)))
-    drawn = np.asarray(figure.axes[0].lines[0].get_ydata())
+    (panel,) = training_panels(_log(id=list(values)))
+    drawn = np.asarray(panel.figure.axes[0].lines[0].get_ydata())
     assert drawn.size == MAX_POINTS
     assert drawn.mean() == pytest.approx(values.mean())
 
 
 def test_an_empty_log_has_no_figures(tmp_path: Path) -> None:
-    assert training_figures(read_log(None)) == []
-    assert training_figures(read_log(tmp_path / "absent.jsonl")) == []
+    assert training_panels(read_log(None)) == []
+    assert training_panels(read_log(tmp_path / "absent.jsonl")) == []
 
 
 def test_the_log_is_read_over_stages_damage_and_lost_figures(tmp_path: Path) -> None:
@@ -73,7 +87,7 @@ def test_the_log_is_read_over_stages_damage_and_lost_figures(tmp_path: Path) -> 
     assert log.learning_rates["m"].values.tolist() == [0.1, 0.01]
     assert list(log.validation) == ["mAP"]
     assert log.stage_starts == {"a": 0, "b": 20}
-    assert [caption for caption, _ in training_figures(log)] == [
+    assert [panel.title for panel in training_panels(log)] == [
         "Losses and figures",
         "Learning rate",
         "Validation",
@@ -82,6 +96,59 @@ def test_the_log_is_read_over_stages_damage_and_lost_figures(tmp_path: Path) -> 
 
 def test_a_learning_rate_that_falls_to_nothing_is_drawn() -> None:
     rates = Series(iterations=np.arange(3.0), values=np.array([1e-3, 1e-5, 1e-8]))
-    ((_, figure),) = training_figures(TrainingLog(learning_rates={"model": rates}))
+    (panel,) = training_panels(TrainingLog(learning_rates={"model": rates}))
+    figure = panel.figure
     assert figure.axes[0].get_yscale() == "log"
     figure.savefig(io.BytesIO())
+
+
+def _curve(*iterations: float) -> Series:
+    return Series(iterations=np.array(iterations), values=np.linspace(2, 1, len(iterations)))
+
+
+def test_many_losses_are_parted_by_stage_and_no_two_share_a_colour() -> None:
+    losses = {f"image_{n}": _curve(10, 20, 30) for n in range(MOST_CURVES + 3)}
+    losses |= {f"feature_{n}": _curve(30, 40) for n in range(4)}
+    log = TrainingLog(losses=losses, stage_starts={"image": 0, "feature": 20})
+    panels = training_panels(log)
+    assert [panel.title for panel in panels] == [
+        "Losses, image (1 of 2)",
+        "Losses, image (2 of 2)",
+        "Losses, feature",
+    ]
+    assert [name for panel in panels for name in panel.curves] == list(losses)
+    for panel in panels:
+        colours = {line.get_label(): line.get_color() for line in panel.figure.axes[0].lines}
+        named = [colours[name] for name in panel.curves]
+        assert len(set(named)) == len(named)
+
+
+def test_no_line_joins_what_a_rest_parts() -> None:
+    rates = {"critic": _curve(10, 20, 50, 60), "main": _curve(10, 20, 30, 40, 50, 60)}
+    stages = {"warm-up": 0, "rest": 20, "joint": 40}
+    (panel,) = training_panels(TrainingLog(learning_rates=rates, stage_starts=stages))
+    critic = [line for line in panel.figure.axes[0].lines if line.get_color() == SERIES[0]]
+    assert [line.get_xdata().tolist() for line in critic] == [[10, 20], [50, 60]]
+
+
+def test_no_legend_hides_a_point_or_is_cut_off() -> None:
+    names = [f"loss_{'very_' * n}long" for n in range(MOST_CURVES)]
+    losses = {name: _curve(10, 20) for name in names}
+    curves = dict.fromkeys(["sysu-mm01/all/1", "regdb/infrared-to-visible"], CURVE)
+    finished = [_finished(variant, 0, rank1) for variant, rank1 in (("a", 0.0), ("b", 1.0))]
+    reliability = dict.fromkeys(["across light", "within light"], RELIABILITY)
+    for figure in (
+        *(panel.figure for panel in training_panels(TrainingLog(losses=losses))),
+        cmc_figure(curves, curves),
+        ablation_figure(as_rows(finished, ["a", "b"])),
+        reliability_figure(reliability),
+    ):
+        FigureCanvasAgg(figure).draw()
+        (axes,) = figure.axes
+        box = figure.legends[0].get_window_extent()
+        assert not box.overlaps(axes.get_window_extent())
+        width, height = figure.get_size_inches() * figure.dpi
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= width
+        assert box.y1 <= height

@@ -1,16 +1,21 @@
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageColor
+from PIL import Image, ImageColor, ImageFont
 
 from crosslight.report.grid import (
     FRAME_COLOUR,
     FRAME_PX,
+    LINE_PX,
     MARGIN_PX,
+    MOST_LINES,
+    TEXT_PX,
     Cell,
+    Heading,
     Verdict,
     image_grid,
     load_or_placeholder,
+    wrapped,
 )
 
 BLUE = Image.new("RGB", (64, 128), "#0000ff")
@@ -37,12 +42,37 @@ def test_right_and_wrong_differ_without_colour() -> None:
     assert not any(mark(Verdict.QUERY))
 
 
-def test_rows_of_different_length_titles_and_long_lines_fit() -> None:
-    lines = ("cam 1", "a line much longer than the picture is wide")
-    rows = [[Cell(image=BLUE, lines=lines)] * 3, [Cell(image=None)]]
+def test_rows_of_different_length_and_titles_fit() -> None:
+    rows = [[Cell(image=BLUE, lines=("cam 1", "0.123"))] * 3, [Cell(image=None)]]
     sheet = image_grid(rows, titles=["first", "second"])
     assert sheet.width == 3 * STEP + MARGIN_PX
     assert sheet.mode == "RGB"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["0002_c1s1_000451_03", "bounding_box_test/0002_c1s1_000451_03", "x" * 60, "", "two words",
+     "2024-03-01_a-very-long-name_of_a_camera_on_the_east_side"],
+)  # fmt: skip
+def test_no_name_is_cut(name: str) -> None:
+    font = ImageFont.load_default(TEXT_PX)
+    for width in (20, 70, 200):
+        lines = wrapped((name,), font, width)
+        assert "".join(lines).replace(" ", "") == name.replace(" ", "")
+        assert all(font.getlength(line) <= width for line in lines)
+    short, long = (image_grid([[Cell(image=BLUE, lines=(n,))]]) for n in ("a", name))
+    assert long.height - short.height <= (MOST_LINES - 1) * LINE_PX
+
+
+def test_a_heading_has_words_and_no_frame() -> None:
+    sheet = image_grid([[Heading(lines=("whose body",)), Cell(image=BLUE)]])
+    place = sheet.crop((0, 0, MARGIN_PX + STEP - MARGIN_PX, sheet.height))
+    assert place.getpixel((MARGIN_PX, MARGIN_PX + 100)) == (255, 255, 255)
+    assert place.getbbox() is not None
+    colours = {colour for _, colour in place.getcolors(10**6)}
+    assert len(colours) > 2
+    below = place.crop((0, MARGIN_PX + LINE_PX + 2, place.width, place.height))
+    assert below.getcolors() == [(below.width * below.height, (255, 255, 255))]
 
 
 def test_pictures_keep_their_shape() -> None:

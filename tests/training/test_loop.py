@@ -171,6 +171,7 @@ def test_the_log_says_what_happened(uncut: Path) -> None:
         ("warm-up", 3),
         *(("joint", i) for i in range(2, 13, 2)),
     ]
+    assert [set(line["lr"]) for line in training[:2]] == [{"main"}] * 2, "the critic rests"
     last = training[-1]
     assert last["epoch"] == 3.0
     assert last["losses"].keys() == {"id", "spread", "fool", "critic"}

@@ -66,7 +66,6 @@ def run_demo(out: Path, *, seed: int = 0, workers: int = 2) -> None:
             seconds=seconds,
             calibration=gallery.calibration,
             search_sheet=gallery.sheet,
-            search_sheet_file=SHEET,
         )
 
     result, chance = (

@@ -57,7 +57,6 @@ def write_report(
     code: str | None = None,
     calibration: Calibration | None = None,
     search_sheet: Image.Image | None = None,
-    search_sheet_file: str | None = None,
 ) -> Path:
     """Writes the report of an evaluation at hand.
 
@@ -69,7 +68,6 @@ def write_report(
         code: The code that the evaluation scored in place of the embedding.
         calibration: Of a gallery that the run filled.
         search_sheet: Queries to that gallery, drawn.
-        search_sheet_file: The same as a file beside the page.
     """
     folder = RunFolder.open(run)
     config = folder.load_config()
@@ -95,7 +93,6 @@ def write_report(
             previews=tuple(sorted(folder.previews_path.glob("[0-9]*.png"))),
             calibration=reliability_of(calibration),
             search_sheet=search_sheet,
-            search_sheet_file=search_sheet_file,
             seconds=seconds or {},
             notes=tuple(notes),
         ),

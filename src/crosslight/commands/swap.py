@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from crosslight.commands.pictures import as_picture, write_png
@@ -18,7 +17,7 @@ from crosslight.data.images import read_image
 from crosslight.data.transforms import InferenceTransform
 from crosslight.errors import ConfigError, DataError
 from crosslight.methods.contract import Interpolates, MapsStructure, Method, Swaps
-from crosslight.report.grid import Cell, Verdict, image_grid, legible
+from crosslight.report.grid import Cell, Heading, Place, Verdict, image_grid, legible
 from crosslight.report.structure_maps import structure_map_grid
 from crosslight.training.run import RunFolder
 
@@ -105,12 +104,13 @@ def run_swap(
     deep_range = config.data.deep_range
     pixels = {path: transform(read_image(path, deep_range=deep_range)) for path in sorted(sources)}
 
-    corner = _corner(cell_height, cell_width)
-    rows = [[corner, *(_title(look, pixels, cell_height, cell_width) for look in looks)]]
+    shown = _labels(list(pixels))
+    corner = Heading(lines=("across: whose clothes", "down: whose body"))
+    rows: list[list[Place]] = [[corner, *(_title(look, pixels, shown) for look in looks)]]
     for body, name in zip(bodies, _names(bodies), strict=True):
         drawn = _drawn(method, looks, pixels, body)
         cells = [Cell(image=as_picture(image)) for image in drawn]
-        start = Cell(image=as_picture(pixels[body]), verdict=Verdict.QUERY, lines=(name,))
+        start = Cell(image=as_picture(pixels[body]), verdict=Verdict.QUERY, lines=(shown[body],))
         rows.append([start, *cells])
         if each is not None:
             for look, image in zip(looks, drawn, strict=True):
@@ -119,7 +119,7 @@ def run_swap(
     print(f"{out}: {len(bodies)} bodies in {len(looks)} looks; clothes follow the column.")
     if each is not None:
         print(f"{each}: {len(bodies) * len(looks)} images, named CLOTHES__BODY.png.")
-    _write_maps(method, [(n, pixels[b]) for n, b in zip(_names(bodies), bodies, strict=True)], maps)
+    _write_maps(method, [(shown[body], pixels[body]) for body in bodies], maps)
 
 
 @torch.inference_mode()
@@ -204,11 +204,19 @@ def _drawn(
     return images
 
 
-def _title(look: Look, pixels: dict[Path, Tensor], height: int, width: int) -> Cell:
-    blank = Image.new("RGB", (width, height), "white")
-    picture = blank if look.fraction else as_picture(pixels[look.first])
-    return Cell(image=picture, verdict=Verdict.QUERY, lines=(look.name,))
+def _title(look: Look, pixels: Mapping[Path, Tensor], shown: Mapping[Path, str]) -> Place:
+    if look.fraction:
+        return Heading(lines=(f"{look.fraction:.0%} of the way from left to right",))
+    lines = (shown[look.first],)
+    return Cell(image=as_picture(pixels[look.first]), verdict=Verdict.QUERY, lines=lines)
 
 
-def _corner(height: int, width: int) -> Cell:
-    return Cell(image=Image.new("RGB", (width, height), "white"), lines=("body / clothes",))
+def _labels(images: Sequence[Path]) -> dict[Path, str]:
+    """Folder and file, which in most layouts name the person; more folders where two are alike."""
+    parts = {path: path.absolute().with_suffix("").parts[1:] for path in images}
+    longest = max(map(len, parts.values()))
+    for count in range(2, longest + 1):
+        labels = {path: "/".join(own[-count:]) for path, own in parts.items()}
+        if len(set(labels.values())) == len(set(parts.values())):
+            break
+    return labels

@@ -109,11 +109,10 @@ def draw_cases(
             cells = [Cell(image=as_picture(pixels)) for pixels in pictures]
             for place, row in enumerate((meeting.first, meeting.second)):
                 name = Modality(int(table.modality[row])).name.lower()
-                cells[place] = Cell(
-                    image=cells[place].image, verdict=Verdict.QUERY, lines=(f"{place + 1} {name}",)
-                )
+                lines = (f"{place + 1} {name}", f"{table.pids[row]}/{table.paths[row].stem}")
+                cells[place] = Cell(image=cells[place].image, verdict=Verdict.QUERY, lines=lines)
                 if case.endswith("different light"):
-                    across.append((f"{table.pids[row]} {name}", (first, second)[place]))
+                    across.append((f"{lines[1]} {name}", (first, second)[place]))
             drawn = ("1 on 1", "2 on 1", "1 on 2", "2 on 2")
             cells[2:] = [
                 Cell(image=cell.image, lines=(name,))

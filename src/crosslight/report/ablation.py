@@ -10,8 +10,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from crosslight.report.colours import INK, MUTED, series_colour
-from crosslight.report.palette import label, new_axes
+from crosslight.report.colours import series_colour
+from crosslight.report.palette import label, legend_below, new_axes
 
 SHOWN = ("rank1", "mAP", "mINP")
 BUDGETS_DIFFER = 0.02
@@ -118,7 +118,7 @@ def ablation_figure(rows: Sequence[Row]) -> Figure:
     protocol = _protocols(rows)[0]
     names = shown_names(rows)
     longest = max(len(name) for name in names)
-    figure, axes = new_axes(5.0 + 0.07 * longest, 1.6 + 0.42 * len(rows))
+    figure, axes = new_axes(5.0 + 0.07 * longest, 1.9 + 0.42 * len(rows))
     places = list(range(len(rows)))
     for index, (score, name, marker) in enumerate((("rank1", "rank-1", "o"), ("mAP", "mAP", "D"))):
         colour, shift = series_colour(index), 0.14 * (2 * index - 1)
@@ -139,7 +139,8 @@ def ablation_figure(rows: Sequence[Row]) -> Figure:
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_xlim(left=0)
     label(axes, x="mean and sd over seeds; dotted: chance", title=protocol)
-    axes.legend(loc="lower right", frameon=True, fontsize=9.5, labelcolor=INK, edgecolor=MUTED)
+    # Inside there is no corner that no variant may reach.
+    legend_below(figure, columns=2)
     return figure
 
 

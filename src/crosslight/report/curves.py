@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from crosslight.report.colours import INK, MUTED, series_colour
-from crosslight.report.palette import label, new_axes, whole_numbers
+from crosslight.report.colours import MUTED, SERIES, series_colour
+from crosslight.report.palette import label, legend_below, new_axes, whole_numbers
 from crosslight.report.training_log import Series, TrainingLog
 
 MAX_RANK = 50
 MAX_POINTS = 400
+MOST_CURVES = len(SERIES)
+"""In one panel: as many as there are colours."""
+
+NARROW_NAME = 16
+"""Characters of a name of which two stand beside each other below a panel."""
+
+MOST_DECADES = 1e6
+"""Beyond this factor the small values share a linear part of the axis, which begins at 0."""
+
+LONGEST_LINE = 38
+"""Characters of a name in one line."""
+
+TITLE_LINE = 30
+"""Characters of a title in one line."""
+
+DASHES = ("-", (0, (6, 3)), (0, (2, 2)), (0, (6, 2, 1, 2)))
+"""Of learning rates, which often coincide: each should be seen."""
+
 LOGARITHMIC_FROM = 30.0
 """Losses whose largest and smallest value differ by more than this factor get a log axis."""
 
@@ -52,55 +71,114 @@ def cmc_figure(
     longest = max(curve[:MAX_RANK].size for curve in curves.values())
     step = 5 if longest <= 30 else 10
     axes.set_xticks([1, *range(step, longest + 1, step)])
-    _legend_below(axes, columns=columns)
+    legend_below(figure, columns=columns)
     return figure
 
 
-def training_figures(log: TrainingLog) -> list[tuple[str, Figure]]:
-    """What the log holds: (caption, figure) of losses, learning rates, validation; maybe none."""
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """Some curves of a training.
+
+    Attributes:
+        title: What they are.
+        curves: By name.
+        figure: The drawing.
+    """
+
+    title: str
+    curves: Mapping[str, Series]
+    figure: Figure
+
+
+def training_panels(log: TrainingLog) -> list[Panel]:
+    """What the log holds of losses, learning rates and validation; maybe nothing.
+
+    No panel holds more curves than there are colours: many losses are parted by the stage in which
+    they begin, then in the log's order.
+    """
     made = []
-    for caption, group in (
+    for kind, group in (
         ("Losses and figures", log.losses),
         ("Learning rate", log.learning_rates),
         ("Validation", log.validation),
     ):
-        if group:
-            made.append((caption, _training_figure(caption, group, log)))
+        for title, curves in _parted(kind, group, log):
+            made.append(Panel(title=title, curves=curves, figure=_panel(kind, title, curves, log)))
     return made
 
 
-def _training_figure(caption: str, group: Mapping[str, Series], log: TrainingLog) -> Figure:
-    rows = -(-len(group) // 2)
-    figure, axes = new_axes(3.5, 3.0 + 0.2 * rows)
+def _parted(
+    kind: str, group: Mapping[str, Series], log: TrainingLog
+) -> Iterator[tuple[str, Mapping[str, Series]]]:
+    if len(group) <= MOST_CURVES:
+        if group:
+            yield kind, group
+        return
+    starts = list(log.stage_starts.values())
+    stages = {
+        name: max(1, int(np.searchsorted(starts, series.iterations[0], "left")))
+        for name, series in group.items()
+    }
+    several = len(set(stages.values())) > 1
+    for number, stage in enumerate(list(log.stage_starts) or [""], start=1):
+        own = [name for name in group if stages[name] == number]
+        parts = -(-len(own) // MOST_CURVES)
+        for part, names in enumerate(np.array_split(np.array(own, dtype=object), max(1, parts)), 1):
+            if len(names):
+                title = f"Losses, {stage}" if several else kind
+                yield (
+                    f"{title} ({part} of {parts})" if parts > 1 else title,
+                    {name: group[name] for name in names},
+                )
+
+
+def _panel(kind: str, title: str, group: Mapping[str, Series], log: TrainingLog) -> Figure:
+    columns = 2 if max(len(name) for name in group) <= NARROW_NAME else 1
+    rows = -(-sum(_broken(name).count("\n") + 1 for name in group) // columns)
+    figure, axes = new_axes(3.5, 2.8 + 0.2 * rows)
     for index, (name, series) in enumerate(group.items()):
-        iterations, values = _thinned(series)
-        few = iterations.size <= 30
-        axes.plot(iterations, values, color=series_colour(index), linewidth=1.7, label=name,
-                  linestyle=("-", "--", ":")[index // 8 % 3], marker="o" if few else "",
-                  markersize=3.5)  # fmt: skip
-    if caption == "Validation":
+        for number, part in enumerate(_by_stage(series, log)):
+            iterations, values = _thinned(part)
+            axes.plot(iterations, values, color=series_colour(index), linewidth=1.7, markersize=3.5,
+                      marker="o" if iterations.size <= 30 else "",
+                      linestyle=DASHES[index % len(DASHES)] if kind == "Learning rate" else "-",
+                      label=_broken(name) if number == 0 else None)  # fmt: skip
+    if kind == "Validation":
         if all(s.values.min() >= 0 and s.values.max() <= 1 for s in group.values()):
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
             axes.set_ylim(bottom=0)
-    elif _spread(list(group.values())) > LOGARITHMIC_FROM:
+    elif (spread := _spread(list(group.values()))) > MOST_DECADES:
+        # A loss that has all but vanished must not press the others into a line.
+        largest = max(float(series.values.max()) for series in group.values())
+        axes.set_yscale("symlog", linthresh=largest / LOGARITHMIC_FROM**2)
+        axes.set_ylim(bottom=0)
+    elif spread > LOGARITHMIC_FROM:
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-    if caption == "Learning rate" and axes.get_yscale() == "linear":
+    if kind == "Learning rate" and axes.get_yscale() == "linear":
         axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
     for start in list(log.stage_starts.values())[1:]:
         axes.axvline(start, color=MUTED, linewidth=1, linestyle=":")
-    label(axes, x="iteration", title=caption)
+    label(axes, x="iteration", title=textwrap.fill(title, TITLE_LINE))
     whole_numbers(axes, bins=5)
-    _legend_below(axes, columns=2)
+    legend_below(figure, columns=columns)
     return figure
 
 
-def _legend_below(axes: Axes, columns: int) -> None:
-    axes.legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=columns, frameon=False,
-        fontsize=9.5, labelcolor=INK,
-    )  # fmt: skip
+def _broken(name: str) -> str:
+    """A name that fits below a panel, in several lines where it must."""
+    lines = textwrap.wrap(name.replace("_", "_ "), LONGEST_LINE)
+    return "\n".join(line.replace("_ ", "_") for line in lines)
+
+
+def _by_stage(series: Series, log: TrainingLog) -> list[Series]:
+    """Parts that no line should join: a stage begins anew, or what rested works again."""
+    starts = list(log.stage_starts.values())[1:]
+    # Iteration n belongs to the stage that began before it was done.
+    cuts = np.unique(np.searchsorted(series.iterations, starts, side="right"))
+    parts = zip(np.split(series.iterations, cuts), np.split(series.values, cuts), strict=True)
+    return [Series(iterations=i, values=v) for i, v in parts if i.size]
 
 
 def _thinned(series: Series) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,12 +16,17 @@ from crosslight.report.colours import INK, MUTED, RIGHT, WRONG
 from crosslight.types import DeepRange
 
 PLACEHOLDER = "#d5dae0"
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
 MARGIN_PX = 8
 FRAME_PX = 3
 TEXT_PX = 12
 LINE_PX = 15
 LEGIBLE_PX = 128
 """Images of fewer rows are enlarged, or their names would not fit below them."""
+
+MOST_LINES = 3
+"""Lines that a name may take before its column grows wider instead."""
 
 
 class Verdict(StrEnum):
@@ -47,12 +53,26 @@ class Cell:
     Attributes:
         image: A file or a picture; None and unreadable files give a gray placeholder.
         verdict: Decides the frame; right and wrong also get a tick or a cross.
-        lines: Short lines of text below.
+        lines: Text below; what is wider than the column goes on in the next line.
     """
 
     image: Path | Image.Image | None
     verdict: Verdict = Verdict.UNJUDGED
     lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heading:
+    """A place of a grid that holds words alone, without a frame.
+
+    Attributes:
+        lines: As those of a `Cell`, where its image would be.
+    """
+
+    lines: tuple[str, ...]
+
+
+Place = Cell | Heading
 
 
 def legible(height: int, width: int) -> tuple[int, int]:
@@ -62,7 +82,7 @@ def legible(height: int, width: int) -> tuple[int, int]:
 
 
 def image_grid(
-    rows: Sequence[Sequence[Cell]],
+    rows: Sequence[Sequence[Place]],
     *,
     titles: Sequence[str] = (),
     cell_height: int = 128,
@@ -71,7 +91,7 @@ def image_grid(
     """Draws rows of framed images, e.g. a query and its nearest images per row.
 
     Args:
-        rows: Cells of each row; rows may differ in length.
+        rows: Places of each row; rows may differ in length.
         titles: A line above each row; empty for none.
         cell_height: Height of an image in pixels; its shape is kept.
         cell_width: Width of an image in pixels.
@@ -79,26 +99,42 @@ def image_grid(
     Returns:
         RGB picture on white.
     """
-    lines = max((len(cell.lines) for row in rows for cell in row), default=0)
     font = ImageFont.load_default(TEXT_PX)
+    places = [place for row in rows for place in row]
+    inner = cell_width + 2 * FRAME_PX
+    inner = max([inner, *(_needed_px(line, font) for p in places for line in p.lines)])
+    texts = [[wrapped(place.lines, font, inner) for place in row] for row in rows]
     columns = max((len(row) for row in rows), default=0)
-    step_x = cell_width + 2 * FRAME_PX + MARGIN_PX
+    step_x = inner + MARGIN_PX
     head = LINE_PX if titles else 0
-    step_y = head + cell_height + 2 * FRAME_PX + lines * LINE_PX + MARGIN_PX
+    framed = cell_height + 2 * FRAME_PX
+    heights = [
+        head + MARGIN_PX + max(
+            (framed * isinstance(place, Cell) + len(text) * LINE_PX
+             for place, text in zip(row, own, strict=True)),
+            default=0,
+        )
+        for row, own in zip(rows, texts, strict=True)
+    ]  # fmt: skip
     widest = max((round(font.getlength(title)) for title in titles), default=0)
     sheet = Image.new(
         "RGB",
-        (max(columns * step_x, widest + MARGIN_PX) + MARGIN_PX, len(rows) * step_y + MARGIN_PX),
+        (max(columns * step_x, widest + MARGIN_PX) + MARGIN_PX, sum(heights) + MARGIN_PX),
         "white",
     )
     draw = ImageDraw.Draw(sheet)
+    top = MARGIN_PX
     for i, row in enumerate(rows):
-        top = MARGIN_PX + i * step_y
         if titles:
             draw.text((MARGIN_PX, top), titles[i], fill=INK, font=font)
-        for j, cell in enumerate(row):
-            left = MARGIN_PX + j * step_x
-            _draw_cell(sheet, draw, cell, left, top + head, (cell_width, cell_height), font)
+        for j, place in enumerate(row):
+            left, below = MARGIN_PX + j * step_x, top + head
+            if isinstance(place, Cell):
+                _draw_cell(sheet, draw, place, left, below, (cell_width, cell_height))
+                below += framed + 2
+            for number, line in enumerate(texts[i][j]):
+                draw.text((left, below + number * LINE_PX), line, fill=MUTED, font=font)
+        top += heights[i]
     return sheet
 
 
@@ -131,7 +167,6 @@ def _draw_cell(
     left: int,
     top: int,
     size: tuple[int, int],
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
 ) -> None:
     width, height = size
     outer = (left, top, left + width + 2 * FRAME_PX - 1, top + height + 2 * FRAME_PX - 1)
@@ -151,9 +186,6 @@ def _draw_cell(
     )
     if cell.verdict in {Verdict.RIGHT, Verdict.WRONG}:
         _draw_mark(draw, cell.verdict, outer[2], outer[1])
-    for number, line in enumerate(cell.lines):
-        place = (left, outer[3] + 2 + number * LINE_PX)
-        draw.text(place, _cut(line, font, width + 2 * FRAME_PX), fill=MUTED, font=font)
 
 
 def _draw_mark(draw: ImageDraw.ImageDraw, verdict: Verdict, right: int, top: int) -> None:
@@ -168,9 +200,27 @@ def _draw_mark(draw: ImageDraw.ImageDraw, verdict: Verdict, right: int, top: int
         draw.line((left + 4, top + 11, left + 11, top + 4), fill="white", width=2)
 
 
-def _cut(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
-    if font.getlength(line) <= width:
-        return line
-    while line and font.getlength(line + "…") > width:
-        line = line[:-1]
-    return line + "…"
+def wrapped(lines: Sequence[str], font: Font, width: float) -> list[str]:
+    """Lines no wider than that: broken after a space or a sign of a file name, else anywhere."""
+    broken = []
+    for line in lines:
+        rest = line
+        while font.getlength(rest) > width and len(rest) > 1:
+            fits = next(
+                n
+                for n in range(len(rest) - 1, 0, -1)
+                if font.getlength(rest[:n]) <= width or n == 1
+            )
+            at = max((n for n in range(1, fits + 1) if rest[n - 1] in " /_-"), default=fits)
+            broken.append(rest[:at].rstrip())
+            rest = rest[at:].lstrip()
+        broken.append(rest)
+    return broken
+
+
+def _needed_px(line: str, font: Font) -> int:
+    """The narrowest column in which a line takes no more than `MOST_LINES`."""
+    width = math.ceil(font.getlength(line) / MOST_LINES)
+    while len(wrapped((line,), font, width)) > MOST_LINES:
+        width += 4
+    return width

@@ -15,7 +15,7 @@ from crosslight.data.images import read_image
 from crosslight.data.table import SampleTable
 from crosslight.errors import ConfigError
 from crosslight.files import write_text
-from crosslight.report.curves import cmc_figure, training_figures
+from crosslight.report.curves import cmc_figure, training_panels
 from crosslight.report.distances import PairHistogram, distance_figures, pair_histograms
 from crosslight.report.embedded import Picture, as_jpeg, as_png, as_svg
 from crosslight.report.embedding_map import map_embeddings, map_figures
@@ -138,17 +138,12 @@ def _cmc_picture(inputs: ReportInputs) -> Picture:
 
 def _training_pictures(log: TrainingLog) -> list[Captioned]:
     made = []
-    for caption, figure in training_figures(log):
-        group = {
-            "Losses and figures": log.losses,
-            "Learning rate": log.learning_rates,
-            "Validation": log.validation,
-        }[caption]
-        ends = [f"{name} {s.values[0]:.4g} → {s.values[-1]:.4g}" for name, s in group.items()]
+    for panel in training_panels(log):
+        curves = panel.curves.items()
+        ends = [f"{name} {s.values[0]:.4g} → {s.values[-1]:.4g}" for name, s in curves]
         line = f"First and last value: {'; '.join(ends)}."
-        made.append(
-            Captioned(picture=as_svg(figure, f"{caption} over training. {line}"), caption=line)
-        )
+        alt = f"{panel.title} over training. {line}"
+        made.append(Captioned(picture=as_svg(panel.figure, alt), caption=line))
     return made
 
 

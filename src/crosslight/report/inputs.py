@@ -41,7 +41,6 @@ class ReportInputs:
         previews: Sheets drawn during training, in order, named by the iterations done.
         calibration: Kind of pairs → how the probabilities of a gallery did; empty without one.
         search_sheet: Picture of infrared queries to a gallery and its answers.
-        search_sheet_file: The same as a file beside the page, to link to.
         seconds: Step → wall time in seconds, in order.
         notes: Remarks for the reader, a sentence or two each.
         created: Date of the page.
@@ -61,7 +60,6 @@ class ReportInputs:
     previews: tuple[Path, ...] = ()
     calibration: Mapping[str, Reliability] = field(default_factory=dict)
     search_sheet: Image.Image | None = None
-    search_sheet_file: str | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     created: datetime = field(default_factory=lambda: datetime.now().astimezone())

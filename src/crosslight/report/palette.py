@@ -47,6 +47,13 @@ def label(axes: Axes, *, x: str = "", y: str = "", title: str = "") -> None:
         axes.set_title(title, color=INK, fontsize=11.5, loc="left", fontweight="bold")
 
 
+def legend_below(figure: Figure, *, columns: int) -> None:
+    """A legend outside the axes, where it cannot hide what is drawn."""
+    figure.legend(
+        loc="outside lower center", ncols=columns, frameon=False, fontsize=9.5, labelcolor=INK
+    )
+
+
 def whole_numbers(axes: Axes, bins: int = 6) -> None:
     """Ticks of the x axis at whole numbers only."""
     axes.xaxis.set_major_locator(MaxNLocator(nbins=bins, integer=True))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from crosslight.report.colours import MUTED, series_colour
-from crosslight.report.palette import label, new_axes
+from crosslight.report.palette import label, legend_below, new_axes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,5 +71,5 @@ def reliability_figure(curves: Mapping[str, Reliability]) -> Figure:
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
-    axes.legend(frameon=False, fontsize=9.5)
+    legend_below(figure, columns=2)
     return figure

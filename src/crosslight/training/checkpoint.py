@@ -33,6 +33,7 @@ class Position:
         best: Best validation score so far.
         log_bytes: Length of the log.
         sums: Name → sum and count of what will stand in the next line of the log.
+        moved: Optimizers whose learning rates will stand there.
         validation_due: The validation after `iteration` is still to be made.
         finished: Nothing is left to do.
     """
@@ -43,6 +44,7 @@ class Position:
     best: float | None = None
     log_bytes: int = 0
     sums: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    moved: tuple[str, ...] = ()
     validation_due: bool = False
     finished: bool = False
 

@@ -1,9 +1,10 @@
 """The log of a run: JSON lines that are never doubled, and the same figures for TensorBoard.
 
 Lines about training hold `stage`, `iteration` (done in that stage), `epoch` (done in that stage),
-`losses` (means since the last line), `lr` (by optimizer), `images_per_s` and `seconds` (of training
-so far). Lines about a validation hold `stage`, `iteration`, `epoch`, `validation`, `best` (whether
-these weights were kept) and `seconds`. A figure without a finite value is null.
+`losses` (means since the last line), `lr` (of each optimizer that moved since then), `images_per_s`
+and `seconds` (of training so far). Lines about a validation hold `stage`, `iteration`, `epoch`,
+`validation`, `best` (whether these weights were kept) and `seconds`. A figure without a finite
+value is null.
 """
 
 from __future__ import annotations

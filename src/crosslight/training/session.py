@@ -137,6 +137,7 @@ class Training:
         self._stage, self._iteration = position.stage, position.iteration
         self.best, self._validation_due = position.best, position.validation_due
         self._means = Means(position.sums, self._fabric.device)
+        self._update.moved.update(position.moved)
         self._seconds_before, self._log_bytes = position.seconds, position.log_bytes
         self._saved = f"{source} ({self._where(self._iteration)})"
 
@@ -297,6 +298,7 @@ class Training:
             "images_per_s": round(self._images / self._busy_s, 1),
             "seconds": round(self.seconds, 2),
         }
+        self._update.moved.clear()
         self._images, self._busy_s = 0, 0.0
         self._on_first_rank(partial(self._write_log, line))
 
@@ -370,6 +372,7 @@ class Training:
             seconds=self.seconds,
             best=self.best,
             sums=self._means.sums(),
+            moved=tuple(sorted(self._update.moved)),
             validation_due=self._validation_due,
             finished=self._is_over,
         )

@@ -42,6 +42,7 @@ class LoopUpdate:
         progress: Where training stands; set by the loop before each iteration.
         note: Shows a person a line that stays; set by the loop.
         last_loss: Sum of the losses of the last update.
+        moved: Optimizers that have made a step since this was emptied.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class LoopUpdate:
         self.note: Callable[[str], None] = print
         self.progress = Progress(stage="", iteration=0, iterations=1, iterations_per_epoch=1)
         self.last_loss = 0.0
+        self.moved: set[str] = set()
         self._fabric = fabric
         self._optimizers = optimizers
         self._clip_norm = clip_norm
@@ -89,10 +91,11 @@ class LoopUpdate:
         torch.clear_autocast_cache()
 
     def learning_rates(self) -> dict[str, float]:
-        """Optimizer → learning rate of its first parameter group at this point of training."""
+        """Moved optimizer → learning rate of its first parameter group at this point."""
         return {
             name: self._initial[name][0] * scheduled.factor(self.progress)
             for name, scheduled in self._optimizers.items()
+            if name in self.moved
         }
 
     def _named(self, name: str) -> Scheduled:
@@ -137,6 +140,7 @@ class LoopUpdate:
 
     def _step(self, names: tuple[str, ...], parameters: list[Tensor]) -> None:
         moving = [name for name in names if _has_gradient(self._optimizers[name].optimizer)]
+        self.moved.update(moving)
         for name in moving:
             scheduled = self._optimizers[name]
             factor = scheduled.factor(self.progress)
