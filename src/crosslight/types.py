@@ -20,3 +20,6 @@ UNKNOWN_CAM = -1
 
 DeepRange: TypeAlias = tuple[float, float]
 """The values of black and of white in images of one channel with more than 8 bits."""
+
+UNKNOWN_MODALITY = 255
+"""The modality of a row of features whose file does not say."""

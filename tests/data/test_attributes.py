@@ -83,7 +83,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No attributes at"):
         read_attributes(tmp_path / "none.csv", ["hat"])
     (tmp_path / "a.csv").write_text("person,hat\n1,1\n")
-    with pytest.raises(DataError, match="no column pid"):
+    with pytest.raises(DataError, match="lacks the column 'pid', its columns are"):
         read_attributes(tmp_path / "a.csv", ["hat"])
     (tmp_path / "a.parquet").write_text("x")
     with pytest.raises(DataError, match="not readable"):

@@ -3,17 +3,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
+import scipy.io
+import torch
 
 from crosslight.errors import DataError
 from crosslight.evaluation.features import (
-    UNKNOWN_MODALITY,
     Features,
     cams_and_pids_of_paths,
     load_features,
     save_features,
 )
-from crosslight.types import UNKNOWN_CAM
+from crosslight.types import UNKNOWN_CAM, UNKNOWN_MODALITY
 
 
 def arrays(**changes: Any) -> dict[str, Any]:
@@ -80,8 +82,8 @@ def test_paths_give_cameras_and_people(tmp_path: Path, paths: list[str]) -> None
         ({"pids": None}, r"no array 'pids'; add the person id of each row"),
         ({"pids": np.array([1, 2])}, r"pids has shape \(2,\), expected \(3,\)"),
         ({"pids": np.array([[1], [1], [2]])}, r"pids has shape \(3, 1\), expected \(3,\)"),
-        ({"pids": np.array([1.0, 1.0, 2.0])}, r"pids holds float64.*pids\.astype"),
-        ({"cams": np.array(["1", "2", "3"])}, r"cams holds <U1.*cams\.astype"),
+        ({"pids": np.array([1.0, 1.5, 2.0])}, r"pids\[1\] is 1\.5, expected a whole number"),
+        ({"cams": np.array(["1", "c2", "3"])}, r"cams\[1\] is 'c2', .*numpy\.unique\(cams, "),
         ({"modality": np.array([0, 2, 1])}, r"modality\[1\] is 2, expected 0 .* or 1"),
         ({"feats": np.zeros((3, 2, 2))}, r"feats has shape \(3, 2, 2\), expected \(N, D\)"),
         ({"feats": np.zeros((0, 2)), "pids": np.zeros(0, int)}, "at least one image"),
@@ -155,3 +157,180 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: Any) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["out.npz"]
     with pytest.raises(DataError, match="could not be written"):
         save_features(tmp_path / "out.npz" / "inside.npz", features)
+
+
+SIX = {
+    "feats": np.arange(12, dtype=np.float32).reshape(6, 2),
+    "pids": np.array([1, 2, 3, 1, 2, 3]),
+    "cams": np.array([1, 1, 1, 2, 2, 2]),
+    "split": np.repeat(["query", "gallery"], 3),
+}
+
+
+def halves(rows: slice, prefix: str) -> dict[str, Any]:
+    names = {"f": "feats", "label": "pids", "cam": "cams"}
+    return {f"{prefix}_{own}": SIX[name][rows] for own, name in names.items()}
+
+
+def in_halves() -> dict[str, Any]:
+    return {**halves(slice(0, 3), "query"), **halves(slice(3, 6), "gallery")}
+
+
+def same_as_six(features: Features) -> None:
+    for name, values in SIX.items():
+        np.testing.assert_array_equal(getattr(features, name), values)
+
+
+def test_files_of_the_test_scripts_of_other_programs_are_read(tmp_path: Path) -> None:
+    scipy.io.savemat(tmp_path / "pytorch_result.mat", in_halves())
+    assert scipy.io.loadmat(tmp_path / "pytorch_result.mat")["query_label"].shape == (1, 3)
+    same_as_six(load_features(tmp_path / "pytorch_result.mat"))
+    np.savez(tmp_path / "halves.npz", **in_halves())
+    same_as_six(load_features(tmp_path / "halves.npz"))
+    tensors = {name: torch.from_numpy(values) for name, values in in_halves().items()}
+    torch.save(tensors, tmp_path / "halves.pt")
+    same_as_six(load_features(tmp_path / "halves.pt"))
+    whole = {name: torch.from_numpy(SIX[name]) for name in ("feats", "pids", "cams")}
+    whole["feats"] = whole["feats"].bfloat16().requires_grad_()
+    torch.save({**whole, "split": SIX["split"].tolist(), "epoch": 3}, tmp_path / "whole.pth")
+    same_as_six(load_features(tmp_path / "whole.pth"))
+
+
+def test_multi_queries_of_a_matlab_file_have_a_split_of_their_own(tmp_path: Path) -> None:
+    more = {f"m{name}": values for name, values in halves(slice(0, 3), "query").items()}
+    scipy.io.savemat(tmp_path / "x.mat", {**in_halves(), **more})
+    features = load_features(tmp_path / "x.mat")
+    assert features.split is not None
+    assert features.split.tolist() == ["query"] * 3 + ["gallery"] * 3 + ["multi-query"] * 3
+
+
+def test_other_names_are_told_and_the_remedy_works(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    np.savez(path, features=SIX["feats"], labels=SIX["pids"], camids=SIX["cams"])
+    with pytest.raises(DataError, match=r"holds camids, features, labels but no array 'feats'"):
+        load_features(path)
+    with np.load(path) as old:
+        arrays = {name: old[name] for name in old.files}
+    np.savez(path, feats=arrays["features"], pids=arrays["labels"], cams=arrays["camids"])
+    assert load_features(path).cams.tolist() == SIX["cams"].tolist()
+    torch.save({"embedding": torch.zeros(2, 2)}, tmp_path / "x.pt")
+    with pytest.raises(DataError, match=r"holds embedding but no array 'feats'"):
+        load_features(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            {"gallery_cam": None},
+            r"no array 'gallery_cam'; add it, one value per row",
+        ),
+        ({"query_label": np.arange(2)}, r"'query_label' of .* has shape \(2,\), expected \(3,\)"),
+        ({"query_f": np.ones((3, 5))}, r"shapes \(3, 5\), \(3, 2\), expected as many columns"),
+    ],
+)
+def test_halves_that_do_not_fit_are_named(
+    tmp_path: Path, change: dict[str, Any], sentence: str
+) -> None:
+    arrays = {name: v for name, v in {**in_halves(), **change}.items() if v is not None}
+    scipy.io.savemat(tmp_path / "x.mat", arrays)
+    with pytest.raises(DataError, match=sentence):
+        load_features(tmp_path / "x.mat")
+
+
+def test_torch_files_run_no_code_and_others_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    torch.save({"feats": _Loud()}, path)
+    with pytest.raises(DataError, match="Python objects could run code"):
+        load_features(path)
+    torch.save({"feats": np.ones((2, 2))}, path)
+    with pytest.raises(DataError, match="holds more than tensors"):
+        load_features(path)
+    torch.save(torch.ones(2, 2), path)
+    with pytest.raises(DataError, match="holds a Tensor, expected a dictionary"):
+        load_features(path)
+    for content in (b"", b"no file of torch", b"PK\x03\x04"):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"torch\.save\("):
+            load_features(path)
+        (tmp_path / "x.mat").write_bytes(content)
+        with pytest.raises(DataError, match="is not a readable MATLAB file"):
+            load_features(tmp_path / "x.mat")
+
+
+@pytest.mark.parametrize("name", ["pids", "cams"])
+def test_names_are_numbered_by_the_remedy(tmp_path: Path, name: str) -> None:
+    path, names = tmp_path / "x.npz", np.array(["ben", "anna", "ben", "ben", "anna", "carl"])
+    np.savez(path, **{**SIX, name: names})
+    remedy = rf"{name}\[0\] is 'ben', .*numpy\.unique\({name}, return_inverse=True\)\[1\] \+ 1"
+    with pytest.raises(DataError, match=remedy):
+        load_features(path)
+    np.savez(path, **{**SIX, name: np.unique(names, return_inverse=True)[1] + 1})
+    assert getattr(load_features(path), name).tolist() == [2, 1, 2, 2, 1, 3]
+
+
+def test_features_ask_in_python_for_no_more_than_a_file_does() -> None:
+    features = Features(feats=SIX["feats"], pids=SIX["pids"])
+    assert features.cams.tolist() == [UNKNOWN_CAM] * 6
+    assert features.modality.tolist() == [UNKNOWN_MODALITY] * 6
+    assert features.modality.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {name: values.tolist() for name, values in SIX.items()},
+        {"feats": torch.from_numpy(SIX["feats"]).requires_grad_()},
+        {"feats": torch.from_numpy(SIX["feats"]).bfloat16(), "pids": torch.tensor(SIX["pids"])},
+        {"feats": torch.from_numpy(SIX["feats"]).half(), "cams": pl.Series(SIX["cams"])},
+        {"pids": SIX["pids"].astype(float), "cams": SIX["cams"].astype(str)},
+        {"pids": [f" {pid:04d} " for pid in SIX["pids"]], "cams": SIX["cams"].astype(bytes)},
+        {"pids": SIX["pids"].astype(np.uint64), "cams": SIX["cams"].astype(object)},
+        {"split": [f" {word.title()}" for word in SIX["split"].tolist()]},
+        {"split": SIX["split"].astype(bytes), "modality": None},
+    ],
+)
+def test_what_can_be_an_array_is_taken(changes: dict[str, Any]) -> None:
+    same_as_six(Features(**{**SIX, **changes}))
+
+
+def test_words_and_blanks_are_read_as_in_tables() -> None:
+    features = Features(
+        feats=SIX["feats"],
+        pids=SIX["pids"],
+        cams=[1, None, 3.0, float("nan"), 2, 1],
+        modality=["RGB", "Thermal", None, "", "near infrared", "1"],
+    )
+    assert features.cams.tolist() == [1, UNKNOWN_CAM, 3, UNKNOWN_CAM, 2, 1]
+    assert features.modality.tolist() == [0, 1, UNKNOWN_MODALITY, UNKNOWN_MODALITY, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"feats": None}, "feats is None, expected an array"),
+        ({"feats": "a.npy"}, "feats is of type str, expected an array"),
+        ({"feats": {"a": 1}}, "feats is of type dict"),
+        ({"feats": [[1.0], [1.0, 2.0]]}, "feats cannot be made an array"),
+        ({"feats": [["a"]] * 6}, "feats holds <U1, expected floating point numbers"),
+        ({"feats": torch.eye(6).to_sparse()}, "feats cannot be made an array"),
+        ({"feats": 3.0}, r"feats has shape \(\), expected \(N, D\)"),
+        ({"pids": None}, "pids is None"),
+        ({"pids": 7}, r"pids has shape \(\), expected \(6,\)"),
+        ({"pids": [1, 2]}, r"pids has shape \(2,\), expected \(6,\)"),
+        ({"pids": [1, 2, 3, None, 2, 3]}, r"pids\[3\] is nothing; give the number"),
+        ({"pids": np.array([1, 1, 1, 2, 2, 2**64 - 1], np.uint64)}, r"pids\[5\] is 184467.* 2\^63"),
+        ({"pids": [1, 2, 3, 1, 2, 2**70]}, r"pids\[5\] is .*2\^63"),
+        ({"pids": [1, 2, 3, 1, 2, 1e30]}, r"pids\[5\] is 1e\+30, expected a whole number"),
+        ({"pids": np.zeros(6, "datetime64[s]")}, r"pids holds datetime64\[s\], expected numbers"),
+        ({"modality": ["dusk"] * 6}, r"modality\[0\] is 'dusk', write visible or infrared"),
+        ({"modality": [0.5] * 6}, r"modality\[0\] is 0\.5, write visible or infrared"),
+        ({"modality": [-1] * 6}, r"modality\[0\] is -1, expected 0"),
+        ({"split": 6}, r"split has shape \(\)"),
+        ({"split": "query"}, "split is of type str, expected an array"),
+        ({"paths": [1, 2, 3, 4, 5, 6]}, "paths holds int64, expected text"),
+    ],
+)
+def test_what_cannot_is_refused_in_a_sentence(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(DataError, match=sentence):
+        Features(**{**SIX, **changes})

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from crosslight.errors import ProtocolError
 from crosslight.evaluation.exclusion import NO_EXCLUSION
 from crosslight.evaluation.ranking import Labels, rank_distances
 from crosslight.evaluation.scores import (
@@ -62,6 +63,17 @@ def test_the_curve_counts_first_answers() -> None:
     assert len(scores.cmc) == 50
     assert scores.cmc[:4].tolist() == [0.0, 0.0, 0.5, 0.5]
     assert scores.cmc[-1] == 0.5
+
+
+def test_ranks_without_a_right_answer_are_refused() -> None:
+    (ranks,) = rank_distances(
+        np.zeros((2, 1)),
+        Labels(pids=np.array([1, 2]), cams=np.zeros(2, int)),
+        Labels(pids=np.array([3]), cams=np.zeros(1, int)),
+        exclusion=NO_EXCLUSION,
+    )
+    with pytest.raises(ProtocolError, match="None of the 2 queries has an allowed gallery image"):
+        score_ranks(ranks, cmc="image", average_precision="rectangular", length=50)
 
 
 def test_json_is_plain_and_complete() -> None:

@@ -116,7 +116,7 @@ def test_mistakes_are_explained(tmp_path: Path) -> None:
         load_features(tmp_path / "absent.parquet")
     path = tmp_path / "x.parquet"
     path.write_text("no")
-    with pytest.raises(DataError, match="is not a readable Parquet file"):
+    with pytest.raises(DataError, match="is not readable as Parquet"):
         load_features(path)
     table().drop("feats").write_parquet(path)
     with pytest.raises(DataError, match="no array 'feats'"):

@@ -115,8 +115,25 @@ def test_files_that_are_no_videos_are_refused_with_a_sentence(tmp_path):
     ("text", "sentence"),
     [
         ("frame,left,top,right\n1,2,3,4\n", "lacks the column 'bottom'"),
-        ("frame,left,top,right,bottom\n1,2,3,4,wide\n", "no number"),
-        ("", "not readable as CSV"),
+        (
+            "frame,left,top,right,bottom\n1,2,3,4,wide\n",
+            r"Line 2 of .* has 'wide' in the column bottom, expected a number",
+        ),
+        (
+            "frame,left,top,right,bottom\n1.5,2,3,4,5\n",
+            r"Line 2 of .* has '1\.5' in the column frame, expected a whole number",
+        ),
+        ("frame,left,top,right,bottom\n", "and no row"),
+        ("", "is empty; write a first line"),
+        (
+            "frame,left,top,right,bottom\n0,0.1,0.2,0.4,0.9\n1,0.1,0.2,1,1.0\n",
+            r"All 2 boxes of .* lie between 0 and 1, so they are shares .* multiply left and right",
+        ),
+        (
+            "frame,left,top,right,bottom,score\n0,9,9,1,1,1\n0,nan,2,3,4,1\n0,1,1,9,9,0.2\n",
+            r"None of the 3 boxes .*: 1 lack a finite number, 1 have right not beyond left, or "
+            r"bottom not below top, 1 have a score below the threshold 0\.5; .*detector-threshold",
+        ),
     ],
 )
 def test_boxes_that_are_none_are_refused_with_a_sentence(tmp_path, text, sentence):
@@ -132,6 +149,31 @@ def test_boxes_below_the_threshold_do_not_count(tmp_path):
     image = Image.new("RGB", (20, 20))
     assert [box.score for box in BoxesFile(path, 0.5).find(7, image)] == [0.6]
     assert BoxesFile(path, 0.5).find(8, image) == []
+
+
+def test_boxes_that_are_left_out_are_counted_by_reason(tmp_path):
+    path = tmp_path / "boxes.csv"
+    path.write_text(
+        "frame,left,top,right,bottom,score\n0,0,0,9,9,0.9\n1,9,0,0,9,0.9\n1,0,9,9,0,0.9\n"
+        "1,0,0,,9,0.9\n,0,0,9,9,0.9\n1,0,0,inf,9,0.9\n1,0,0,9,9,nan\n1,0,0,9,9,0.4\n\n"
+    )
+    left_out = BoxesFile(path, 0.5).left_out
+    assert (left_out.incomplete, left_out.turned, left_out.faint) == (4, 2, 1)
+    assert left_out.count == 7
+    path.write_text("frame,left,top,right,bottom\n0,0,0,9,9\n")
+    assert BoxesFile(path, 0.5).left_out.count == 0
+
+
+def test_shares_become_pixels_as_the_sentence_says(tmp_path):
+    path, image = tmp_path / "boxes.csv", Image.new("RGB", (200, 100))
+    shares = (0.1, 0.2, 0.4, 0.9)
+    path.write_text("frame,left,top,right,bottom\n0,{},{},{},{}\n".format(*shares))
+    with pytest.raises(DataError, match="multiply left and right by its width and top and bottom"):
+        BoxesFile(path, 0.5)
+    sides = [s * (image.width, image.height)[n % 2] for n, s in enumerate(shares)]
+    path.write_text("frame,left,top,right,bottom\n0,{},{},{},{}\n".format(*sides))
+    (box,) = BoxesFile(path, 0.5).find(0, image)
+    assert (box.left, box.top, box.right, box.bottom) == (20, 20, 80, 90)
 
 
 def test_a_person_who_was_away_too_long_is_a_new_track():

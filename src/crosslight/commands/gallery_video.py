@@ -44,7 +44,10 @@ def add_video(
             "more seconds."
         )
     if boxes is not None and detector is None:
-        finder: Detector = BoxesFile(boxes, threshold)
+        given = BoxesFile(boxes, threshold)
+        if given.left_out.count:
+            print(f"boxes left out: {given.left_out.reasons(threshold)}")
+        finder: Detector = given
     elif detector is not None and boxes is None:
         finder = load_detector(detector, threshold)
     else:

@@ -21,9 +21,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from crosslight.data.columns import Cells, ids, number, read_cells, text
 from crosslight.errors import DataError
 from crosslight.registry import did_you_mean
 
+_TRUTHS = {"true": "1", "yes": "1", "false": "0", "no": "0"}
 _QUESTION = re.compile(r"^\s*([^=!<>]+?)\s*(?:(!=|=|<|>)\s*(.+?)\s*)?$")
 
 
@@ -62,19 +64,12 @@ def read_attributes(path: Path, names: Sequence[str]) -> Attributes:
             f"No attributes at {path}; give config.attributes_file a CSV or Parquet file with a "
             "column pid and one for each attribute."
         )
-    try:
-        is_parquet = path.suffix.lower() in {".parquet", ".pq"}
-        frame = pl.read_parquet(path) if is_parquet else pl.read_csv(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(
-            f"{path} is not readable as a table: {str(error).splitlines()[0]}"
-        ) from error
-    if "pid" not in frame.columns or not frame["pid"].dtype.is_integer():
-        raise DataError(
-            f"{path} has no column pid of whole numbers; its columns are "
-            f"{', '.join(frame.columns)}."
-        )
-    answers = [_answer(frame, name, path).alias(str(i)) for i, name in enumerate(names)]
+    cells = read_cells(path, ("pid", *names))
+    cells.require_columns(("pid",), "pid,hat,bag")
+    pids = cells.read("pid", ids)
+    assert pids is not None
+    frame = pl.DataFrame([pids])
+    answers = [_answer(cells, name).alias(str(i)) for i, name in enumerate(names)]
     shares = (
         frame.select("pid", *answers)
         .drop_nulls("pid")
@@ -91,34 +86,49 @@ def read_attributes(path: Path, names: Sequence[str]) -> Attributes:
     )
 
 
-def _answer(frame: pl.DataFrame, name: str, path: Path) -> pl.Series:
+def _answer(cells: Cells, name: str) -> pl.Series:
     """(rows,) of 0, 1 or null."""
     found = _QUESTION.match(name)
     column, relation, wanted = found.groups() if found else (name, None, None)
-    if column not in frame.columns:
+    values = cells.column(str(column))
+    if values is None:
         raise DataError(
-            f"The attribute {name!r} asks for the column {column!r}, which {path} lacks"
-            f"{did_you_mean(str(column), frame.columns)}"
+            f"The attribute {name!r} asks for the column {column!r}, which {cells.path} lacks"
+            f"{did_you_mean(str(column), cells.names)}"
         )
-    values = frame[column]
+    values = values.alias(str(column))
     if relation in {"<", ">"}:
         try:
             border = float(wanted or "")
-            numbers = values.cast(pl.Float64)
-        except (ValueError, pl.exceptions.PolarsError) as error:
+            numbers = number(values, cells)
+        except (ValueError, DataError) as error:
             raise DataError(
-                f"The attribute {name!r} compares the column {column!r} of {path}, but both sides "
-                "must be numbers; use = or != for text."
+                f"The attribute {name!r} compares the column {column!r} of {cells.path}, but both "
+                "sides must be numbers; use = or != for text."
             ) from error
         return (numbers > border if relation == ">" else numbers < border).cast(pl.Float32)
     if relation is not None:
-        same = values.cast(pl.String) == wanted
+        same = _equal(values, cells, wanted or "")
         return (same if relation == "=" else ~same).cast(pl.Float32)
-    numbers = values.cast(pl.Float32, strict=False)
-    strange = values.filter(values.is_not_null() & ~numbers.is_in([0.0, 1.0]).fill_null(False))
-    if len(strange):
+    words = text(values, cells).str.strip_chars().str.to_lowercase()
+    numbers = words.replace(_TRUTHS).cast(pl.Float32, strict=False).fill_nan(None)
+    strange = words.is_not_null() & ~numbers.is_in([0.0, 1.0]).fill_null(False)
+    strange &= ~words.is_in(("", "nan"))
+    if strange.any():
+        value = values.filter(strange)[0]
         raise DataError(
-            f"The attribute {name!r} of {path} has the value {strange[0]!r}, expected 0, 1 or "
-            f"nothing; ask a question such as {column}={strange[0]}."
+            f"The attribute {name!r} of {cells.path} has the value {value!r}, expected 0, 1 or "
+            f"nothing; ask a question such as {column}={value}."
         )
     return numbers
+
+
+def _equal(values: pl.Series, cells: Cells, wanted: str) -> pl.Series:
+    # As text, or as a number: 2.0 is 2 here as everywhere.
+    words = text(values, cells).str.strip_chars()
+    same = (words == wanted).set(words == "", None)
+    try:
+        asked = float(wanted)
+    except ValueError:
+        return same
+    return same | (words.cast(pl.Float64, strict=False) == asked).fill_null(False)

@@ -139,7 +139,8 @@ def check_data(
     """
     layout = get_layout(layout_name)
     table = read_layout(layout_name, root, trial=trial).with_range(deep_range)
-    expected, faults, notes = layout.expected, table_faults(table, layout), []
+    expected, faults = layout.expected, table_faults(table, layout)
+    notes = [] if table.remark is None else [table.remark]
     if is_promenade(table.root):
         expected = recorded_counts(table)
         faults += record_faults(table)

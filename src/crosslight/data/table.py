@@ -12,27 +12,30 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from crosslight.data.columns import (
+    Kind,
+    Place,
+    ids,
+    is_parquet,
+    light,
+    paths,
+    read_cells,
+    read_series,
+    require_filled,
+    seconds,
+    split_names,
+    text,
+)
 from crosslight.errors import DataError
 from crosslight.types import UNKNOWN_CAM, DeepRange, Modality
 
 REQUIRED = ("path", "pid")
 OPTIONAL: Mapping[str, Any] = {
     "cam": UNKNOWN_CAM,
-    "modality": "visible",
+    "modality": int(Modality.VISIBLE),
     "split": "all",
     "track": None,
     "time": None,
-}
-_MODALITY_NAMES = {
-    "visible": Modality.VISIBLE,
-    "rgb": Modality.VISIBLE,
-    "0": Modality.VISIBLE,
-    "infrared": Modality.INFRARED,
-    "ir": Modality.INFRARED,
-    "nir": Modality.INFRARED,
-    "near-infrared": Modality.INFRARED,
-    "thermal": Modality.INFRARED,
-    "1": Modality.INFRARED,
 }
 SCHEMA = {
     "path": pl.String,
@@ -42,6 +45,15 @@ SCHEMA = {
     "split": pl.String,
     "track": pl.String,
     "time": pl.Float64,
+}
+_KINDS: Mapping[str, Kind] = {
+    "path": paths,
+    "pid": ids,
+    "cam": ids,
+    "modality": light,
+    "split": split_names,
+    "track": text,
+    "time": seconds,
 }
 
 
@@ -55,12 +67,14 @@ class SampleTable:
         frame: Columns as in `SCHEMA`. `path` uses forward slashes; `cam` is -1 where unknown;
             `modality` is a `Modality`; `track` and `time` (seconds) may be null.
         deep_range: As in `DataConfig`: how the images are to be read.
+        remark: A sentence for whoever checks the data, about how the file is written.
     """
 
     layout: str
     root: Path
     frame: pl.DataFrame
     deep_range: DeepRange | None = None
+    remark: str | None = None
 
     def __len__(self) -> int:
         return self.frame.height
@@ -134,7 +148,7 @@ class SampleTable:
 
     def write(self, path: Path) -> None:
         """Writes CSV or Parquet, by the file's ending."""
-        if _is_parquet(path):
+        if is_parquet(path):
             self.frame.write_parquet(path)
         else:
             names = {int(m): m.name.lower() for m in Modality}
@@ -156,94 +170,59 @@ def build_table(layout: str, root: Path, columns: Mapping[str, Any]) -> SampleTa
             f"The table of {root} lacks the column {missing[0]!r}; "
             f"it needs path and pid, and has {', '.join(columns) or 'no column'}."
         )
-    frame = pl.DataFrame(dict(columns), strict=False)
-    if not frame.height:
-        raise DataError(f"No image of a {layout} data set was found at {root}.")
-    for name, default in OPTIONAL.items():
-        if name not in frame.columns:
-            frame = frame.with_columns(pl.lit(default).alias(name))
-    frame = frame.with_columns(
-        pl.col(name).fill_null(pl.lit(default))
-        for name, default in OPTIONAL.items()
-        if default is not None and name != "modality"
-    )
-    frame = frame.with_columns(_modality_column(frame, root))
-    _require_whole(frame, root)
-    try:
-        frame = frame.select([pl.col(name).cast(kind) for name, kind in SCHEMA.items()])
-    except pl.exceptions.InvalidOperationError as error:
-        raise DataError(
-            f"The table of {root} has a value of the wrong kind: {str(error).splitlines()[0]} "
-            "pid and cam are whole numbers, time is seconds."
-        ) from error
-    if frame["pid"].null_count() or frame["path"].null_count():
-        raise DataError(f"The table of {root} has rows without path or pid; fill or remove them.")
-    return SampleTable(layout=layout, root=root, frame=frame)
+    place = _Rows(root=root)
+    given = {
+        name: kind(read_series(name, columns[name]), place)
+        for name, kind in {**_KINDS, "path": text}.items()
+        if name in columns
+    }
+    return _table(layout, root, given, place)
 
 
 def read_table(path: Path) -> SampleTable:
     """Reads a user's own CSV or Parquet table; image paths are relative to the file's folder.
 
     Columns: `path` and `pid`; optional `cam` (whole number), `modality` (visible, infrared),
-    `split`, `track`, `time` (seconds). Other columns are ignored.
+    `split`, `track`, `time` (seconds, or a date). Other columns are ignored.
 
     Raises:
         DataError: Not readable, not a table, or values that do not fit.
     """
     if not path.is_file():
         raise DataError(f"No table at {path}; expected a CSV or Parquet file with path, pid, ...")
-    try:
-        frame = pl.read_parquet(path) if _is_parquet(path) else _read_csv(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        kind = "Parquet" if _is_parquet(path) else "CSV"
-        raise DataError(
-            f"{path} is not readable as {kind}: {str(error).splitlines()[0]}"
-        ) from error
-    known = [name for name in (*REQUIRED, *OPTIONAL) if name in frame.columns]
-    missing = [name for name in REQUIRED if name not in known]
-    if missing:
-        raise DataError(
-            f"{path} lacks the column {missing[0]!r}, its columns are {', '.join(frame.columns)}; "
-            "write a first line like path,pid,cam,modality,split, with commas."
-        )
-    frame = frame.with_columns(
-        pl.col("path").cast(pl.String).str.replace_all("\\", "/", literal=True)
+    cells = read_cells(path, list(SCHEMA), only=True)
+    cells.require_columns(REQUIRED, "path,pid,cam,modality,split")
+    read = {name: cells.read(name, kind) for name, kind in _KINDS.items()}
+    given = {name: values for name, values in read.items() if values is not None}
+    return replace(_table("table", path.parent, given, cells), remark=cells.remark())
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rows:
+    """Rows that a reader made; the place of what does not fit."""
+
+    root: Path
+
+    def found(self, column: str, row: int, value: object) -> str:
+        what = "nothing" if value is None else repr(value)
+        where = f"Row {row} (counted from 0) of the table of {self.root}"
+        return f"{where} has {what} in the column {column}"
+
+    def numbering(self, column: str) -> str:
+        return f"number the names in {column} 1, 2, 3, ..."
+
+
+def _table(layout: str, root: Path, given: Mapping[str, pl.Series], place: Place) -> SampleTable:
+    if not len(given["path"]):
+        raise DataError(f"No image of a {layout} data set was found at {root}.")
+    require_filled(given["path"], place, "write the path of an image, or remove the row")
+    require_filled(given["pid"], place, "write the number of the person, -1 for junk")
+    frame = pl.DataFrame(list(given.values())).with_columns(
+        pl.lit(default).alias(name) for name, default in OPTIONAL.items() if name not in given
     )
-    return build_table("table", path.parent, {name: frame[name] for name in known})
-
-
-def _read_csv(path: Path) -> pl.DataFrame:
-    # Numbers in these columns are names: 0001 must not become 1.
-    texts = dict.fromkeys(("path", "modality", "split", "track"), pl.String)
-    return pl.read_csv(path, schema_overrides=texts)
-
-
-def _require_whole(frame: pl.DataFrame, root: Path) -> None:
-    """A cast to whole numbers would cut 1.5 to 1."""
-    for name in ("pid", "cam"):
-        if frame[name].dtype.is_float():
-            broken = frame.filter((pl.col(name) != pl.col(name).round()).fill_null(False))
-            if broken.height:
-                raise DataError(
-                    f"The table of {root} has {broken[name][0]} in the column {name}, "
-                    "expected whole numbers; number people and cameras 1, 2, 3, ..."
-                )
-
-
-def _is_parquet(path: Path) -> bool:
-    return path.suffix.lower() in {".parquet", ".pq"}
-
-
-def _modality_column(frame: pl.DataFrame, root: Path) -> pl.Series:
-    values = []
-    for given in frame["modality"].to_list():
-        value = OPTIONAL["modality"] if given is None else given
-        modality = _MODALITY_NAMES.get(
-            str(int(value) if isinstance(value, bool) else value).lower()
-        )
-        if modality is None:
-            raise DataError(
-                f"The table of {root} has the modality {value!r}; write visible or infrared."
-            )
-        values.append(int(modality))
-    return pl.Series("modality", values, dtype=pl.UInt8)
+    frame = frame.with_columns(
+        pl.col(name).fill_null(pl.lit(default))
+        for name, default in OPTIONAL.items()
+        if default is not None
+    ).select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
+    return SampleTable(layout=layout, root=root, frame=frame)

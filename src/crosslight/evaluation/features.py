@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from crosslight.errors import DataError
+from crosslight.evaluation.given_arrays import (
+    cam_array,
+    feature_array,
+    id_array,
+    light_array,
+    path_array,
+    split_array,
+)
+from crosslight.evaluation.other_programs import ARRAYS, in_one, read_matlab, read_torch
 from crosslight.evaluation.stored import (
+    column_names,
     mapped_member,
     mapped_npy,
     read_labels_csv,
@@ -21,12 +31,14 @@ from crosslight.evaluation.stored import (
     release_pages,
 )
 from crosslight.files import written_whole
-from crosslight.types import UNKNOWN_CAM
-
-UNKNOWN_MODALITY = 255
-"""The modality of rows whose file does not say."""
+from crosslight.types import UNKNOWN_CAM, UNKNOWN_MODALITY
 
 _CAM_ID_FILE = re.compile(r"(?:^|[/\\])cam(\d+)[/\\](\d+)[/\\][^/\\]+$", re.IGNORECASE)
+_NEEDED = {
+    "feats": "the embeddings, one row per image, shape (N, D), float32",
+    "pids": "the person id of each row, shape (N,), int64",
+}
+_UNSAID: npt.NDArray[Any] = np.empty(0)
 _ROWS_AT_ONCE = 4096
 _MAP_FROM_BYTES = 64 * 2**20
 
@@ -35,11 +47,14 @@ _MAP_FROM_BYTES = 64 * 2**20
 class Features:
     """Embeddings of the images of a test set and what the protocols need to know about them.
 
+    Lists, series and torch tensors are taken as well, and words for light, split and numbers as in
+    tables; the attributes are always numpy arrays.
+
     Attributes:
         feats: `(N, D)` float; whole numbers are taken as float64.
         pids: `(N,)` int64 person ids of the data set; -1 marks junk, 0 a distractor.
-        cams: `(N,)` int64 camera numbers; `UNKNOWN_CAM` where the data do not say.
-        modality: `(N,)` uint8, 0 visible and 1 infrared; `UNKNOWN_MODALITY` where not said.
+        cams: `(N,)` int64 camera numbers; `UNKNOWN_CAM` where, or if, the data do not say.
+        modality: `(N,)` uint8, 0 visible and 1 infrared; `UNKNOWN_MODALITY` where, or if, not said.
         split: `(N,)` str such as 'query', 'gallery', 'multi-query' or 'test', or None.
         paths: `(N,)` str, or None. The file name decides which image of a person a sampler takes.
 
@@ -49,30 +64,26 @@ class Features:
 
     feats: npt.NDArray[Any]
     pids: npt.NDArray[np.int64]
-    cams: npt.NDArray[np.int64]
-    modality: npt.NDArray[np.uint8]
+    cams: npt.NDArray[np.int64] = field(default_factory=lambda: _UNSAID)
+    modality: npt.NDArray[np.uint8] = field(default_factory=lambda: _UNSAID)
     split: npt.NDArray[np.str_] | None = None
     paths: npt.NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
-        feats = _checked_feats(self.feats)
+        feats = _finite(feature_array("feats", self.feats))
         n = len(feats)
-        modality = _whole_numbers("modality", self.modality, n)
-        wrong = np.flatnonzero(~np.isin(modality, (0, 1, UNKNOWN_MODALITY)))
-        if len(wrong):
-            raise DataError(
-                f"modality[{wrong[0]}] is {modality[wrong[0]]}, expected 0 (visible) or "
-                "1 (infrared); map your values to these two."
-            )
         set_field = object.__setattr__
+        cams, modality = (
+            None if given is _UNSAID else given for given in (self.cams, self.modality)
+        )
         set_field(self, "feats", feats)
-        set_field(self, "pids", _whole_numbers("pids", self.pids, n))
-        set_field(self, "cams", _whole_numbers("cams", self.cams, n))
-        set_field(self, "modality", modality.astype(np.uint8))
-        for name in ("split", "paths"):
-            words = getattr(self, name)
-            if words is not None:
-                set_field(self, name, _words(name, words, n))
+        set_field(self, "pids", id_array("pids", self.pids, n))
+        set_field(self, "cams", cam_array("cams", cams, n))
+        set_field(self, "modality", light_array("modality", modality, n))
+        if self.split is not None:
+            set_field(self, "split", split_array("split", self.split, n))
+        if self.paths is not None:
+            set_field(self, "paths", path_array("paths", self.paths, n))
 
     def __len__(self) -> int:
         return len(self.feats)
@@ -100,9 +111,11 @@ def load_features(path: Path | str, *, map_from: int = _MAP_FROM_BYTES) -> Featu
     """Features from a file written by any program.
 
     An `.npz` file; a `.npy` file of embeddings with its labels beside it, in a `.csv` or a
-    `.labels.npz` file of the same name; or a Parquet file with one row per image. Needed: `feats`,
-    `pids`. Needed by most protocols: `cams`, `modality`, `split`. Optional: `paths`; paths of the
-    form `cam1/0006/0025.jpg` stand in for absent `cams` and `pids`.
+    `.labels.npz` file of the same name; a Parquet file with one row per image; a MATLAB file; or a
+    dictionary of tensors that torch saved, read with weights only. Needed: `feats` and `pids`, or
+    queries and gallery apart as `query_f`, `query_label`, `query_cam`, `gallery_f`, and so on.
+    Needed by most protocols: `cams`, `modality`, `split`. Optional: `paths`; paths of the form
+    `cam1/0006/0025.jpg` stand in for absent `cams` and `pids`.
 
     Args:
         path: The file.
@@ -112,37 +125,36 @@ def load_features(path: Path | str, *, map_from: int = _MAP_FROM_BYTES) -> Featu
         DataError: The file is absent, damaged, holds Python objects, or lacks an array.
     """
     path = Path(path)
-    if path.suffix == ".npy":
-        arrays = _read_npy(path, map_from)
-    elif path.suffix in (".parquet", ".pq"):
-        _check_file(path, "the Parquet file that holds the features")
-        arrays = read_parquet(path)
-    else:
-        arrays = _read_npz(path, map_from)
-    paths = _words("paths", arrays["paths"], None) if "paths" in arrays else None
+    arrays, names = _read(path, map_from)
+    paths = path_array("paths", arrays["paths"], None) if "paths" in arrays else None
     from_paths = cams_and_pids_of_paths(paths) if paths is not None else None
     if from_paths is not None:
         arrays.setdefault("cams", from_paths[0])
         arrays.setdefault("pids", from_paths[1])
-    hints = {
-        "feats": "the embeddings, one row per image, shape (N, D), float32",
-        "pids": "the person id of each row, shape (N,), int64",
-    }
-    for name, meaning in hints.items():
+    for name, meaning in _NEEDED.items():
         if name not in arrays:
             raise DataError(
-                f"{path} holds {', '.join(sorted(arrays)) or 'no array'} but no array "
-                f"'{name}'; add {meaning}, with numpy.savez(path, {name}=..., ...)."
+                f"{path} holds {', '.join(names) or 'nothing'} but no array '{name}'; add "
+                f"{meaning}, with numpy.savez(path, feats=..., pids=..., cams=..., split=...)."
             )
-    n = len(np.atleast_1d(arrays["feats"]))
-    return Features(
-        feats=arrays["feats"],
-        pids=arrays["pids"],
-        cams=arrays.get("cams", np.full(n, UNKNOWN_CAM)),
-        modality=arrays.get("modality", np.full(n, UNKNOWN_MODALITY)),
-        split=arrays.get("split"),
-        paths=arrays.get("paths"),
-    )
+    return Features(**arrays)
+
+
+def _read(path: Path, map_from: int) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
+    """The arrays of a file that have a meaning here, and the names of all that it holds."""
+    kind = path.suffix.lower()
+    if kind == ".npy":
+        arrays = _read_npy(path, map_from)
+        return arrays, sorted(arrays)
+    if kind in (".parquet", ".pq"):
+        _check_file(path, "the Parquet file that holds the features")
+        arrays = read_parquet(path)
+        return arrays, column_names(path)
+    if kind in (".mat", ".pt", ".pth"):
+        _check_file(path, "the file that holds the features")
+        found = read_matlab(path) if kind == ".mat" else read_torch(path)
+        return in_one(found, path), sorted(found)
+    return _read_npz(path, map_from)
 
 
 def save_features(path: Path | str, features: Features) -> None:
@@ -182,7 +194,7 @@ def _read_npy(path: Path, map_from: int) -> dict[str, npt.NDArray[Any]]:
     if table.is_file():
         arrays = read_labels_csv(table)
     elif archive.is_file():
-        arrays = _read_npz(archive, map_from)
+        arrays, _ = _read_npz(archive, map_from)
     else:
         raise DataError(
             f"{path} holds embeddings only; put their labels into {table.name} (columns pid, cam, "
@@ -199,7 +211,7 @@ def _read_npy(path: Path, map_from: int) -> dict[str, npt.NDArray[Any]]:
     return arrays
 
 
-def _read_npz(path: Path, map_from: int) -> dict[str, npt.NDArray[Any]]:
+def _read_npz(path: Path, map_from: int) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
     _check_file(path, "the .npz file that holds the features")
     try:
         loaded = np.load(path, allow_pickle=False)
@@ -213,11 +225,11 @@ def _read_npz(path: Path, map_from: int) -> dict[str, npt.NDArray[Any]]:
             f"{path} holds one bare array; expected an .npz file with named arrays, written with "
             "numpy.savez(path, feats=..., pids=..., cams=..., modality=...)."
         )
-    wanted = ("feats", "pids", "cams", "modality", "split", "paths")
     arrays: dict[str, npt.NDArray[Any]] = {}
     with loaded:
-        for name in wanted:
-            if name not in loaded.files:
+        names = sorted(loaded.files)
+        for name in names:
+            if name not in ARRAYS:
                 continue
             try:
                 large = name == "feats" and _member_bytes(path, name) >= map_from
@@ -234,7 +246,7 @@ def _read_npz(path: Path, map_from: int) -> dict[str, npt.NDArray[Any]]:
                 ) from error
             except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
                 raise DataError(_damaged(path, name)) from error
-    return arrays
+    return in_one(arrays, path), names
 
 
 def _member_bytes(path: Path, name: str) -> int:
@@ -246,20 +258,7 @@ def _damaged(path: Path, name: str) -> str:
     return f"Array '{name}' of {path} is damaged or cut off; write the file again."
 
 
-def _checked_feats(feats: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    feats = np.asarray(feats)
-    if feats.ndim != 2 or 0 in feats.shape:
-        raise DataError(
-            f"feats has shape {feats.shape}, expected (N, D) with one row per image and at least "
-            "one image; reshape it or extract the features again."
-        )
-    if feats.dtype.kind in "iu":
-        return feats.astype(np.float64)
-    if feats.dtype.kind != "f":
-        raise DataError(
-            f"feats holds {feats.dtype}, expected floating point numbers; convert it with "
-            "feats.astype(numpy.float32)."
-        )
+def _finite(feats: npt.NDArray[Any]) -> npt.NDArray[Any]:
     for start in range(0, len(feats), _ROWS_AT_ONCE):
         good = np.isfinite(feats[start : start + _ROWS_AT_ONCE]).all(axis=1)
         if not good.all():
@@ -271,34 +270,3 @@ def _checked_feats(feats: npt.NDArray[Any]) -> npt.NDArray[Any]:
             )
         release_pages(feats)
     return feats
-
-
-def _whole_numbers(name: str, values: npt.NDArray[Any], rows: int) -> npt.NDArray[np.int64]:
-    values = np.asarray(values)
-    _check_length(name, values, rows)
-    if values.dtype.kind not in "iu":
-        raise DataError(
-            f"{name} holds {values.dtype}, expected whole numbers; convert it with "
-            f"{name}.astype(numpy.int64)."
-        )
-    return values.astype(np.int64)
-
-
-def _words(name: str, values: npt.NDArray[Any], rows: int | None) -> npt.NDArray[np.str_]:
-    values = np.asarray(values)
-    _check_length(name, values, rows)
-    if values.dtype.kind == "S":
-        return np.char.decode(values, "utf-8")
-    if values.dtype.kind != "U":
-        raise DataError(
-            f"{name} holds {values.dtype}, expected text; convert it with {name}.astype(str)."
-        )
-    return values
-
-
-def _check_length(name: str, values: npt.NDArray[Any], rows: int | None) -> None:
-    if values.ndim != 1 or (rows is not None and len(values) != rows):
-        raise DataError(
-            f"{name} has shape {values.shape}, expected ({'N' if rows is None else rows},), "
-            "one value per row of feats."
-        )

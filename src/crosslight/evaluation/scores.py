@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crosslight.errors import ProtocolError
 from crosslight.evaluation.distances import FloatArray, IntArray
 from crosslight.evaluation.ranking import AveragePrecision, CmcKind, Ranks
 
@@ -151,15 +152,24 @@ def summarise(
 def score_ranks(
     ranks: Ranks, *, cmc: CmcKind, average_precision: AveragePrecision, length: int
 ) -> TrialScores:
-    """Scores of one trial from its ranks; at least one query must be valid.
+    """Scores of one trial from its ranks.
 
     Args:
         ranks: The ranks.
         cmc: Whether rank-k counts images or people.
         average_precision: The rule of the area.
         length: Entries of the curve.
+
+    Raises:
+        ProtocolError: No query has a right answer.
     """
     valid = ranks.valid
+    if not valid.any():
+        raise ProtocolError(
+            f"None of the {len(valid)} queries has an allowed gallery image of its person, so "
+            "nothing can be scored; check that queries and gallery number people alike, and which "
+            "cameras the exclusion leaves."
+        )
     first = ranks.first_rank(cmc)[valid]
     found = np.bincount(np.minimum(first, length + 1), minlength=length + 2)[1 : length + 1]
     return summarise(

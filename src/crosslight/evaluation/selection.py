@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crosslight.errors import ConfigError, ProtocolError
-from crosslight.evaluation.features import UNKNOWN_MODALITY, Features
+from crosslight.evaluation.features import Features
 from crosslight.evaluation.ranking import Trial
 from crosslight.evaluation.samplers import (
     SAMPLER_TEXT,
@@ -23,7 +23,7 @@ from crosslight.evaluation.samplers import (
     people_by_name,
     seeded_gallery,
 )
-from crosslight.types import Modality
+from crosslight.types import UNKNOWN_MODALITY, Modality
 
 IntArray = npt.NDArray[np.int64]
 

@@ -13,17 +13,28 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from crosslight.data.columns import (
+    Cells,
+    Kind,
+    ids,
+    light,
+    read_cells,
+    require_filled,
+    split_names,
+    text,
+)
 from crosslight.errors import DataError
+from crosslight.types import UNKNOWN_CAM, UNKNOWN_MODALITY
 
 _LOCAL_HEADER = struct.Struct("<26xHH")
 _SPOOL_BYTES = 2**24
 _PARQUET_ROWS = 2**16
-_PARQUET_COLUMNS = {
-    "pid": "pids",
-    "cam": "cams",
-    "modality": "modality",
-    "split": "split",
-    "path": "paths",
+_KINDS: dict[str, tuple[str, Kind, Any]] = {
+    "pid": ("pids", ids, -1),
+    "cam": ("cams", ids, UNKNOWN_CAM),
+    "modality": ("modality", light, UNKNOWN_MODALITY),
+    "split": ("split", split_names, ""),
+    "path": ("paths", text, ""),
 }
 
 
@@ -80,15 +91,12 @@ def read_parquet(path: Path) -> dict[str, npt.NDArray[Any]]:
     Columns: `feats` (list of numbers), `pid`, and optionally `cam`, `modality`, `split`, `path`.
 
     Raises:
-        DataError: The file cannot be read, or lists of features differ in length.
+        DataError: The file cannot be read, a label does not fit, or lists of features differ in
+            length.
     """
-    try:
-        scan = pl.scan_parquet(path)
-        columns = scan.collect_schema()
-        labels = scan.select([name for name in _PARQUET_COLUMNS if name in columns]).collect()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"{path} is not a readable Parquet file; write it again.") from error
-    arrays = {_PARQUET_COLUMNS[column.name]: _plain(column) for column in labels}
+    arrays = _labels(read_cells(path, list(_KINDS), only=True))
+    scan = pl.scan_parquet(path)
+    columns = scan.collect_schema()
     if "feats" not in columns:
         return arrays
     inner = getattr(columns["feats"], "inner", None)
@@ -125,27 +133,34 @@ def read_parquet(path: Path) -> dict[str, npt.NDArray[Any]]:
     return arrays
 
 
+def column_names(path: Path) -> list[str]:
+    """The columns of a Parquet file."""
+    return pl.scan_parquet(path).collect_schema().names()
+
+
 def read_labels_csv(path: Path) -> dict[str, npt.NDArray[Any]]:
     """The label arrays of a CSV file with the columns that `read_parquet` names.
 
     Raises:
-        DataError: The file cannot be read.
+        DataError: The file cannot be read, or a label does not fit.
     """
-    try:
-        table = pl.read_csv(path, schema_overrides={"split": pl.String, "path": pl.String})
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"{path} is not a readable CSV file; write it again.") from error
-    return {
-        _PARQUET_COLUMNS[column.name]: _plain(column)
-        for column in table
-        if column.name in _PARQUET_COLUMNS
-    }
+    cells = read_cells(path, list(_KINDS))
+    if cells.column("path") is None:
+        cells.require_columns(("pid",), "pid,cam,modality,split,path")
+    return _labels(cells)
 
 
-def _plain(column: pl.Series) -> npt.NDArray[Any]:
-    if column.dtype == pl.String or column.dtype == pl.Categorical:
-        return column.cast(pl.String).fill_null("").to_numpy().astype(np.str_)
-    return column.to_numpy()
+def _labels(cells: Cells) -> dict[str, npt.NDArray[Any]]:
+    arrays = {}
+    for name, (array, kind, default) in _KINDS.items():
+        values = cells.read(name, kind)
+        if values is None:
+            continue
+        if name == "pid":
+            require_filled(values, cells, "write the number of the person, -1 for junk")
+        filled = values.fill_null(default).to_numpy()
+        arrays[array] = filled.astype(np.str_) if values.dtype == pl.String else filled
+    return arrays
 
 
 def release_pages(array: npt.NDArray[Any]) -> None:

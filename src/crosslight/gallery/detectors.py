@@ -9,6 +9,7 @@ from typing import Protocol
 import polars as pl
 from PIL import Image
 
+from crosslight.data.columns import number, read_cells, whole
 from crosslight.errors import ConfigError, DataError
 
 COLUMNS = ("frame", "left", "top", "right", "bottom")
@@ -74,51 +75,98 @@ class Detector(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """Boxes of a file that are not used.
+
+    Attributes:
+        incomplete: Without a frame, a side or a score, or with one that is no finite number.
+        turned: Whose right side is not beyond the left one, or whose bottom is not below the top.
+        faint: Below the threshold.
+    """
+
+    incomplete: int
+    turned: int
+    faint: int
+
+    @property
+    def count(self) -> int:
+        """All of them."""
+        return self.incomplete + self.turned + self.faint
+
+    def reasons(self, threshold: float) -> str:
+        """How many and why, for a sentence."""
+        reasons = (
+            (self.incomplete, "lack a finite number"),
+            (self.turned, "have right not beyond left, or bottom not below top"),
+            (self.faint, f"have a score below the threshold {threshold:g}"),
+        )
+        return ", ".join(f"{count} {reason}" for count, reason in reasons if count)
+
+
 class BoxesFile:
     """Boxes from a table, for detections made elsewhere.
 
     Args:
-        path: CSV with the columns frame (from 0), left, top, right, bottom (pixels) and, if
-            wanted, score.
+        path: CSV or Parquet with the columns frame (from 0), left, top, right, bottom (pixels) and,
+            if wanted, score.
         threshold: Smallest score that counts.
 
+    Attributes:
+        left_out: The boxes that are not used.
+
     Raises:
-        DataError: Not such a table.
+        DataError: Not such a table, or no box of it can be used.
     """
 
     def __init__(self, path: Path, threshold: float) -> None:
-        try:
-            frame = pl.read_csv(path)
-        except (pl.exceptions.PolarsError, OSError) as error:
+        if not path.is_file():
             raise DataError(
-                f"{path} is not readable as CSV: {str(error).splitlines()[0]}"
-            ) from error
-        missing = [name for name in COLUMNS if name not in frame.columns]
-        if missing:
-            raise DataError(
-                f"{path} lacks the column {missing[0]!r}, its columns are "
-                f"{', '.join(frame.columns)}; its first line should be {','.join(COLUMNS)}."
+                f"There are no boxes at {path}; give a CSV file with the columns "
+                f"{','.join(COLUMNS)}."
             )
-        if "score" not in frame.columns:
-            frame = frame.with_columns(pl.lit(1.0).alias("score"))
-        try:
-            frame = frame.select(
-                pl.col("frame").cast(pl.Int64),
-                *(pl.col(name).cast(pl.Float64) for name in (*COLUMNS[1:], "score")),
-            ).drop_nulls()
-        except pl.exceptions.PolarsError as error:
+        cells = read_cells(path, (*COLUMNS, "score"), only=True)
+        cells.require_columns(COLUMNS, ",".join(COLUMNS))
+        read = [cells.read(name, whole if name == "frame" else number) for name in COLUMNS]
+        scores = cells.read("score", number)
+        frame = pl.DataFrame([column for column in read if column is not None]).with_columns(
+            score=pl.lit(1.0) if scores is None else scores
+        )
+        finite = pl.all_horizontal(pl.col("frame").is_not_null(), *map(_finite, frame.columns[1:]))
+        complete = frame.filter(finite)
+        upright = complete.filter(
+            (pl.col("right") > pl.col("left")) & (pl.col("bottom") > pl.col("top"))
+        )
+        used = upright.filter(pl.col("score") >= threshold)
+        self.left_out = LeftOut(
+            incomplete=len(frame) - len(complete),
+            turned=len(complete) - len(upright),
+            faint=len(upright) - len(used),
+        )
+        if not len(used):
             raise DataError(
-                f"{path} has a value that is no number: {str(error).splitlines()[0]}"
-            ) from error
+                f"None of the {len(frame)} boxes of {path} can be used: "
+                f"{self.left_out.reasons(threshold)}; write {','.join(COLUMNS)} in pixels, or "
+                "lower the threshold (--detector-threshold)."
+            )
+        sides = used.select(COLUMNS[1:]).to_numpy()
+        if sides.min() >= 0 and sides.max() <= 1:
+            raise DataError(
+                f"All {len(used)} boxes of {path} lie between 0 and 1, so they are shares of the "
+                "picture; multiply left and right by its width and top and bottom by its height."
+            )
         self._boxes: dict[int, list[Box]] = {}
-        for number, left, top, right, bottom, score in frame.iter_rows():
-            if score >= threshold:
-                box = Box(left=left, top=top, right=right, bottom=bottom, score=score)
-                self._boxes.setdefault(number, []).append(box)
+        for at, left, top, right, bottom, score in used.iter_rows():
+            box = Box(left=left, top=top, right=right, bottom=bottom, score=score)
+            self._boxes.setdefault(at, []).append(box)
 
     def find(self, number: int, image: Image.Image) -> list[Box]:  # noqa: ARG002
         """The boxes of a frame."""
         return self._boxes.get(number, [])
+
+
+def _finite(name: str) -> pl.Expr:
+    return pl.col(name).is_finite().fill_null(False)
 
 
 def load_detector(name: str, threshold: float) -> Detector:
