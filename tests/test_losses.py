@@ -115,6 +115,21 @@ def test_released_guard_swallows_distant_negatives() -> None:
     assert released.item() > 1.0
 
 
+@pytest.mark.parametrize("kind", ["weighted", "squared"])
+@pytest.mark.parametrize("spread", [0.05, 1.0, 4.0])
+def test_as_released_is_within_rounding_of_the_release(kind: str, spread: float) -> None:
+    """With repeated images too: the sampler of the release draws with replacement."""
+    generator = torch.Generator().manual_seed(5)
+    embeddings = spread * torch.randn(16, 8, dtype=torch.float64, generator=generator)
+    embeddings[3], embeddings[9] = embeddings[2], embeddings[8]
+    labels = torch.arange(4).repeat_interleave(4)
+    fast, slow = PAIRS[f"{kind}-released"]
+    expected = pytest.approx(slow(embeddings, labels).item(), rel=1e-13, abs=1e-13)
+    assert fast(embeddings, labels).item() == expected
+    plain = PAIRS[kind][0](embeddings, labels)
+    assert abs(fast(embeddings, labels) - plain).item() > 1e-9
+
+
 def test_distances_of_equal_rows_are_exactly_zero() -> None:
     embeddings = torch.rand(40, 64, generator=torch.Generator().manual_seed(0)) + 100
     distances = losses.euclidean_distances(embeddings)

@@ -118,6 +118,7 @@ def evaluate(
     sampler: Literal["seeded", "official"] = "seeded",
     permutations: Path | None = None,
     flip: bool = False,
+    unit_views: bool = False,
     code: str | None = None,
     rerank: Switch = False,
     expand: Expand = None,
@@ -134,6 +135,7 @@ def evaluate(
         sampler: Gallery sampler of sysu-mm01.
         permutations: rand_perm_cam.mat for the official sampler; None: looked for in the data set.
         flip: Sum the embeddings of each image and its mirror image; recorded in the result.
+        unit_views: With --flip: bring both to length 1 before, as CAJ's test program does.
         code: Score one of the method's codes instead, e.g. dgnet's teacher, into files of its own.
         rerank: Also score after k-reciprocal re-ranking (k1 20, k2 6, lambda 0.3), in rows of
             their own.
@@ -152,6 +154,7 @@ def evaluate(
         sampler=sampler,
         permutations=permutations,
         flip=flip,
+        unit_views=unit_views,
         code=code,
         refinements=chosen_refinements(rerank=rerank, expand=expand),
         workers=workers,

@@ -34,6 +34,7 @@ T = TypeVar("T")
 Interpolation = Literal["bilinear", "bicubic", "lanczos"]
 Padding = Annotated[int, Range(0, 8192)]
 Threads = Annotated[int, Range(1, 1024)]
+Deviations = Annotated[float, Range(-3, 3)]
 RECIPES = resources.files("crosslight") / "recipes"
 
 
@@ -45,8 +46,10 @@ class AugmentationConfig:
         flip: Probability of a horizontal flip.
         pad_px: Padding on every side before the random crop back to size; 0 turns it off.
         pad_mode: What the padding holds: zeros, or the nearest pixel of the image.
-        erasing: Probability that a rectangle is filled with the mean colour (Zhong et al. 2020).
+        erasing: Probability that a rectangle is filled (Zhong et al. 2020).
         erasing_area: Smallest and largest erased part of the image area.
+        erasing_value: Red, green and blue of the filling, in units of ImageNet's deviations from
+            its mean: 0 is the mean colour.
         color_jitter: Strength of brightness, contrast and saturation jitter; 0 turns it off.
         grayscale: Probability that a visible image is made gray.
         channel_exchange: CAJ's channel augmentation (Ye et al., ICCV 2021): every visible image
@@ -59,6 +62,7 @@ class AugmentationConfig:
     pad_mode: Literal["zeros", "edge"] = "zeros"
     erasing: Share = 0.0
     erasing_area: tuple[Part, Part] = (0.02, 0.4)
+    erasing_value: tuple[Deviations, Deviations, Deviations] = (0.0, 0.0, 0.0)
     color_jitter: Share = 0.0
     grayscale: Share = 0.0
     channel_exchange: bool = False
@@ -83,6 +87,9 @@ class DataConfig:
             person, whatever the light, the halves of P from two shuffles that know nothing of
             each other (DG-Net); `light-pairs`: the same with partners in the same light, and
             `across_light` (DG-Net across spectra).
+        visits: Of `identity`: people come about equally often, or `by-images` in proportion to
+            their images, as fast-reid's sampler has it: in a pass over the data everybody is as
+            likely as anybody else to be drawn until fewer than K of their images are left.
         ids_per_batch: P.
         visible_per_id: Visible images per person in a cross-modal batch.
         infrared_per_id: Infrared images per person in a cross-modal batch.
@@ -105,6 +112,7 @@ class DataConfig:
     validation: Literal["val", "holdout", "none"] = "val"
     holdout_fraction: Part = 0.1
     sampling: Literal["cross-modal", "identity", "pairs", "light-pairs"] = "cross-modal"
+    visits: Literal["equal", "by-images"] = "equal"
     ids_per_batch: Count = 8
     visible_per_id: Count = 4
     infrared_per_id: Count = 4

@@ -58,9 +58,10 @@ def weighted_regularised_triplet(
     Args:
         embeddings: (N, D), float32 or wider.
         labels: (N,) integers.
-        as_released: The authors' code adds 1e-6 to the sum of the negatives' exponentials
-            without shifting them first. Where negatives are further away than about 14 that
-            guard outweighs them and their mean distance reads as almost 0. True keeps this.
+        as_released: The authors' code adds 1e-6 to both sums of exponentials, the positives'
+            after shifting them by the largest, the negatives' as they are. Where negatives are
+            further away than about 14 that guard outweighs them and their mean distance reads
+            as almost 0. No distance is below 1e-6. True keeps all of this.
 
     Returns:
         Scalar, the mean over anchors.
@@ -82,7 +83,7 @@ def squared_weighted_triplet(
         as_released: The authors' code also clamps e^2 at 88 against overflow, and a clamped
             anchor has no gradient: where embeddings start far apart the loss stands at exactly
             88. Here log(1 + exp) cannot overflow, so nothing is clamped. True keeps the clamp
-            and the guard described at `weighted_regularised_triplet`.
+            and the guards described at `weighted_regularised_triplet`.
 
     Returns:
         Scalar, the mean over anchors.
@@ -100,14 +101,21 @@ def _weighted_excess(
 ) -> tuple[Tensor, Tensor]:
     distances = euclidean_distances(embeddings)
     same = labels[:, None] == labels[None, :]
-    positive = _softmax_mean(distances, distances, same)
     if as_released:
-        exponentials = torch.exp(-distances).masked_fill(same, 0.0)
-        weights = exponentials / (exponentials.sum(dim=1, keepdim=True) + RELEASED_GUARD)
-        negative = (weights * distances).sum(dim=1)
+        distances = distances.clamp(min=RELEASED_GUARD)
+        largest = (distances * same).max(dim=1, keepdim=True).values
+        positive = _guarded_mean(distances, distances - largest, same)
+        negative = _guarded_mean(distances, -distances, ~same)
     else:
+        positive = _softmax_mean(distances, distances, same)
         negative = _softmax_mean(distances, -distances, ~same)
     return positive - negative, same
+
+
+def _guarded_mean(values: Tensor, scores: Tensor, mask: Tensor) -> Tensor:
+    exponentials = torch.exp(scores.masked_fill(~mask, -torch.inf))
+    weights = exponentials / (exponentials.sum(dim=1, keepdim=True) + RELEASED_GUARD)
+    return (weights * values).sum(dim=1)
 
 
 def _softmax_mean(values: Tensor, scores: Tensor, mask: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from crosslight.config import DataConfig
@@ -207,3 +207,51 @@ def test_processes_share_both_halves_of_the_pairs() -> None:
         batches.positions(0, 3)
     with pytest.raises(ConfigError, match="even number"):
         PairBatches(table, pairs_per_batch=3, seed=0)
+
+
+def by_images(table: SampleTable, seed: int = 0) -> IdentityBatches:
+    return IdentityBatches(table, ids_per_batch=2, images_per_id=3, seed=seed, by_images=True)
+
+
+@given(people, seeds, st.integers(0, 3))
+def test_batches_by_images_hold_p_people_with_k_images(
+    images: list[tuple[int, int]], seed: int, epoch: int
+) -> None:
+    assume(sum(map(any, images)) >= 2)
+    table = table_of(images)
+    batches = by_images(table, seed)
+    for batch in batches.batches(epoch):
+        of_person = table.pids[batch].reshape(2, 3)
+        assert (of_person == of_person[:, :1]).all()
+        assert of_person[0, 0] != of_person[1, 0]
+        for rows in batch.reshape(2, 3):
+            own = np.flatnonzero(table.pids == table.pids[rows[0]])
+            assert len(set(rows.tolist())) == min(3, len(own))
+    first, again = batches.batches(epoch), by_images(table, seed).batches(epoch)
+    assert all(map(np.array_equal, first, again))
+
+
+def test_people_are_visited_in_proportion_to_their_images() -> None:
+    """Four with 3 images, four with 30: a pass has them once and ten times, as fast-reid's."""
+    table = table_of([(3, 0)] * 4 + [(30, 0)] * 4)
+    visits: Counter[int] = Counter()
+    for epoch in range(200):
+        for batch in by_images(table, seed=1).batches(epoch):
+            visits.update(table.pids[batch].reshape(2, 3)[:, 0].tolist())
+    few, many = ([visits[10 * n] for n in part] for part in (range(4), range(4, 8)))
+    assert 8 < sum(many) / sum(few) < 12
+    equal = Counter(
+        pid
+        for epoch in range(50)
+        for batch in identity(table, seed=1).batches(epoch)
+        for pid in table.pids[batch].reshape(2, 3)[:, 0].tolist()
+    )
+    assert max(equal.values()) < 1.2 * min(equal.values())
+
+
+def test_visits_by_images_need_identity_batches() -> None:
+    table = table_of([(3, 3)] * 8)
+    config = DataConfig(visits="by-images", sampling="identity", ids_per_batch=2)
+    assert len(build_batches(table, config, seed=0).batches(0)) > 0
+    with pytest.raises(ConfigError, match=r"data\.sampling to identity"):
+        build_batches(table, DataConfig(visits="by-images"), seed=0)

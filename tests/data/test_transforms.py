@@ -116,6 +116,21 @@ def test_erasing_fills_one_rectangle_with_the_mean_colour() -> None:
         assert torch.equal(view[:, ~erased], exact(picture())[:, ~erased])
 
 
+def test_erasing_fills_with_what_normalisation_turns_to_the_given_value() -> None:
+    value = (0.4914, 0.4822, 0.4465)  # CAJ's, which writes it into normalised images
+    config = AugmentationConfig(flip=0.0, pad_px=0, erasing=1.0, erasing_value=value)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, STD))
+    (view,) = augment(picture(), config)
+    erased = (view != exact(picture())).any(dim=0)
+    filling = ((view - mean) / std)[:, erased]
+    assert filling.shape[1] > 10
+    torch.testing.assert_close(filling, torch.tensor(value)[:, None].expand_as(filling))
+    (infrared,) = augment(picture(gray=True), config, modality=Modality.INFRARED)
+    erased = (infrared != exact(picture(gray=True))).any(dim=0)
+    gray = sum(IMAGENET_MEAN) / 3 + sum(STD) / 3 * sum(value) / 3
+    torch.testing.assert_close(infrared[:, erased], torch.full((3, int(erased.sum())), gray))
+
+
 def test_infrared_channels_stay_equal_and_in_range_under_everything() -> None:
     config = AugmentationConfig(erasing=1.0, channel_exchange=True, color_jitter=1, grayscale=1)
     for seed in range(20):

@@ -4,6 +4,8 @@ import pytest
 import torch
 from tests.methods.conftest import MakeBatch
 
+from crosslight.config import load_recipe
+from crosslight.errors import ConfigError
 from crosslight.methods.agw import AGW, AGWConfig
 from crosslight.nn.nonlocal_block import NonLocal
 from crosslight.nn.weights import initial_weights_left_out
@@ -27,6 +29,22 @@ def test_published_network() -> None:
     assert counts == [0, 2, 3, 0]
     maps = method.backbone.shared(torch.empty(1, 64, 72, 36, device="meta"))
     assert maps.shape == (1, 2048, 18, 9)
+
+
+def test_released_non_local_blocks_are_one_channel_wide() -> None:
+    """Shapes of the authors' weights: theta (1, C, 1, 1), W (C, 1, 1, 1)."""
+    with torch.device("meta"), initial_weights_left_out():
+        for width, inner in ((1, (1, 1)), ("half", (256, 512))):
+            method = AGW(AGWConfig(non_local_width=width), num_ids=395, height=288, width=144)  # type: ignore[arg-type]
+            shapes = {n: tuple(p.shape) for n, p in method.backbone.shared.named_parameters()}
+            for block, (channels, own) in {
+                "layer2.3": (512, inner[0]),
+                "layer3.8": (1024, inner[1]),
+            }.items():
+                assert shapes[f"{block}.theta.weight"] == (own, channels, 1, 1)
+                assert shapes[f"{block}.out.weight"] == (channels, own, 1, 1)
+    with pytest.raises(ConfigError, match="non_local_width"):
+        load_recipe("agw-sysu-mm01", ("config.non_local_width=0",))
 
 
 def test_backbone_moves_at_a_tenth_of_the_rate() -> None:

@@ -7,16 +7,17 @@ from torch import nn
 from crosslight.nn.nonlocal_block import NonLocal, with_non_local
 
 
-def _awake(channels: int) -> NonLocal:
-    block = NonLocal(channels)
+def _awake(channels: int, width: int | None) -> NonLocal:
+    block = NonLocal(channels, width)
     nn.init.ones_(block.norm.weight)
     return block.eval()
 
 
+@pytest.mark.parametrize("width", [None, 1])
 @pytest.mark.parametrize(("h", "w"), [(2, 3), (8, 8)])
-def test_block_is_the_dot_product_form(h: int, w: int) -> None:
+def test_block_is_the_dot_product_form(h: int, w: int, width: int | None) -> None:
     """Both orders of multiplication (few and many places) give the sum over all places."""
-    block = _awake(16)
+    block = _awake(16, width)
     maps = torch.randn(2, 16, h, w, generator=torch.Generator().manual_seed(0))
     theta, phi, g = (layer(maps).flatten(2) for layer in (block.theta, block.phi, block.g))
     mixed = torch.zeros_like(g)
@@ -24,7 +25,7 @@ def test_block_is_the_dot_product_form(h: int, w: int) -> None:
         for j in range(h * w):
             affinity = (theta[:, :, i] * phi[:, :, j]).sum(dim=1, keepdim=True)
             mixed[:, :, i] += affinity * g[:, :, j] / (h * w)
-    expected = maps + block.norm(block.out(mixed.view(2, 8, h, w)))
+    expected = maps + block.norm(block.out(mixed.view(2, width or 8, h, w)))
     torch.testing.assert_close(block(maps), expected, rtol=1e-4, atol=1e-5)
 
 

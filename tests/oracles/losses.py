@@ -13,10 +13,14 @@ def _distance(a: Tensor, b: Tensor) -> Tensor:
     return squared.sqrt() if squared.item() > 0 else squared * 0
 
 
-def _pairs(embeddings: Tensor, labels: Tensor, i: int) -> tuple[list[Tensor], list[Tensor]]:
+def _pairs(
+    embeddings: Tensor, labels: Tensor, i: int, floor: float = 0.0
+) -> tuple[list[Tensor], list[Tensor]]:
     positives, negatives = [], []
     for j in range(len(labels)):
         d = _distance(embeddings[i], embeddings[j])
+        if d.item() < floor:
+            d = torch.full_like(d, floor)
         (positives if labels[j] == labels[i] else negatives).append(d)
     return positives, negatives
 
@@ -45,13 +49,18 @@ def batch_hard_triplet(embeddings: Tensor, labels: Tensor, margin: float | None)
 def weighted_excess(
     embeddings: Tensor, labels: Tensor, i: int, *, guard: float = 0.0
 ) -> Tensor | None:
-    """What stands in AGW's exponential for anchor i; None without negatives."""
-    positives, negatives = _pairs(embeddings, labels, i)
+    """What stands in AGW's exponential for anchor i; None without negatives.
+
+    With a guard as the released code has it: on both sums, the positives' shifted by the largest,
+    and as the smallest distance.
+    """
+    positives, negatives = _pairs(embeddings, labels, i, guard)
     if not negatives:
         return None
-    total_p = sum(torch.exp(d) for d in positives)
+    largest = max(positives, key=Tensor.item)
+    total_p = sum(torch.exp(d - largest) for d in positives) + guard
     total_n = sum(torch.exp(-d) for d in negatives) + guard
-    weighted_p = sum(torch.exp(d) / total_p * d for d in positives)
+    weighted_p = sum(torch.exp(d - largest) / total_p * d for d in positives)
     weighted_n = sum(torch.exp(-d) / total_n * d for d in negatives)
     return weighted_p - weighted_n
 

@@ -50,6 +50,11 @@ def test_flip_sums_the_image_and_its_mirror(method: Tiny, table: SampleTable) ->
     plain = embed_table(columns, table, height=16, width=8, interpolation="bilinear")
     both = embed_table(columns, table, height=16, width=8, interpolation="bilinear", flip=True)
     np.testing.assert_allclose(both, plain + plain[:, ::-1], rtol=1e-6)
+    unit = embed_table(
+        columns, table, height=16, width=8, interpolation="bilinear", flip=True, unit_views=True
+    )
+    lengths = np.linalg.norm(plain, axis=1, keepdims=True)
+    np.testing.assert_allclose(unit, (plain + plain[:, ::-1]) / lengths, rtol=1e-5)
 
 
 def test_bf16_stays_near_and_gives_float32(method: Tiny, table: SampleTable) -> None:

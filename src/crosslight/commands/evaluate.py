@@ -41,6 +41,7 @@ class Settings:
         sampler: Gallery sampler of sysu-mm01.
         permutations: File of the official sampler, or None.
         flip: Whether mirror images were added.
+        unit_views: Whether the two were brought to length 1 first.
     """
 
     layout: str
@@ -52,6 +53,7 @@ class Settings:
     sampler: str
     permutations: str | None
     flip: bool
+    unit_views: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +100,7 @@ def run_evaluation(
     sampler: str = "seeded",
     permutations: Path | None = None,
     flip: bool = False,
+    unit_views: bool = False,
     code: str | None = None,
     refinements: Sequence[Refinement] = (),
     workers: int = 2,
@@ -113,6 +116,8 @@ def run_evaluation(
         ConfigError: The run was trained on another split of this data set, or the distance does
             not fit the refinements.
     """
+    if unit_views and not flip:
+        raise ConfigError("--unit-views says how --flip sums; add --flip, or leave it out.")
     folder = RunFolder.open(run)
     config = folder.load_config()
     layout, root = parse_data_argument(data)
@@ -135,6 +140,7 @@ def run_evaluation(
         interpolation=config.data.interpolation,
         workers=workers,
         flip=flip,
+        unit_views=unit_views,
         precision=config.training.precision,
         code=code,
     )
@@ -156,6 +162,7 @@ def run_evaluation(
         sampler=sampler,
         permutations=str(permutations.resolve()) if permutations else None,
         flip=flip,
+        unit_views=unit_views,
     )
     suffix = f"-{code}" if code else ""
     place = _place(run, code)

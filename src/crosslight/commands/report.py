@@ -76,7 +76,8 @@ def write_report(
     if (Path(settings.root) / MANIFEST).exists():
         notes.append("These people are drawn, not filmed: no figure here is one on a real set.")
     if settings.flip:
-        notes.append("Images and their mirror images were embedded and summed.")
+        length = ", each of length 1," if settings.unit_views else ""
+        notes.append(f"Embeddings of images and their mirror images{length} were summed.")
     if code:
         notes.append(f"The code {code} was scored, in place of the embedding.")
     return build_report(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -25,6 +26,7 @@ class IdentityBatches(Batches):
         images_per_id: K.
         seed: Decides every epoch.
         iterations_per_epoch: None: as many as show each image once on average.
+        by_images: Visit people in proportion to their images; see `DataConfig.visits`.
 
     Raises:
         DataError: The table has fewer people than P.
@@ -38,7 +40,9 @@ class IdentityBatches(Batches):
         images_per_id: int,
         seed: int,
         iterations_per_epoch: int | None = None,
+        by_images: bool = False,
     ) -> None:
+        self._by_images = by_images
         self._images = rows_by_person(table.pids)
         _refuse_too_few_people(len(self._images), ids_per_batch, "")
         self._images_per_id = images_per_id
@@ -55,6 +59,8 @@ class IdentityBatches(Batches):
     def batches(self, epoch: int) -> list[Rows]:
         """The global batches of one epoch: rows of the table, (P * K,) each."""
         generator = self._generator(epoch)
+        if self._by_images:
+            return list(islice(self._passes(generator), self.iterations_per_epoch))
         people = Deck(self.people, generator)
         images = {pid: Deck(rows, generator) for pid, rows in self._images.items()}
         return [
@@ -66,6 +72,23 @@ class IdentityBatches(Batches):
             )
             for _ in range(self.iterations_per_epoch)
         ]
+
+    def _passes(self, generator: np.random.Generator) -> Iterator[Rows]:
+        """Batches of passes over the data, one pass after the other, without end."""
+        count = self._images_per_id
+        while True:
+            left = {}
+            for pid, rows in self._images.items():
+                short = max(0, count - len(rows))
+                shuffled = generator.permutation(rows)
+                left[pid] = np.concatenate([shuffled, generator.choice(rows, short)])
+            while len(left) >= self.ids_per_batch:
+                chosen = generator.choice(list(left), self.ids_per_batch, replace=False).tolist()
+                yield np.concatenate([left[pid][:count] for pid in chosen])
+                for pid in chosen:
+                    left[pid] = left[pid][count:]
+                    if len(left[pid]) < count:
+                        del left[pid]
 
     def positions(self, rank: int, world: int) -> Rows:
         """Places in a global batch that one of several processes loads: whole people.
@@ -184,6 +207,12 @@ def build_batches(table: SampleTable, config: DataConfig, *, seed: int) -> Batch
             images_per_id=config.images_per_id,
             seed=seed,
             iterations_per_epoch=config.iterations_per_epoch,
+            by_images=config.visits == "by-images",
+        )
+    if config.visits != "equal":
+        raise ConfigError(
+            f"data.visits is {config.visits}, but data.sampling is {config.sampling}, which visits "
+            "people equally; set data.visits to equal, or data.sampling to identity."
         )
     if config.sampling == "pairs":
         return PairBatches(

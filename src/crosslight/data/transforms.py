@@ -53,9 +53,9 @@ class InferenceTransform:
 class TrainingTransform:
     """The augmentations of a recipe: resize, pad and crop, flip, colour, float, erase.
 
-    Colour jitter and grayscale touch visible images only. Erased rectangles get ImageNet's mean
-    colour, the one that normalisation turns to zero; in infrared images its mean over the
-    channels, so that their channels stay equal.
+    Colour jitter and grayscale touch visible images only. Erased rectangles get the colour that
+    normalisation turns to `erasing_value`; in infrared images its mean over the channels, so that
+    their channels stay equal.
 
     With `channel_exchange` (CAJ, Ye et al., ICCV 2021) a visible image gives two views, drawn
     independently: a plain one and one whose channels are all copies of a random one of its R, G
@@ -76,6 +76,11 @@ class TrainingTransform:
         self._size = (config.height, config.width)
         self._interpolation = config.interpolation
         self._config = config.augmentation
+        value = config.augmentation.erasing_value
+        self._filling = tuple(
+            mean + std * v for mean, std, v in zip(IMAGENET_MEAN, IMAGENET_STD, value, strict=True)
+        )
+        self._gray_filling = (_mean(IMAGENET_MEAN) + _mean(IMAGENET_STD) * _mean(value),) * 3
         self.visible_views = 2 if config.augmentation.channel_exchange else 1
 
     def __call__(
@@ -103,14 +108,14 @@ class TrainingTransform:
         if exchange:
             view = view[generator.integers(3)].expand(3, -1, -1)
         pixels = _as_float(view)
-        _erase(pixels, self._config, generator, IMAGENET_MEAN)
+        _erase(pixels, self._config, generator, self._filling)
         return pixels
 
     def _infrared(self, image: Tensor, generator: np.random.Generator) -> Tensor:
         pixels = _as_float(_moved(image, self._config, generator))
         if self._config.channel_exchange:
             pixels = _reweighted(pixels, generator)
-        _erase(pixels, self._config, generator, (_mean(IMAGENET_MEAN),) * 3)
+        _erase(pixels, self._config, generator, self._gray_filling)
         return pixels
 
 

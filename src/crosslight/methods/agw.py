@@ -45,6 +45,8 @@ class AGWConfig(Optimization):
         sha256: Digest that the file must have.
         last_stride: Stride of the last layer.
         non_local: How many last blocks of each layer are followed by a non-local block.
+        non_local_width: Channels inside such a block: a number (the released AGW and CAJ have
+            1), or `half` of the map's, as the non-local paper has it.
         pooling: How the feature map becomes a vector.
         gem_p: Exponent of `gem`.
         learn_gem_p: Whether that exponent is trained.
@@ -52,7 +54,7 @@ class AGWConfig(Optimization):
         label_smoothing: Of the identity loss.
         triplet: `weighted` is AGW's, `weighted-squared` CAJ's, `hard` the batch-hard one.
         triplet_as_released: Keeps the numerical guards of the authors' code in the two weighted
-            losses, which can hold the loss at 88 without gradient; see `crosslight.losses`.
+            losses, which can hold the squared one at 88 without gradient; see `crosslight.losses`.
         margin: Of `hard`; None is the soft margin.
         id_weight: Weight of the identity loss.
         triplet_weight: Weight of the triplet loss.
@@ -63,6 +65,7 @@ class AGWConfig(Optimization):
     sha256: str | None = None
     last_stride: Few = 1  # AGW model.py
     non_local: tuple[int, int, int, int] = (0, 2, 3, 0)  # AGW model.py
+    non_local_width: Width | Literal["half"] = "half"  # Wang et al. 2018; AGW model.py: 1
     pooling: Literal["avg", "gem"] = "gem"  # AGW model.py
     gem_p: Positive = 3.0  # AGW model.py
     learn_gem_p: bool = False  # AGW model.py: fixed
@@ -91,6 +94,7 @@ class AGW(Method):
     def __init__(self, config: AGWConfig, *, num_ids: int, height: int, width: int) -> None:
         super().__init__()
         self.config = config
+        inner = None if config.non_local_width == "half" else config.non_local_width
         backbone = create_backbone(
             config.backbone,
             weights=config.weights,
@@ -99,7 +103,7 @@ class AGW(Method):
             image_size=(height, width),
         )
         self.normalize = Normalize(backbone.mean, backbone.std)
-        self.backbone = split_backbone(backbone, non_local=config.non_local)
+        self.backbone = split_backbone(backbone, non_local=config.non_local, non_local_width=inner)
         self.pool = make_pool(
             config.pooling, p=config.gem_p, learnable=config.learn_gem_p, stripes=config.parts
         )

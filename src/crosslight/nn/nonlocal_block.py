@@ -9,16 +9,17 @@ class NonLocal(nn.Module):
     """Adds to each place of the map what every other place holds (Wang et al., CVPR 2018).
 
     The dot-product form as AGW uses it: affinities divided by the number of places N instead of
-    a softmax, half the channels inside, and a batch normalisation that starts at zero, so that
-    the block starts as the identity.
+    a softmax, and a batch normalisation that starts at zero, so that the block starts as the
+    identity.
 
     Args:
         channels: C of the map.
+        width: Channels inside; None: half of C, as that paper has it.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, width: int | None = None) -> None:
         super().__init__()
-        inner = channels // 2
+        inner = channels // 2 if width is None else width
         self.theta = nn.Conv2d(channels, inner, 1)
         self.phi = nn.Conv2d(channels, inner, 1)
         self.g = nn.Conv2d(channels, inner, 1)
@@ -40,12 +41,14 @@ class NonLocal(nn.Module):
         return maps + added
 
 
-def with_non_local(layer: nn.Sequential, channels: int, count: int) -> nn.Sequential:
+def with_non_local(
+    layer: nn.Sequential, channels: int, count: int, width: int | None = None
+) -> nn.Sequential:
     """The residual layer with a non-local block after each of its last `count` blocks."""
     blocks = list(layer.children())
     modules: list[nn.Module] = []
     for index, block in enumerate(blocks):
         modules.append(block)
         if index >= len(blocks) - count:
-            modules.append(NonLocal(channels))
+            modules.append(NonLocal(channels, width))
     return nn.Sequential(*modules)

@@ -57,13 +57,19 @@ class TwoStream(nn.Module):
         return maps[torch.cat(rows).argsort()]
 
 
-def split_backbone(backbone: Backbone, *, non_local: Sequence[int] = (0, 0, 0, 0)) -> TwoStream:
+def split_backbone(
+    backbone: Backbone,
+    *,
+    non_local: Sequence[int] = (0, 0, 0, 0),
+    non_local_width: int | None = None,
+) -> TwoStream:
     """Splits a ResNet after its stem (conv1, bn1, activation, max-pooling).
 
     Args:
         backbone: Of the ResNet family; its modules are used, the stem copied.
         non_local: How many of the last blocks of each of the four layers are followed by a
             non-local block; a layer with fewer blocks gets one after each of them.
+        non_local_width: Channels inside such a block; None: half of the map's.
 
     Raises:
         ConfigError: The backbone has no such stem and layers.
@@ -77,7 +83,7 @@ def split_backbone(backbone: Backbone, *, non_local: Sequence[int] = (0, 0, 0, 0
     stem = nn.Sequential(OrderedDict((name, getattr(network, name)) for name in _STEM))
     channels = {info["module"]: int(info["num_chs"]) for info in network.feature_info}
     layers = (
-        (name, with_non_local(getattr(network, name), channels[name], count))
+        (name, with_non_local(getattr(network, name), channels[name], count, non_local_width))
         for name, count in zip(_LAYERS, non_local, strict=True)
     )
     return TwoStream(stem, nn.Sequential(OrderedDict(layers)), backbone.channels)

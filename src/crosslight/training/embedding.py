@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from crosslight.config import Interpolation
 from crosslight.data.loading import inference_batches
@@ -33,6 +34,7 @@ def embed_table(
     workers: int = 0,
     device: torch.device | str | None = None,
     flip: bool = False,
+    unit_views: bool = False,
     precision: str = "32-true",
     code: str | None = None,
 ) -> NDArray[np.float32]:
@@ -52,6 +54,7 @@ def embed_table(
         device: Where to compute, and where the method then stays; None: where it is.
         flip: Sum the embeddings of each image and its mirror image. Whoever reports figures made
             so must say it.
+        unit_views: With `flip`: bring both to length 1 before they are summed, as CAJ does.
         precision: As in `TrainingConfig`.
         code: Name of one of the method's codes to take in place of its embedding.
 
@@ -77,10 +80,11 @@ def embed_table(
                 table, transform, batch_size=batch_size, workers=workers
             ):
                 moved = batch.to(place)
-                feats = _embedded(method, moved.images, moved.modality, code)
-                if flip:
-                    feats += _embedded(method, moved.images.flip(-1), moved.modality, code)
-                parts.append(feats.cpu().numpy())
+                images = (moved.images, moved.images.flip(-1)) if flip else (moved.images,)
+                views = [_embedded(method, view, moved.modality, code) for view in images]
+                if flip and unit_views:
+                    views = [F.normalize(view) for view in views]
+                parts.append(sum(views[1:], views[0]).cpu().numpy())
     finally:
         method.train(was_training)
     return np.concatenate(parts)
