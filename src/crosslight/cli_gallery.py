@@ -63,7 +63,7 @@ def add(
     crops: int = 3,
     deep_range: tuple[float, float] | None = None,
 ) -> None:
-    """Enrol people; the same command again skips what is there already.
+    """Enrol people; the same command again skips what is there and renews its labels.
 
     Args:
         store: A store.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,12 +11,13 @@ from PIL import Image
 
 from crosslight.data.folders import PassedOver
 from crosslight.errors import DataError, GalleryError
+from crosslight.gallery.contradictions import each_once
 from crosslight.gallery.copying import copy_rows
 from crosslight.gallery.enrolment import enrol
 from crosslight.gallery.opening import create_like, open_store
 from crosslight.gallery.rows import Filter
 from crosslight.gallery.sources import candidates_from, is_video
-from tests.gallery.rows import INFO, made_up
+from tests.gallery.rows import DIM, INFO, made_up
 from tests.gallery.writer import EMBEDDER
 
 
@@ -174,3 +176,68 @@ def test_stores_that_are_not_there_or_damaged_are_told(tmp_path):
     description.write_text("nonsense")
     with pytest.raises(GalleryError, match="is damaged"):
         open_store(tmp_path / "people.exact")
+
+
+@pytest.mark.parametrize("kind", ["exact", "lance"])
+def test_what_is_stated_later_is_written_and_what_is_not_stated_stays(tmp_path, folder, kind):
+    with create_like(tmp_path / f"people.{kind}", INFO) as store:
+        first = enrol(store, EMBEDDER, candidates_from(str(folder), cam=7, pid=3))
+        vectors = store.get(store.frame()["id"].to_list()).vectors
+        again = enrol(store, EMBEDDER, candidates_from(str(folder), cam=8))
+        assert (first.relabelled, again.added, again.present, again.relabelled) == (0, 0, 6, 6)
+        assert set(store.frame()["cam"]) == {8}
+        assert set(store.frame()["pid"]) == {3}
+        assert (store.get(store.frame()["id"].to_list()).vectors == vectors).all()
+        third = enrol(store, EMBEDDER, candidates_from(str(folder)))
+        assert (third.present, third.relabelled) == (6, 0)
+        assert set(store.frame()["cam"]) == {8}
+
+
+def test_a_table_labels_images_that_were_enrolled_without_labels(store, folder, tmp_path):
+    enrol(store, EMBEDDER, candidates_from(str(folder), modality=1))
+    table = tmp_path / "people.csv"
+    table.write_text(
+        "path,pid,cam,track,time\nimages/cam0/0.png,5,1,t1,1.5\nimages/cam1/1.png,-1,2,,\n"
+    )
+    outcome = enrol(store, EMBEDDER, candidates_from(str(table)))
+    assert (outcome.added, outcome.present, outcome.relabelled) == (0, 2, 2)
+    rows = store.frame(Filter(cams=frozenset({1, 2}))).sort("cam").to_dicts()
+    # The light was stated before, and the table has no column for it.
+    assert [(r["pid"], r["cam"], r["modality"], r["track"], r["time"]) for r in rows] == [
+        (5, 1, 1, "t1", 1.5),
+        (None, 2, 1, None, None),
+    ]
+    assert store.count() == 6
+
+
+def test_another_light_is_embedded_anew(store, folder):
+    def embed(images, modality):
+        return np.array([[1.0 + light, 1.0 - light] + [0.0] * (DIM - 2) for light in modality])
+
+    embedder = replace(EMBEDDER, embed=embed)
+    enrol(store, embedder, candidates_from(str(folder), modality=0, cam=4))
+    outcome = enrol(store, embedder, candidates_from(str(folder), modality=1))
+    assert (outcome.added, outcome.present, outcome.relabelled) == (0, 6, 6)
+    rows = store.get(store.frame()["id"].to_list())
+    assert set(rows.frame["modality"]) == {1}
+    assert set(rows.frame["cam"]) == {4}
+    np.testing.assert_allclose(rows.vectors[:, :2], np.array([[1.0, 0.0]] * 6), atol=1e-3)
+
+
+def test_an_image_that_is_named_twice_is_enrolled_once_and_contradictions_are_told(
+    folder, tmp_path
+):
+    table = tmp_path / "people.csv"
+    table.write_text(
+        "path,pid,cam,modality\nimages/cam0/0.png,5,1,visible\nimages/cam1/1.png,6,2,visible\n"
+        "images/cam0/../cam0/0.png,7,1,visible\n"
+    )
+    named = [*candidates_from(str(folder)), *candidates_from(str(table))]
+    kept, contradictions = each_once(named)
+    assert len(kept) == 6
+    by_name = {candidate.path.rsplit("/", 1)[1]: candidate for candidate in kept}
+    assert (by_name["0.png"].pid, by_name["1.png"].pid, by_name["1.png"].cam) == (5, 6, 2)
+    place = folder / "cam0" / "0.png"
+    assert contradictions == [
+        f"{place} is named with person 5 and with person 7; the first counts."
+    ]

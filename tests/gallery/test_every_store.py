@@ -16,7 +16,7 @@ import pytest
 
 from crosslight.errors import GalleryError
 from crosslight.gallery.opening import create_like, open_store
-from crosslight.gallery.rows import COLUMNS, SCHEMA, Filter, build_rows
+from crosslight.gallery.rows import COLUMNS, SCHEMA, Filter, Rows, build_rows
 from crosslight.gallery.store import Store
 from tests.gallery.rows import DIM, INFO, MODEL, made_up
 
@@ -112,6 +112,37 @@ def test_a_row_is_added_once_however_often_it_is_given(create):
     assert store.add(rows) == 0
     assert store.count() == 30
     assert sorted(store.frame()["id"]) == sorted(rows.ids)
+
+
+def test_rows_are_replaced_by_those_with_the_same_ids(create):
+    store, rows = create(), made_up(40)
+    store.add(rows.take(range(25)))
+    store.add(rows.take(range(25, 40)))
+    other = made_up(40, seed=3)
+    relabelled = Rows(
+        frame=other.frame.with_columns(pl.lit(9, pl.Int64).alias("cam"), path=pl.lit("elsewhere")),
+        vectors=other.vectors,
+    )
+    stranger = made_up(1, start=70)
+    chosen = relabelled.take([3, 30, 31])
+    assert store.update(stranger) == store.update(chosen.take([])) == 0
+    assert store.update(chosen) == 3
+    assert store.count() == 40
+    assert store.get(["row-0000030"]).frame.equals(relabelled.take([30]).frame)
+    assert store.labels(["row-0000030", "nobody", "row-0000004"]).sort("id").to_dicts() == [
+        rows.frame.select(list(COLUMNS)).to_dicts()[4],
+        relabelled.frame.select(list(COLUMNS)).to_dicts()[30],
+    ]
+    assert store.labels([]).schema == pl.Schema(COLUMNS)
+    assert {row["id"] for row in store.frame(Filter(cams=frozenset({9}))).to_dicts()} == {
+        "row-0000003", "row-0000030", "row-0000031",
+    }  # fmt: skip
+    assert store.search(other.vectors[3:4], 1)[0][0].id == "row-0000003"
+    assert store.add(relabelled) == 0
+    store.close()
+    with open_store(store.location) as again:
+        assert again.count(Filter(cams=frozenset({9}))) == 3
+        assert again.count() == 40
 
 
 def test_ids_and_paths_may_hold_any_character(create):

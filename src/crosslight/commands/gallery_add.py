@@ -13,6 +13,7 @@ from crosslight.commands.gallery_model import embedder_for, load_embedder
 from crosslight.config import require_range
 from crosslight.data.folders import PassedOver
 from crosslight.errors import ConfigError, DataError
+from crosslight.gallery.contradictions import each_once
 from crosslight.gallery.enrolment import Enrolled, enrol
 from crosslight.gallery.opening import create_store, open_store
 from crosslight.gallery.sources import candidates_from, is_video
@@ -63,15 +64,16 @@ def add(
     if any(map(is_video, sources)):
         raise ConfigError("Videos are added one at a time; give this video alone.")
     left = PassedOver()
-    candidates = [
+    candidates, contradictions = each_once(
         candidate
         for source in sources
         for candidate in candidates_from(
             source, splits=splits, modality=light, cam=camera, pid=person, passed_over=left
         )
-    ]
+    )
     if left.count:
         print(f"{left.told()}.")
+    _tell_some("named twice", contradictions)
     with open_store(store) as opened:
         embedder = embedder_for(opened.info, model)
         if deep_range is not None and opened.info.deep_range is None:
@@ -95,11 +97,10 @@ def tell(store: Store, outcome: Enrolled) -> None:
     Raises:
         DataError: Nothing could be read.
     """
-    for path, reason in outcome.unreadable[:_SHOWN_FAILURES]:
-        print(f"not read: {path if path not in reason else ''} {reason}".replace(":  ", ": "))
-    more = len(outcome.unreadable) - _SHOWN_FAILURES
-    if more > 0:
-        print(f"not read: {more} more")
+    _tell_some(
+        "not read",
+        [reason if path in reason else f"{path} {reason}" for path, reason in outcome.unreadable],
+    )
     if outcome.unreadable and not outcome.added and not outcome.present:
         raise DataError("No image could be read; see the reasons above.")
     if outcome.depths.narrow:
@@ -107,7 +108,16 @@ def tell(store: Store, outcome: Enrolled) -> None:
             "Remove them (crosslight gallery remove) and add them again with --deep-range {0} {1}."
         )
         print(f"Warning: {outcome.depths.told()} {remedy}")
+    relabelled = f", {outcome.relabelled} of them relabelled" if outcome.relabelled else ""
     print(
-        f"{outcome.added} added, {outcome.present} were there already, "
+        f"{outcome.added} added, {outcome.present} were there already{relabelled}, "
         f"{len(outcome.unreadable)} not read; {store.location} now holds {store.count()}."
     )
+
+
+def _tell_some(what: str, sentences: Sequence[str]) -> None:
+    for sentence in sentences[:_SHOWN_FAILURES]:
+        print(f"{what}: {sentence}")
+    more = len(sentences) - _SHOWN_FAILURES
+    if more > 0:
+        print(f"{what}: {more} more")

@@ -68,6 +68,7 @@ class SampleTable:
             `modality` is a `Modality`; `track` and `time` (seconds) may be null.
         deep_range: As in `DataConfig`: how the images are to be read.
         remark: A sentence for whoever checks the data, about how the file is written.
+        states_light: False where the source says nothing of some image's light: visible is assumed.
     """
 
     layout: str
@@ -75,6 +76,7 @@ class SampleTable:
     frame: pl.DataFrame
     deep_range: DeepRange | None = None
     remark: str | None = None
+    states_light: bool = True
 
     def __len__(self) -> int:
         return self.frame.height
@@ -225,4 +227,6 @@ def _table(layout: str, root: Path, given: Mapping[str, pl.Series], place: Place
         for name, default in OPTIONAL.items()
         if default is not None
     ).select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
-    return SampleTable(layout=layout, root=root, frame=frame)
+    light_given = given.get("modality")
+    states_light = light_given is not None and not light_given.null_count()
+    return SampleTable(layout=layout, root=root, frame=frame, states_light=states_light)

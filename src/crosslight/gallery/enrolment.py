@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import polars as pl
 from PIL import Image
 
 from crosslight.data.depth import Depth, DepthTally
 from crosslight.data.images import read_with_depth
 from crosslight.errors import DataError
-from crosslight.gallery.rows import Rows, build_rows
+from crosslight.gallery.rows import COLUMNS, Rows, build_rows
 from crosslight.gallery.search import Embedder, guess_modality
 from crosslight.gallery.store import Store
 from crosslight.types import UNKNOWN_CAM, DeepRange
 
 BATCH = 256
 """Images that are added to the store at once; a killed enrolment repeats at most this many."""
+
+LABELS = ("pid", "cam", "modality", "time", "track")
+"""What may be known about an image, and may become known later."""
 
 THUMBNAIL_PX = (128, 256)
 """Largest width and height of a thumbnail."""
@@ -44,6 +49,8 @@ class Candidate:
         modality: `Modality`; None: guessed from its colours.
         time: Seconds, or None.
         track: Name of the track, or None.
+        assumed: Those of the labels that nobody stated: they are for a new row, and change no
+            label of one that is there.
     """
 
     id: str
@@ -54,6 +61,17 @@ class Candidate:
     modality: int | None = None
     time: float | None = None
     track: str | None = None
+    assumed: frozenset[str] = frozenset()
+
+    def stated(self) -> dict[str, Any]:
+        """The labels that somebody stated."""
+        labels = {name: getattr(self, name) for name in LABELS}
+        unknown = {name: UNKNOWN_CAM if name == "cam" else None for name in LABELS}
+        return {
+            name: value
+            for name, value in labels.items()
+            if value != unknown[name] and name not in self.assumed
+        }
 
 
 @dataclass(kw_only=True)
@@ -63,12 +81,14 @@ class Enrolled:
     Attributes:
         added: New rows.
         present: Candidates that were there already.
+        relabelled: Those of them of which other labels were stated than those that were known.
         unreadable: Origin and reason of each image that could not be read.
         depths: What was left of images with more than 8 bits.
     """
 
     added: int = 0
     present: int = 0
+    relabelled: int = 0
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     depths: DepthTally = field(default_factory=DepthTally)
 
@@ -89,6 +109,9 @@ def enrol(
 ) -> Enrolled:
     """Adds candidates to a store, a batch at a time; what is there already is not even read.
 
+    Where another label is stated than the one that is known, the row gets it; what nobody states
+    stays. Another light takes reading and embedding the image again.
+
     Args:
         store: Receives the rows.
         embedder: The store's model.
@@ -104,9 +127,16 @@ def enrol(
     read = partial(_picture, deep_range=deep_range or store.info.deep_range)
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for batch in _chunks(candidates, BATCH):
-            known = store.present([candidate.id for candidate in batch])
+            labels = store.labels([candidate.id for candidate in batch])
+            known = {row["id"]: row for row in labels.iter_rows(named=True)}
             fresh = [candidate for candidate in batch if candidate.id not in known]
             outcome.present += len(batch) - len(fresh)
+            there = (candidate for candidate in batch if candidate.id in known)
+            changed = {c.id: merged for c in there if (merged := _relabelled(c, known[c.id]))}
+            seen_anew = [c for c in changed.values() if c.modality != known[c.id]["modality"]]
+            outcome.relabelled += len(changed) - len(seen_anew)
+            _relabel(store, [c for c in changed.values() if c not in seen_anew])
+            fresh += seen_anew
             pictures: list[Image.Image] = []
             readable: list[Candidate] = []
             for candidate, (picture, depth) in zip(fresh, pool.map(read, fresh), strict=True):
@@ -117,9 +147,31 @@ def enrol(
                     readable.append(candidate)
                     pictures.append(picture)
             if readable:
-                outcome.added += store.add(_rows(embedder, readable, pictures))
+                rows = _rows(embedder, readable, pictures)
+                replacing = [n for n, candidate in enumerate(readable) if candidate.id in changed]
+                outcome.relabelled += store.update(rows.take(replacing)) if replacing else 0
+                outcome.added += store.add(rows)  # without those that are there
             advance(len(batch))
     return outcome
+
+
+def _relabelled(candidate: Candidate, row: Mapping[str, Any]) -> Candidate | None:
+    """The candidate with all that is known of it, or None where its row says so already."""
+    known = {name: row[name] for name in LABELS}
+    merged = known | candidate.stated()
+    return None if merged == known else replace(candidate, **merged)
+
+
+def _relabel(store: Store, candidates: Sequence[Candidate]) -> None:
+    """Writes other labels than the light."""
+    if candidates:
+        rows = store.get([candidate.id for candidate in candidates])
+        by_id = {candidate.id: candidate for candidate in candidates}
+        labels = [
+            pl.Series(name, [getattr(by_id[i], name) for i in rows.ids], dtype=COLUMNS[name])
+            for name in LABELS
+        ]
+        store.update(Rows(frame=rows.frame.with_columns(labels), vectors=rows.vectors))
 
 
 def thumbnail_of(picture: Image.Image) -> bytes:

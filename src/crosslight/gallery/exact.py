@@ -105,6 +105,24 @@ class ExactStore(ClosedAtTheEnd):
         with self._guard:
             return {i for i in ids if i in self._positions}
 
+    def labels(self, ids: Sequence[str]) -> pl.DataFrame:
+        """As `Store.labels`."""
+        with self._guard:
+            return self._frame[[self._positions[i] for i in set(ids) & self._positions.keys()]]
+
+    def update(self, rows: Rows) -> int:
+        """As `Store.update`, a segment at a time."""
+        with self._guard:
+            self._begin_writing()
+            rows = checked_rows(self._info, rows)
+            rows = rows.take([n for n, i in enumerate(rows.ids) if i in self._positions])
+            if len(rows):
+                with self._told():
+                    for path in self._segments():
+                        _replace_rows(path, self._with_vectors(rows))
+                self._load()
+            return len(rows)
+
     def search(
         self,
         vectors: NDArray[Any],
@@ -294,8 +312,11 @@ class ExactStore(ClosedAtTheEnd):
         return self._folder / f"rows-{number:08}.parquet"
 
     def _write_segment(self, rows: Rows) -> None:
+        _write_parquet(self._next_segment(), self._with_vectors(rows))
+
+    def _with_vectors(self, rows: Rows) -> pl.DataFrame:
         vectors = pl.Series(VECTOR, rows.vectors, dtype=pl.Array(pl.Float32, self._info.dim))
-        _write_parquet(self._next_segment(), rows.frame.with_columns(vectors))
+        return rows.frame.with_columns(vectors)
 
 
 def distances_to(query: Vectors, vectors: Vectors, distance: Distance) -> NDArray[np.float64]:
@@ -329,6 +350,15 @@ def _vectors_of(frame: pl.DataFrame, dim: int) -> Vectors:
 
 def _without_rows() -> pl.DataFrame:
     return pl.DataFrame(schema=SCHEMA)
+
+
+def _replace_rows(path: Path, rows: pl.DataFrame) -> None:
+    """Writes a segment again, whole or not at all, where it holds some of the rows."""
+    segment = pl.read_parquet(path)
+    replaced = rows.join(segment, on="id", how="semi").select(segment.columns)
+    if replaced.height:
+        kept = segment.join(replaced, on="id", how="anti", maintain_order="left")
+        _write_parquet(path, pl.concat([kept, replaced]))
 
 
 def _write_parquet(path: Path, frame: pl.DataFrame) -> None:

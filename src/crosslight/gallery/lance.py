@@ -133,6 +133,29 @@ class LanceStore(ClosedAtTheEnd):
             found.update(self._read(among_ids(part), ["id"]).column("id").to_pylist())
         return found
 
+    def labels(self, ids: Sequence[str]) -> pl.DataFrame:
+        """As `Store.labels`."""
+        wanted = list(dict.fromkeys(ids))
+        parts = [
+            self._read(among_ids(wanted[start : start + _IDS_AT_ONCE]), list(COLUMNS))
+            for start in range(0, len(wanted), _IDS_AT_ONCE)
+        ]
+        return pl.concat([pl.DataFrame(schema=COLUMNS), *map(_small, parts)])
+
+    def update(self, rows: Rows) -> int:
+        """As `Store.update`, in one commit."""
+        with self._guard:
+            self._begin_writing()
+            rows = checked_rows(self._info, rows)
+            there = self.present(rows.ids)
+            rows = rows.take([n for n, i in enumerate(rows.ids) if i in there])
+            if len(rows):
+                with self._told():
+                    merge = self._table.merge_insert("id").when_matched_update_all()
+                    merge.execute(_to_arrow(rows, self._info.dim))
+                    self._committed()
+            return len(rows)
+
     def search(
         self, vectors: NDArray[Any], k: int, where: Filter = EVERYTHING, *, exact: bool = False
     ) -> list[list[Hit]]:

@@ -125,15 +125,24 @@ class MilvusStore(ClosedAtTheEnd):
         rows = checked_rows(self._info, rows)
         there = self.present(rows.ids)
         rows = rows.take([n for n, i in enumerate(rows.ids) if i not in there])
-        for start in range(0, len(rows), ATOMIC_ROWS):
-            part = to_milvus(rows.take(range(start, min(start + ATOMIC_ROWS, len(rows)))))
-            # Not `insert`: it would double the row of another writer that was quicker.
-            self._ask(lambda part=part: self._client.upsert(self._name, part))  # type: ignore[misc]
+        self._put(rows)
         return len(rows)
 
     def present(self, ids: Sequence[str]) -> set[str]:
         """As `Store.present`."""
         return {row["name"] for row in self._rows_by_id(ids, ["name"])}
+
+    def labels(self, ids: Sequence[str]) -> pl.DataFrame:
+        """As `Store.labels`."""
+        return small_from_milvus(list(self._rows_by_id(list(dict.fromkeys(ids)), list(SMALL))))
+
+    def update(self, rows: Rows) -> int:
+        """As `Store.update`, at most `ATOMIC_ROWS` at a time."""
+        rows = checked_rows(self._info, rows)
+        there = self.present(rows.ids)
+        rows = rows.take([n for n, i in enumerate(rows.ids) if i in there])
+        self._put(rows)
+        return len(rows)
 
     def search(
         self, vectors: NDArray[Any], k: int, where: Filter = EVERYTHING, *, exact: bool = False
@@ -259,6 +268,12 @@ class MilvusStore(ClosedAtTheEnd):
         if self._info.distance == "euclidean":
             return float(max(given, 0.0) ** 0.5)
         return -given if self._info.distance == "dot" else min(max(1 - given, 0.0), 2.0)
+
+    def _put(self, rows: Rows) -> None:
+        for start in range(0, len(rows), ATOMIC_ROWS):
+            part = to_milvus(rows.take(range(start, min(start + ATOMIC_ROWS, len(rows)))))
+            # Not `insert`: it would double the row of another writer that was quicker.
+            self._ask(lambda part=part: self._client.upsert(self._name, part))  # type: ignore[misc]
 
     def _rows_by_id(self, ids: Sequence[str], fields: list[str]) -> Iterator[Mapping[str, Any]]:
         for start in range(0, len(ids), _KEYS_AT_ONCE):

@@ -13,6 +13,7 @@ from crosslight.data.layouts import LAYOUTS, parse_data_argument, read_layout
 from crosslight.data.table import SampleTable, read_table
 from crosslight.errors import DataError
 from crosslight.gallery.enrolment import Candidate, id_of
+from crosslight.types import Modality
 
 TABLE_ENDINGS = frozenset((".csv", ".parquet", ".pq"))
 
@@ -87,6 +88,7 @@ def _from_file(path: Path) -> Candidate:
 
 def _from_table(table: SampleTable, splits: Sequence[str]) -> list[Candidate]:
     chosen = table.split(*splits) if splits else table
+    guessed = frozenset[str]() if chosen.states_light else frozenset({"modality"})
     found = []
     for path, row in zip(chosen.paths, chosen.frame.iter_rows(named=True), strict=True):
         place = str(path.resolve())
@@ -101,6 +103,7 @@ def _from_table(table: SampleTable, splits: Sequence[str]) -> list[Candidate]:
                 modality=row["modality"],
                 time=row["time"],
                 track=row["track"],
+                assumed=guessed if row["modality"] == Modality.VISIBLE else frozenset(),
             )
         )
     return found
@@ -110,4 +113,5 @@ def _stated(
     candidate: Candidate, modality: int | None, cam: int | None, pid: int | None
 ) -> Candidate:
     given: dict[str, Any] = {"modality": modality, "cam": cam, "pid": pid}
-    return replace(candidate, **{key: value for key, value in given.items() if value is not None})
+    stated = {key: value for key, value in given.items() if value is not None}
+    return replace(candidate, **stated, assumed=candidate.assumed - stated.keys())

@@ -4,6 +4,8 @@
     store.info                                       # StoreInfo: model fingerprint, dim, distance
     store.add(rows)                                  # -> how many were new; returns when durable
     store.present(ids)                               # -> set of those that are there
+    store.labels(ids)                                # -> frame of COLUMNS of those
+    store.update(rows)                               # in place of those with the same ids
     store.search(vectors, 20, Filter(cams={3}))      # -> one list of Hit per vector, nearest first
     store.get(ids)                                   # -> Rows, with vectors and thumbnails
     store.page(Filter(), offset=0, limit=50)         # -> frame of COLUMNS, in a stable order
@@ -157,6 +159,23 @@ class Store(Protocol):
 
     def present(self, ids: Sequence[str]) -> set[str]:
         """Those of the ids that the store holds."""
+        ...
+
+    def labels(self, ids: Sequence[str]) -> pl.DataFrame:
+        """`COLUMNS` of those of the ids that the store holds, in any order."""
+        ...
+
+    def update(self, rows: Rows) -> int:
+        """Puts rows in the place of those with the same ids; the others of them are left out.
+
+        A crash leaves each row as it was or as it was to be.
+
+        Returns:
+            How many were replaced, once that is durable.
+
+        Raises:
+            GalleryError: As `add`.
+        """
         ...
 
     def search(

@@ -101,6 +101,8 @@ def candidates_in_video(
     watched = Watched() if watched is None else watched
     place = path.resolve()
     kept: dict[int, list[Crop]] = {}
+    guesses = {"modality": modality, "time": start_s}
+    assumed = frozenset(name for name, stated in guesses.items() if stated is None)
 
     def candidates(track: Track) -> Iterator[Candidate]:
         for crop in sorted(kept.pop(track.number), key=lambda crop: crop.frame):
@@ -113,6 +115,7 @@ def candidates_in_video(
                 modality=crop.modality,
                 time=(start_s or 0.0) + crop.time,
                 track=f"{path.stem}-{track.number}",
+                assumed=assumed,
             )
 
     for frame in frames_of(path, every_s=every_s, decoded=watched.decoded):
