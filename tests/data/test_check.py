@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import polars as pl
@@ -164,7 +165,72 @@ class TestFaults:
 
     def test_junk_is_neither_query_nor_person(self, tmp_path: Path) -> None:
         rows = ["j.jpg,-1,1,,train", "a.jpg,1,1,,train", "b.jpg,1,1,,train", "k.jpg,-1,1,,test"]
+        rows += [f"2{cam}.jpg,2,{cam},,train" for cam in (1, 2)]
+        rows += [f"3{cam}.jpg,3,{cam},,test" for cam in (1, 2)]
         assert checked(tmp_path, "table", table_of(*rows)).faults == ()
+
+    @pytest.mark.parametrize("word", ["Train set", "training", "probe", "tset"])
+    def test_splits_that_nobody_looks_for(self, tmp_path: Path, word: str) -> None:
+        rows = [f"{pid}{cam}.jpg,{pid},{cam},,{word}" for pid in (1, 2) for cam in (1, 2)]
+        report = checked(tmp_path, "table", table_of(*rows))
+        assert "do not look for: " in told(report, "error")
+        assert word.lower() in told(report, "error").lower()
+        after = checked(tmp_path, "table", table_of(*(r.replace(word, "train") for r in rows)))
+        assert after.faults == ()
+
+    def test_nobody_is_left_where_all_is_junk(self, tmp_path: Path) -> None:
+        rows = [f"{n}.jpg,{-n},1,,{split}" for n, split in ((1, "query"), (2, "gallery"))]
+        report = checked(tmp_path, "table", table_of(*rows))
+        assert not report.ok
+        assert "Nobody is known: all 2 rows have ids of junk" in told(report, "error")
+
+    def test_nobody_is_left_in_one_split(self, tmp_path: Path) -> None:
+        rows = [f"{pid}{cam}.jpg,{pid},{cam},,train" for pid in (1, 2) for cam in (1, 2)]
+        report = checked(tmp_path, "table", table_of(*rows, "j.jpg,-1,1,,val"))
+        assert "Nobody is known in split val" in told(report, "error")
+
+    @pytest.mark.parametrize(("there", "missing"), [("query", "gallery"), ("gallery", "query")])
+    def test_half_a_search_is_none(self, tmp_path: Path, there: str, missing: str) -> None:
+        rows = [f"{pid}{cam}.jpg,{pid},{cam},,{there}" for pid in (1, 2) for cam in (1, 2)]
+        report = checked(tmp_path, "table", table_of(*rows))
+        assert f"No image in split {missing}, so evaluation scores nothing" in told(report, "error")
+
+    def test_a_published_layout_without_queries(self, tmp_path: Path) -> None:
+        files = {k: v for k, v in trees.market1501().items() if not k.startswith("query/")}
+        report = checked(tmp_path, "market1501", files | {"query/readme.txt": b"x"})
+        assert "No image in split query" in told(report, "error")
+
+    @pytest.mark.parametrize("how", ["./img/a.jpg", "img/../img/a.jpg", "link.jpg", "hard.jpg"])
+    def test_one_file_under_two_names(self, tmp_path: Path, how: str) -> None:
+        plant(tmp_path, table_of("img/a.jpg,1,1,,query", "img/b.jpg,1,2,,gallery"))
+        (tmp_path / "link.jpg").symlink_to("img/a.jpg")
+        (tmp_path / "hard.jpg").hardlink_to(tmp_path / "img" / "a.jpg")
+        with (tmp_path / "table.csv").open("a") as file:
+            file.write(f"\n{how},1,2,,gallery\n")
+        error = told(check_data("table", tmp_path), "error")
+        assert f"In the table more than once: 1 image (img/a.jpg = {how})." in error
+
+    @pytest.mark.parametrize("table", ["NFC", "NFD"])
+    def test_names_composed_otherwise_than_on_the_disk_are_found(
+        self, tmp_path: Path, table: str
+    ) -> None:
+        disk = "NFD" if table == "NFC" else "NFC"
+        for name in ("M\u00fcller/\u00e9.jpg", "M\u00fcller/a.jpg"):
+            plant(tmp_path, {unicodedata.normalize(disk, name): None})
+        folder, image = (unicodedata.normalize(table, n) for n in ("M\u00fcller", "\u00e9.jpg"))
+        (tmp_path / "table.csv").write_text(f"path,pid\n{folder}/{image},1\n{folder}/a.jpg,1\n")
+        assert "no image at" not in told(check_data("table", tmp_path), "error")
+        assert all(path.is_file() for path in read_layout("table", tmp_path).paths)
+
+    def test_a_name_that_is_in_no_spelling_stays_as_it_was_written(self, tmp_path: Path) -> None:
+        plant(tmp_path, {"M\u00fcller.jpg": None})
+        (tmp_path / "table.csv").write_text("path,pid\nMueller/\u00fc.jpg,1\n")
+        assert "no image at" in told(check_data("table", tmp_path), "error")
+
+    def test_a_table_without_splits_says_how_to_train_on_it(self, tmp_path: Path) -> None:
+        report = checked(tmp_path, "table", table_of("a.jpg,1", "b.jpg,1", head="path,pid"))
+        assert report.ok
+        assert "--set data.train_splits=[all]" in report.notes[0]
 
     def test_single_images_are_named(self, tmp_path: Path) -> None:
         rows = ["a.jpg,1,1,,train", "b.jpg,1,2,,train", "c.jpg,7,1,,train", "d.jpg,8,1,,gallery"]

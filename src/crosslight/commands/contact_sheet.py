@@ -17,7 +17,7 @@ def draw_contact_sheet(
 ) -> Image.Image:
     """Draws the people seen by most cameras, one random image per camera and light.
 
-    Junk and distractors (pid below 1 in Market-1501's layout) are left out where others exist.
+    Rows of nobody known (junk, distractors) are left out where others exist.
     """
     rng = np.random.default_rng(seed)
     columns = sorted({(int(m), int(c)) for m, c in zip(table.modality, table.cams, strict=True)})
@@ -26,7 +26,8 @@ def draw_contact_sheet(
         table.paths, table.pids, table.cams, table.modality, strict=True
     ):
         cells.setdefault(int(pid), {}).setdefault((int(modality), int(cam)), []).append(path)
-    proper = [pid for pid in cells if pid > 0] or list(cells)
+    people_known = set(table.pids[table.known].tolist())
+    proper = [pid for pid in cells if pid in people_known] or list(cells)
     shuffled = [proper[i] for i in rng.permutation(len(proper))]
     chosen = sorted(sorted(shuffled, key=lambda pid: -len(cells[pid]))[:people])
     rows = [[_one(cells[pid].get(column, []), rng) for column in columns] for pid in chosen]

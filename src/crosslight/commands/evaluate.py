@@ -126,7 +126,11 @@ def run_evaluation(
     present = set(table.splits)
     splits = [split for split in TEST_SPLITS if split in present]
     if not splits:
-        raise DataError(f"{root} has no images in split test, query or gallery to score.")
+        raise DataError(
+            f"{root} has no images in split test, query or gallery to score; its splits are "
+            f"{', '.join(sorted(present))}: write test, or query and gallery, into the column "
+            "split of the table."
+        )
     table = table.split(*splits)
     method = folder.load_method()
     distance = distance or ("cosine" if code else method.distance)

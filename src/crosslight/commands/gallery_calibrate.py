@@ -54,7 +54,7 @@ def calibrate(
         )
         found = fit_calibration(
             feats,
-            table.pids,
+            table.known_pids,
             table.cams,
             table.modality,
             distance=opened.info.distance,

@@ -49,7 +49,7 @@ def infrared_sheet(
 
     Args:
         searcher: Over the gallery.
-        table: Images to draw queries from; people below 0 are left out.
+        table: Images to draw queries from; rows of nobody known are left out.
         queries: Rows of the sheet.
         seed: Decides which people and images.
 
@@ -57,7 +57,7 @@ def infrared_sheet(
         The sheet, or None where no infrared image shows a known person.
     """
     rng = np.random.default_rng(seed)
-    infrared = np.flatnonzero((table.modality == Modality.INFRARED) & (table.pids >= 0))
+    infrared = np.flatnonzero((table.modality == Modality.INFRARED) & table.known)
     people = rng.permutation(np.unique(table.pids[infrared]))[:queries]
     if not people.size:
         return None

@@ -46,7 +46,7 @@ def choose_meetings(table: SampleTable, count: int) -> Mapping[str, list[Meeting
         DataError: The table does not show two people in both lights, each with two images.
     """
     rows: dict[Modality, dict[int, list[int]]] = {light: {} for light in Modality}
-    everything = zip(table.pids.tolist(), table.modality.tolist(), strict=True)
+    everything = zip(table.known_pids.tolist(), table.modality.tolist(), strict=True)
     for row, (pid, light) in enumerate(everything):
         rows[Modality(light)].setdefault(pid, []).append(row)
     people = [

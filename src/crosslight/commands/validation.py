@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from crosslight.config import DataConfig
+from crosslight.data.layouts import get_layout
 from crosslight.data.table import SampleTable
 from crosslight.errors import DataError
 from crosslight.evaluation.features import Features
@@ -19,6 +20,9 @@ from crosslight.types import Modality
 VALIDATION_TRIALS = 3
 _FEWEST_PEOPLE = 2
 
+ACROSS_LIGHT = "regdb/visible-to-thermal"
+"""Of a table of one's own in both lights: every visible image seeks among all infrared ones."""
+
 
 def split_people(
     table: SampleTable, config: DataConfig, *, seed: int
@@ -29,8 +33,7 @@ def split_people(
         DataError: The data set has no `val` split, or too few people to hold any out.
     """
     table = table.with_range(config.deep_range)
-    train = table.split(*config.train_splits)
-    train = train.take(np.flatnonzero(train.pids >= 0))
+    train = _training_rows(table, config)
     if config.validation == "none":
         return train, None
     if config.validation == "val":
@@ -44,7 +47,7 @@ def split_people(
                 f"{table.layout} has no split val to choose the best weights on; "
                 "say --set data.validation=holdout (or none)."
             )
-        return train, table.split("val")
+        return train, table.split("val").of_known()
     people = np.unique(train.pids)
     count = max(_FEWEST_PEOPLE, round(len(people) * config.holdout_fraction))
     if count >= len(people):
@@ -57,12 +60,32 @@ def split_people(
     return train.take(np.flatnonzero(~is_held_out)), train.take(np.flatnonzero(is_held_out))
 
 
+def _training_rows(table: SampleTable, config: DataConfig) -> SampleTable:
+    present = sorted(set(table.splits.tolist()))
+    wanted = config.train_splits
+    if not set(wanted) & set(present):
+        raise DataError(
+            f"{table.layout} at {table.root} has no images in split {' or '.join(wanted)}; its "
+            f"splits are {', '.join(present)}: write {wanted[0]} into the column split of the "
+            f"table, or say --set data.train_splits=[{present[0]}] to train on those."
+        )
+    train = table.split(*wanted).of_known()
+    if not len(train):
+        raise DataError(
+            f"Nobody in split {' or '.join(wanted)} of {table.root} is known: ids below 0 are "
+            "junk; number the people 0, 1, 2, ..."
+        )
+    return train
+
+
+def _in_both_lights(table: SampleTable) -> bool:
+    return set(table.modality.tolist()) == {Modality.VISIBLE, Modality.INFRARED}
+
+
 def validation_protocol(table: SampleTable) -> str:
     """The protocol that chooses weights: cross-modal where the people are seen in both lights."""
-    if set(table.modality.tolist()) == {Modality.VISIBLE, Modality.INFRARED}:
-        if table.layout == "sysu-mm01":
-            return "sysu-mm01/all/1"
-        return "regdb/visible-to-thermal"
+    if _in_both_lights(table):
+        return get_layout(table.layout).validation or ACROSS_LIGHT
     return "market1501" if len(set(table.cams.tolist())) > 1 else "any-camera"
 
 
@@ -86,13 +109,12 @@ def _validate(
         precision=precision,
     )
     name = validation_protocol(table)
-    cross_modal = name.startswith(("sysu", "regdb"))
     features = Features(
         feats=feats,
         pids=table.pids,
         cams=table.cams,
         modality=table.modality,
-        split=None if cross_modal else _first_of_each_camera(table),
+        split=None if _in_both_lights(table) else _first_of_each_camera(table),
         paths=np.array(table.relative_paths),
     )
     return get_protocol(name).evaluate(features, trials=VALIDATION_TRIALS).mean

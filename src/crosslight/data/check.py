@@ -18,7 +18,7 @@ from crosslight.data.layouts.catalogue import get_layout, read_layout
 from crosslight.data.layouts.contract import Expected, Layout
 from crosslight.data.layouts.listing import counted
 from crosslight.data.record import is_promenade, record_faults, recorded_counts
-from crosslight.data.table import SampleTable
+from crosslight.data.table import TEST_SPLITS, SampleTable
 from crosslight.errors import DataError
 from crosslight.types import DeepRange, Modality
 
@@ -147,6 +147,11 @@ def check_data(
         notes.append(
             f"This is Promenade: the published figures of {layout.title} do not apply"
             + (", those shown are the ones it recorded." if expected else ".")
+        )
+    if not {"train", *TEST_SPLITS} & set(table.splits.tolist()):
+        notes.append(
+            "No split train, test, query or gallery: these images can be enrolled; to train on "
+            "them, say --set data.train_splits=[all]."
         )
     rows = count_rows(table, expected)
     faults += size_faults(rows, layout)

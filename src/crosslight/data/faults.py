@@ -11,13 +11,10 @@ from typing import Literal
 import polars as pl
 
 from crosslight.data.layouts.contract import Layout, Search
-from crosslight.data.layouts.listing import counted
-from crosslight.data.table import SampleTable
+from crosslight.data.layouts.listing import counted, listed
+from crosslight.data.spelling import same_files
+from crosslight.data.table import SEARCHED_SPLITS, SPLITS, TEST_SPLITS, SampleTable
 from crosslight.types import UNKNOWN_CAM, Modality
-
-TRAINING = ("train", "val")
-SEARCHED = ("query", "gallery", "multi-query")
-TESTING = ("test", *SEARCHED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +34,12 @@ class Fault:
 
 def table_faults(table: SampleTable, layout: Layout) -> list[Fault]:
     """Every fault that the rows alone show; the images are not opened."""
-    people = table.where(pl.col("pid") >= 0)  # junk is nobody
+    people = table.of_known()
     return [
+        *_unknown_splits(table, layout),
+        *_nobody(table),
+        *_half_a_search(table, layout),
+        *_one_person(people),
         *_duplicate_paths(table),
         *_shared_people(people, layout),
         *_unknown_cameras(table),
@@ -66,10 +67,68 @@ def searches_of(table: SampleTable, layout: Layout) -> tuple[Search, ...]:
     )
 
 
+def _unknown_splits(table: SampleTable, layout: Layout) -> Iterator[Fault]:
+    if layout.name != "table":
+        return
+    strange = sorted(set(table.splits.tolist()) - set(SPLITS))
+    if strange:
+        yield Fault(
+            severity="error",
+            what=f"Splits that training and evaluation do not look for: {listed(strange)}.",
+            remedy=f"Name them {', '.join(SPLITS[:-1])}; or all, for images without a part.",
+        )
+
+
+def _nobody(table: SampleTable) -> Iterator[Fault]:
+    """Splits in which nobody is known: whoever learns or searches there finds nothing."""
+    people = table.of_known()
+    empty = sorted(set(table.splits.tolist()) - set(people.splits.tolist()))
+    if not len(people):
+        yield Fault(
+            severity="error",
+            what=f"Nobody is known: all {len(table)} rows have ids of junk (below 0).",
+            remedy="Number the people 0, 1, 2, ...; -1 is for images that show nobody in full.",
+        )
+    elif empty:
+        yield Fault(
+            severity="error",
+            what=f"Nobody is known in split {listed(empty)}: all its ids are junk (below 0).",
+            remedy="Number the people 0, 1, 2, ..., or remove these rows.",
+        )
+
+
+def _half_a_search(table: SampleTable, layout: Layout) -> Iterator[Fault]:
+    """Queries without a gallery, or a gallery that nobody is sought in."""
+    present = set(table.splits.tolist())
+    wanted = {split for search in layout.searches for split in (search.query, search.gallery)}
+    if layout.name == "table" and present & set(SEARCHED_SPLITS):
+        wanted = {"query", "gallery"}
+    if missing := sorted(wanted - present):
+        yield Fault(
+            severity="error",
+            what=f"No image in split {' or '.join(missing)}, so evaluation scores nothing.",
+            remedy=(
+                "Fill the folders of that part again."
+                if layout.name != "table"
+                else "Write query for the images that seek and gallery for those that are searched."
+            ),
+        )
+
+
+def _one_person(people: SampleTable) -> Iterator[Fault]:
+    train = people.where(pl.col("split") == "train")
+    if len(train) and len(set(train.pids.tolist())) == 1:
+        yield Fault(
+            severity="warning",
+            what=f"Only one person is in split train ({train.pids[0]}).",
+            remedy="Add people: training learns to tell them from each other.",
+        )
+
+
 def _duplicate_paths(table: SampleTable) -> Iterator[Fault]:
-    counts = Counter(table.relative_paths)
-    twice = sorted(path for path, count in counts.items() if count > 1)
-    if twice:
+    groups = same_files(table.root, table.relative_paths)
+    if groups:
+        twice = sorted(" = ".join(dict.fromkeys(group)) for group in groups)
         yield Fault(
             severity="error",
             what=f"In the table more than once: {counted(twice, 'image', 'images')}.",
@@ -82,7 +141,7 @@ def _shared_people(table: SampleTable, layout: Layout) -> Iterator[Fault]:
         return
     people = _people_by_split(table)
     train, val = people["train"], people["val"]
-    test = set().union(*(people[split] for split in TESTING))
+    test = set().union(*(people[split] for split in TEST_SPLITS))
     if both := sorted((train | val) & test):
         yield Fault(
             severity="error",
@@ -158,7 +217,7 @@ def _chosen(
 
 
 def _single_images(table: SampleTable) -> Iterator[Fault]:
-    rows = table.where(~pl.col("split").is_in(SEARCHED)).frame
+    rows = table.where(~pl.col("split").is_in(SEARCHED_SPLITS)).frame
     counts = rows.group_by("split", "pid").len().filter(pl.col("len") == 1).sort("split", "pid")
     for (split,), group in counts.group_by("split", maintain_order=True):
         pids = group["pid"].to_list()
@@ -178,7 +237,7 @@ def _one_light(table: SampleTable, layout: Layout) -> Iterator[Fault]:
     roles: dict[str, list[set[int]]] = defaultdict(lambda: [set(), set()])
     rows = table.frame.select("split", "modality", "pid").unique().iter_rows()
     for split, modality, pid in rows:
-        roles["query and gallery" if split in SEARCHED else split][modality].add(pid)
+        roles["query and gallery" if split in SEARCHED_SPLITS else split][modality].add(pid)
     for role, (visible, infrared) in sorted(roles.items()):
         both = visible & infrared
         if lonely := sorted(visible ^ infrared):

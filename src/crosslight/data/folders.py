@@ -91,7 +91,7 @@ def images_below(
     """
     # A link to the folder itself, or up to one that it lies in, would only lead back to it.
     here = folder.resolve()
-    entered = {known for place in (here, *here.parents) if (known := _identity(place))}
+    entered = {known for place in (here, *here.parents) if (known := identity(place))}
     found = []
     for path in _files_below(folder, entered):
         # A broken link is an image that cannot be read; a pipe or a device would never end.
@@ -108,7 +108,7 @@ def _files_below(folder: Path, entered: set[tuple[int, int]]) -> Iterator[Path]:
     yield from (folder / entry.name for entry in inside if entry not in folders)
     # Links last: of a folder and a link to it, side by side, the folder's own name counts.
     for entry in sorted(folders, key=lambda entry: entry.is_symlink()):
-        known = _identity(folder / entry.name)
+        known = identity(folder / entry.name)
         if known is not None and known in entered:
             continue
         if known is not None:
@@ -124,10 +124,10 @@ def _mode(path: Path) -> int | None:
         return None
 
 
-def _identity(folder: Path) -> tuple[int, int] | None:
-    """What two ways to one folder share; None where the system does not say."""
+def identity(path: Path) -> tuple[int, int] | None:
+    """What two ways to one file or folder share; None where the system does not say."""
     try:
-        found = folder.stat()
+        found = path.stat()
     except OSError:
         return None
     return (found.st_dev, found.st_ino) if found.st_ino else None

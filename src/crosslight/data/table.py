@@ -26,6 +26,7 @@ from crosslight.data.columns import (
     split_names,
     text,
 )
+from crosslight.data.spelling import as_on_disk
 from crosslight.errors import DataError
 from crosslight.types import UNKNOWN_CAM, DeepRange, Modality
 
@@ -55,6 +56,28 @@ _KINDS: Mapping[str, Kind] = {
     "track": text,
     "time": seconds,
 }
+
+
+TRAINING_SPLITS = ("train", "val")
+SEARCHED_SPLITS = ("query", "gallery", "multi-query")
+TEST_SPLITS = ("test", *SEARCHED_SPLITS)
+SPLITS = (*TRAINING_SPLITS, *TEST_SPLITS, "all")
+"""The names that training and evaluation look for; `all` where a table has no splits."""
+
+DISTRACTORS: Mapping[str, int] = {"market1501": 0, "dukemtmc": 0}
+"""Layout to the id that its authors gave to whoever belongs to nobody they know."""
+
+
+def known(pids: NDArray[np.int64], layout: str) -> NDArray[np.bool_]:
+    """Whose person is known, (N,): neither junk (ids below 0) nor a distractor of the layout.
+
+    Distractors are images of people, or of none, that nobody has told apart: they are searched
+    among, but nobody is found in them, learnt from them or enrolled as them.
+    """
+    found = pids >= 0
+    if layout in DISTRACTORS:
+        found &= pids != DISTRACTORS[layout]
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +120,20 @@ class SampleTable:
         return self.frame["pid"].to_numpy()
 
     @property
+    def known(self) -> NDArray[np.bool_]:
+        """Rows whose person is known, (N,); see `known`."""
+        return known(self.pids, self.layout)
+
+    @property
+    def known_pids(self) -> NDArray[np.int64]:
+        """`pids` of known people, (N,); -1 for everybody else."""
+        return np.where(self.known, self.pids, -1)
+
+    def of_known(self) -> SampleTable:
+        """The rows whose person is known; may be empty."""
+        return self.take(np.flatnonzero(self.known))
+
+    @property
     def cams(self) -> NDArray[np.int64]:
         """Camera of each row, (N,); -1 where unknown."""
         return self.frame["cam"].to_numpy()
@@ -122,7 +159,8 @@ class SampleTable:
             present = sorted(set(self.frame["split"].to_list()))
             raise DataError(
                 f"{self.layout} at {self.root} has no images in split {' or '.join(names)}; "
-                f"its splits are {', '.join(present) or 'none'}."
+                f"its splits are {', '.join(present) or 'none'}: name one of these, or write "
+                f"{names[0]} into the column split of a table."
             )
         return rows
 
@@ -196,7 +234,10 @@ def read_table(path: Path) -> SampleTable:
     cells.require_columns(REQUIRED, "path,pid,cam,modality,split")
     read = {name: cells.read(name, kind) for name, kind in _KINDS.items()}
     given = {name: values for name, values in read.items() if values is not None}
-    return replace(_table("table", path.parent, given, cells), remark=cells.remark())
+    table = _table("table", path.parent, given, cells)
+    found = as_on_disk(table.root, table.relative_paths)
+    frame = table.frame.with_columns(pl.Series("path", found))
+    return replace(table, frame=frame, remark=cells.remark())
 
 
 @dataclass(frozen=True, kw_only=True)

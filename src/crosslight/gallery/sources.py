@@ -90,15 +90,20 @@ def _from_table(table: SampleTable, splits: Sequence[str]) -> list[Candidate]:
     chosen = table.split(*splits) if splits else table
     guessed = frozenset[str]() if chosen.states_light else frozenset({"modality"})
     found = []
-    for path, row in zip(chosen.paths, chosen.frame.iter_rows(named=True), strict=True):
+    rows = zip(
+        chosen.paths,
+        chosen.known_pids.tolist(),
+        chosen.frame.iter_rows(named=True),
+        strict=True,
+    )
+    for path, pid, row in rows:
         place = str(path.resolve())
         found.append(
             Candidate(
                 id=id_of(place),
                 image=path,
                 path=place,
-                # Junk and distractors of the published sets are numbered below 0: nobody.
-                pid=row["pid"] if row["pid"] >= 0 else None,
+                pid=pid if pid >= 0 else None,
                 cam=row["cam"],
                 modality=row["modality"],
                 time=row["time"],

@@ -98,10 +98,7 @@ class ReportInputs:
     @property
     def known_pids(self) -> NDArray[np.int64]:
         """(N,) person of each test row, -1 for junk and for distractors, who are nobody known."""
-        pids = self.table.pids.copy()
-        if self.table.layout in {"market1501", "dukemtmc"}:
-            pids[pids == 0] = -1
-        return pids
+        return self.table.known_pids
 
 
 def installed_versions() -> dict[str, str]:

@@ -72,6 +72,8 @@ class Layout:
         reader: Makes the table from a root that bears the signs and a trial.
         obtain: One sentence: how to obtain the data set.
         protocols: Names of the evaluation protocols that fit.
+        validation: Name of the protocol that chooses weights on people seen in both lights;
+            empty where none is the layout's own.
         expected: Published sizes.
         searches: What the protocols search; empty where that follows from the table.
         trials: Number of published splits; 1 where the split is fixed.
@@ -89,6 +91,7 @@ class Layout:
     reader: Callable[[Path, int], SampleTable]
     obtain: str
     protocols: tuple[str, ...]
+    validation: str = ""
     expected: tuple[Expected, ...] = ()
     searches: tuple[Search, ...] = ()
     trials: int = 1

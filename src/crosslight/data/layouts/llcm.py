@@ -99,6 +99,7 @@ LAYOUT = Layout(
         "github.com/ZYK100/LLCM says how."
     ),
     protocols=("llcm/visible-to-infrared", "llcm/infrared-to-visible"),
+    validation="llcm/visible-to-infrared",
     searches=(
         _direction("llcm/visible-to-infrared", Modality.VISIBLE, Modality.INFRARED),
         _direction("llcm/infrared-to-visible", Modality.INFRARED, Modality.VISIBLE),

@@ -85,6 +85,7 @@ LAYOUT = Layout(
         "given out for research on a signed form."
     ),
     protocols=("regdb/visible-to-thermal", "regdb/thermal-to-visible"),
+    validation="regdb/visible-to-thermal",
     searches=(
         _direction("regdb/visible-to-thermal", Modality.VISIBLE, Modality.INFRARED),
         _direction("regdb/thermal-to-visible", Modality.INFRARED, Modality.VISIBLE),

@@ -77,6 +77,7 @@ LAYOUT = Layout(
         "github.com/wuancong/SYSU-MM01 says how."
     ),
     protocols=("sysu-mm01/all/1", "sysu-mm01/all/10", "sysu-mm01/indoor/1", "sysu-mm01/indoor/10"),
+    validation="sysu-mm01/all/1",
     # All-search only: that 40 people have no image indoors is meant.
     searches=(
         Search(
