@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,20 @@ def test_names_are_numbered_as_the_sentence_says(tmp_path: Path) -> None:
         table_of(names, tmp_path)
     followed = names.replace("pid", "name,pid").replace("anna", "anna,1").replace("ben", "ben,2")
     assert table_of(followed, tmp_path).pids.tolist() == [1, 2, 1]
+
+
+def test_names_are_numbered_as_the_page_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    (shown,) = [b for b in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "names.csv" in b]
+    monkeypatch.chdir(tmp_path)
+    Path("names.csv").write_text("path,pid,cam\n001,ben,1\n002,anna,\n003,ben,2\n")
+    exec(shown, {})
+    table = read_table(Path("table.csv"))
+    assert table.pids.tolist() == [2, 1, 2]
+    assert table.relative_paths == ["001", "002", "003"]
+    assert pl.read_csv("table.csv")["name"].to_list() == ["ben", "anna", "ben"]
 
 
 def test_labels_boxes_and_attributes_are_read_as_tables_are(tmp_path: Path) -> None:

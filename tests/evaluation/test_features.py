@@ -238,6 +238,13 @@ def test_halves_that_do_not_fit_are_named(
         load_features(tmp_path / "x.mat")
 
 
+def test_a_matlab_file_of_version_7_3_is_told_from_a_damaged_one(tmp_path: Path) -> None:
+    path = tmp_path / "x.mat"
+    path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n")
+    with pytest.raises(DataError, match=r"version 7\.3; save it with save\(\.\.\., '-v7'\)"):
+        load_features(path)
+
+
 def test_torch_files_run_no_code_and_others_are_named(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     torch.save({"feats": _Loud()}, path)
@@ -312,7 +319,7 @@ def test_words_and_blanks_are_read_as_in_tables() -> None:
         ({"feats": "a.npy"}, "feats is of type str, expected an array"),
         ({"feats": {"a": 1}}, "feats is of type dict"),
         ({"feats": [[1.0], [1.0, 2.0]]}, "feats cannot be made an array"),
-        ({"feats": [["a"]] * 6}, "feats holds <U1, expected floating point numbers"),
+        ({"feats": [["a"]] * 6}, "feats holds <U1, .*; give the embeddings, not names or labels"),
         ({"feats": torch.eye(6).to_sparse()}, "feats cannot be made an array"),
         ({"feats": 3.0}, r"feats has shape \(\), expected \(N, D\)"),
         ({"pids": None}, "pids is None"),

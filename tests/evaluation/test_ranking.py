@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosslight.errors import ConfigError, ProtocolError
+from crosslight.errors import ConfigError, DataError, ProtocolError
 from crosslight.evaluation.effort import Effort
 from crosslight.evaluation.exclusion import (
     NO_EXCLUSION,
@@ -300,6 +301,39 @@ def test_a_row_of_zeros_and_a_negative_zero_are_ordinary_rows() -> None:
     )
     assert ranks.ranks.tolist() == [1, 2]
     np.testing.assert_allclose(ranks.top_distance, [[1.0, 1.0, 2.0]])
+
+
+def test_lists_and_tensors_are_arrays() -> None:
+    query, gallery = Labels(pids=["1"], cams=None), Labels(pids=[2, 1.0], cams=[1, None])
+    for dist in ([[0.5, 1.0]], torch.tensor([[0.5, 1.0]]).bfloat16().requires_grad_()):
+        (ranks,) = rank_distances(dist, query, gallery, exclusion=NO_EXCLUSION)
+        assert ranks.ranks.tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("dist", "sentence"),
+    [
+        (None, "dist is None, expected an array"),
+        ([["a", "b"]], "dist holds <U1, expected real numbers"),
+        (np.array([[1j, 2]]), "dist holds complex128, expected real numbers"),
+        ([[1.0], [1.0, 2.0]], "dist cannot be made an array"),
+        (np.ma.masked_greater([[1.0, 2.0]], 1.5), r"masked array.*dist\.filled\(numpy\.inf\)"),
+    ],
+)
+def test_what_is_no_distance_is_refused(dist: object, sentence: str) -> None:
+    with pytest.raises(DataError, match=sentence):
+        rank_distances(dist, labels([1]), labels([2, 1]), exclusion=NO_EXCLUSION)  # type: ignore[arg-type]
+
+
+def test_a_masked_array_is_filled_as_the_sentence_says() -> None:
+    dist = np.ma.masked_greater([[1.0, 2.0, 0.5]], 1.5).filled(np.inf)
+    (ranks,) = rank_distances(dist, labels([1]), labels([2, 1, 3]), exclusion=NO_EXCLUSION)
+    assert ranks.ranks.tolist() == [3]
+
+
+def test_labels_of_different_lengths_are_refused() -> None:
+    with pytest.raises(DataError, match=r"cams has shape \(1,\), expected \(2,\)"):
+        Labels(pids=np.array([1, 2]), cams=np.array([1]))
 
 
 def test_mistakes_are_explained() -> None:

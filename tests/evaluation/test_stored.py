@@ -90,6 +90,15 @@ def test_every_kind_of_file_holds_the_same(
     np.testing.assert_array_equal(features.feats, expected.feats)
 
 
+def test_a_parquet_file_with_other_names_is_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    table().rename({"feats": "Feats", "pid": "PID "}).write_parquet(path)
+    np.testing.assert_array_equal(load_features(path).pids, arrays()["pids"])
+    table().rename({"feats": "embedding"}).write_parquet(path)
+    with pytest.raises(DataError, match=r"holds embedding, pid, .* but no array 'feats'"):
+        load_features(path)
+
+
 def test_small_arrays_are_read_at_once(tmp_path: Path) -> None:
     for kind in ("npz", "npy and csv"):
         assert not lies_on_disk(load_features(write(tmp_path, kind)).feats)

@@ -164,6 +164,11 @@ def test_boxes_that_are_left_out_are_counted_by_reason(tmp_path):
     assert BoxesFile(path, 0.5).left_out.count == 0
 
 
+@pytest.mark.parametrize("side", [float("nan"), float("inf"), -float("inf")])
+def test_a_box_without_a_finite_side_shows_nothing(side):
+    assert Box(left=1, top=1, right=side, bottom=9).inside(20, 20).area == 0.0
+
+
 def test_shares_become_pixels_as_the_sentence_says(tmp_path):
     path, image = tmp_path / "boxes.csv", Image.new("RGB", (200, 100))
     shares = (0.1, 0.2, 0.4, 0.9)

@@ -187,7 +187,7 @@ def _rows(text: str, separator: str, spaced: bool, path: Path) -> Iterator[tuple
                 f'Line {line} of {path} {what}; put the whole cell in quotes ("...") and write '
                 'quotes inside it twice ("").'
             ) from None
-        if any(cell and not cell.isspace() for cell in row):
+        if any(row) and not "".join(row).isspace():
             yield line, row
 
 

@@ -67,6 +67,6 @@ def _record(root: Path) -> pl.DataFrame | None:
         return pl.read_parquet(path, columns=COLUMNS)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(
-            f"{path} is not readable as Promenade's record ({str(error).splitlines()[0]}); "
+            f"{path} is not readable as Promenade's record; "
             "run the crosslight data make promenade command that made it again."
         ) from error

@@ -35,6 +35,11 @@ def as_array(name: str, values: Any) -> npt.NDArray[Any]:
     Raises:
         DataError: It cannot.
     """
+    if isinstance(values, np.ma.MaskedArray):
+        raise DataError(
+            f"{name} is a masked array, expected a plain one; fill it, for example with "
+            f"{name}.filled(numpy.inf) where it holds distances."
+        )
     if isinstance(values, np.ndarray):
         return values
     if values is None or isinstance(values, str | bytes | dict | set):
@@ -66,15 +71,32 @@ def feature_array(name: str, values: Any) -> npt.NDArray[Any]:
         )
     if feats.dtype.kind in "iu":
         return feats.astype(np.float64)
-    if feats.dtype.kind != "f":
+    if feats.dtype.kind in "bc":
         raise DataError(
             f"{name} holds {feats.dtype}, expected floating point numbers; convert it with "
             f"{name}.astype(numpy.float32)."
         )
+    if feats.dtype.kind != "f":
+        raise DataError(
+            f"{name} holds {feats.dtype}, expected floating point numbers; give the embeddings, "
+            "not names or labels."
+        )
     return feats
 
 
-def id_array(name: str, values: Any, rows: int) -> npt.NDArray[np.int64]:
+def distance_array(name: str, values: Any) -> npt.NDArray[Any]:
+    """An array of real numbers, of any shape.
+
+    Raises:
+        DataError: It holds others.
+    """
+    array = as_array(name, values)
+    if array.dtype.kind not in "iubf":
+        raise DataError(f"{name} holds {array.dtype}, expected real numbers, smaller is nearer.")
+    return array
+
+
+def id_array(name: str, values: Any, rows: int | None) -> npt.NDArray[np.int64]:
     """`(rows,)` ids of people.
 
     Raises:

@@ -14,14 +14,23 @@ import numpy.typing as npt
 
 from crosslight.evaluation.distances import IntArray
 from crosslight.evaluation.exclusion import DROP_ALL, DROP_SAME_PERSON, KEEP, Exclusion
+from crosslight.evaluation.given_arrays import cam_array, id_array
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Labels:
-    """Who and which camera, for each row of a table of features."""
+    """Who and which camera, for each row of a table of features.
+
+    Raises:
+        DataError: Not whole numbers, or of different lengths.
+    """
 
     pids: IntArray
     cams: IntArray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pids", id_array("pids", self.pids, None))
+        object.__setattr__(self, "cams", cam_array("cams", self.cams, len(self.pids)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -22,6 +22,7 @@ from crosslight.evaluation.distances import Distance, FloatArray, IntArray
 from crosslight.evaluation.effort import Effort
 from crosslight.evaluation.engine import count_features
 from crosslight.evaluation.exclusion import Exclusion
+from crosslight.evaluation.given_arrays import distance_array
 from crosslight.evaluation.given_distances import count_distances, read_columns
 from crosslight.evaluation.pooling import Labels, Pool, Trial, make_pool
 from crosslight.evaluation.sides import read_rows
@@ -183,7 +184,7 @@ def rank_distances(
     """Ranks from a matrix of distances, such as re-ranked ones.
 
     Args:
-        dist: `(Nq, Ng)`, smaller is nearer.
+        dist: `(Nq, Ng)`, smaller is nearer; infinite ones are ranked like others.
         query: Labels of its rows.
         gallery: Labels of its columns.
         trials: The drawings; by default one, with everything in order.
@@ -193,8 +194,10 @@ def rank_distances(
         effort: Its block is the number of queries looked at in one go.
 
     Raises:
+        DataError: Not an array of real numbers.
         ProtocolError: The shape does not fit the labels, or a distance is not a number.
     """
+    dist = distance_array("dist", dist)
     shape = (len(query.pids), len(gallery.pids))
     if dist.shape != shape:
         raise ProtocolError(

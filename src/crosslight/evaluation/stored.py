@@ -97,20 +97,21 @@ def read_parquet(path: Path) -> dict[str, npt.NDArray[Any]]:
     arrays = _labels(read_cells(path, list(_KINDS), only=True))
     scan = pl.scan_parquet(path)
     columns = scan.collect_schema()
-    if "feats" not in columns:
+    feats_name = next((name for name in columns if name.strip().casefold() == "feats"), None)
+    if feats_name is None:
         return arrays
-    inner = getattr(columns["feats"], "inner", None)
+    inner = getattr(columns[feats_name], "inner", None)
     kind: Any = np.float64 if inner == pl.Float64 else np.float32
     if inner is None or not inner.is_numeric():
         raise DataError(
-            f"Column 'feats' of {path} holds {columns['feats']}, expected a list of numbers per "
-            "row; write it as List(Float32)."
+            f"Column '{feats_name}' of {path} holds {columns[feats_name]}, expected a list of "
+            "numbers per row; write it as List(Float32)."
         )
     feats: npt.NDArray[Any] | None = None
     rows = int(scan.select(pl.len()).collect().item())
     for first in range(0, rows, _PARQUET_ROWS):
-        part = scan.select(pl.col("feats").cast(pl.List(inner))).slice(first, _PARQUET_ROWS)
-        column = part.collect()["feats"]
+        part = scan.select(pl.col(feats_name).cast(pl.List(inner))).slice(first, _PARQUET_ROWS)
+        column = part.collect()[feats_name]
         lengths = column.list.len().to_numpy()
         if feats is None:
             length = int(lengths[0]) if len(lengths) else 0

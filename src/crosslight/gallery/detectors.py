@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -41,7 +42,9 @@ class Box:
         return max(0.0, self.right - self.left) * max(0.0, self.bottom - self.top)
 
     def inside(self, width: int, height: int) -> Box:
-        """The part inside a picture, in whole pixels."""
+        """The part inside a picture, in whole pixels; none of a box without finite sides."""
+        if not all(map(math.isfinite, (self.left, self.top, self.right, self.bottom))):
+            return Box(left=0.0, top=0.0, right=0.0, bottom=0.0, score=self.score)
         return Box(
             left=float(min(max(round(self.left), 0), width)),
             top=float(min(max(round(self.top), 0), height)),

@@ -87,7 +87,7 @@ def load_world(root: Path | str) -> MadeSet:
         ) from None
     except (OSError, polars.exceptions.PolarsError) as error:
         raise DataError(
-            f"{path} cannot be read ({error}): delete it and run `crosslight data make promenade` "
-            "with the same settings; only the table is made again."
+            f"{path} is not readable as Parquet: delete it and run `crosslight data make "
+            "promenade` with the same settings; only the table is made again."
         ) from error
     return MadeSet(root, recipe, table)
