@@ -27,7 +27,7 @@ from crosslight.ranges import (
     Workers,
     misfit,
 )
-from crosslight.registry import did_you_mean, method_class
+from crosslight.registry import did_you_mean, is_file_method, method_class, trust_file_method
 from crosslight.types import DeepRange
 
 T = TypeVar("T")
@@ -35,6 +35,8 @@ Interpolation = Literal["bilinear", "bicubic", "lanczos"]
 Padding = Annotated[int, Range(0, 8192)]
 Threads = Annotated[int, Range(1, 1024)]
 Deviations = Annotated[float, Range(-3, 3)]
+RUN_KEYS = ("crosslight", "data_set")
+"""What a run's `config.yaml` holds besides a recipe."""
 RECIPES = resources.files("crosslight") / "recipes"
 
 
@@ -165,7 +167,7 @@ class RunConfig:
     """Everything that decides a training, besides the data itself.
 
     Attributes:
-        method: Name in the registry.
+        method: Name in the registry, or `FILE.py:CLASS`, beginning at the recipe's folder.
         config: The method's own `Config`.
         data: See `DataConfig`.
         training: See `TrainingConfig`.
@@ -202,13 +204,17 @@ def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> RunConfig:
     """Loads a recipe by name or path; precedence is default < recipe < override.
 
     Args:
-        recipe: Name of a shipped recipe, or path of a YAML file.
+        recipe: Name of a shipped recipe, or path of a YAML file; a run's `config.yaml` is one.
         overrides: `key.subkey=value` with a YAML value, e.g. `training.seed=3`.
 
     Raises:
         ConfigError: No such recipe, an unknown key, a value that does not fit.
     """
     content = _override(_read_yaml(recipe), overrides)
+    of_a_run = [content.pop(key) for key in RUN_KEYS if key in content]
+    method = str(content.get("method"))
+    if is_file_method(method) and not of_a_run:
+        content["method"] = trust_file_method(method, Path(recipe).parent)
     return parse_run_config(content, where=f"recipe {recipe}", overrides=overrides)
 
 

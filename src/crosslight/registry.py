@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import importlib
+import importlib.util
+import os
+import sys
 from collections.abc import Iterable
 from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from crosslight.errors import ConfigError
@@ -24,6 +30,10 @@ METHODS = {
     "zero-padding": "crosslight.methods.zero_padding:ZeroPadding",
 }
 ENTRY_POINT_GROUP = "crosslight.methods"
+TRUSTED_VARIABLE = "CROSSLIGHT_METHODS"
+"""Names the user's own method files, as PATH names folders."""
+
+_trusted: set[Path] = set()
 
 
 def method_names() -> list[str]:
@@ -32,20 +42,94 @@ def method_names() -> list[str]:
 
 
 def method_class(name: str) -> type[Any]:
-    """The class registered under a name.
+    """The class registered under a name, or in a file: `/home/me/mine.py:CentrePull`.
+
+    A file is run only if the user named it: in a recipe, or in the variable `CROSSLIGHT_METHODS`.
+    A run folder from a stranger may name one too, and that must not be enough.
 
     Raises:
-        ConfigError: No such method.
+        ConfigError: No such method; or a file that is absent, not trusted, or broken.
     """
     if name in METHODS:
         module, _, attribute = METHODS[name].partition(":")
         found: type[Any] = getattr(importlib.import_module(module), attribute)
         return found
+    if is_file_method(name):
+        return _class_in_file(name)
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         if entry.name == name:
             loaded: type[Any] = entry.load()
             return loaded
     raise ConfigError(f"Unknown method {name!r}{did_you_mean(name, method_names())}")
+
+
+def is_file_method(name: str) -> bool:
+    """Whether a method is named as `FILE.py:CLASS`."""
+    path, colon, _ = name.rpartition(":")
+    return bool(colon) and path.endswith(".py")
+
+
+def trust_file_method(name: str, folder: Path) -> str:
+    """Lets the file of a method be run, because the user named it; gives its whole name.
+
+    Args:
+        name: `FILE.py:CLASS`.
+        folder: What a relative path begins at.
+    """
+    path, _, attribute = name.rpartition(":")
+    place = (folder / Path(path).expanduser()).resolve()
+    _trusted.add(place)
+    return f"{place}:{attribute}"
+
+
+def _class_in_file(name: str) -> type[Any]:
+    path, _, attribute = name.rpartition(":")
+    place = _trusted_place(Path(path))
+    found = getattr(_module_of(place), attribute, None)
+    if not isinstance(found, type):
+        raise ConfigError(
+            f"{place} has no class {attribute!r}; name it as in `method: {place.name}:MyMethod`."
+        )
+    return found
+
+
+def _trusted_place(path: Path) -> Path:
+    """The file itself, or one of that name where it has moved to; both only if trusted."""
+    named = [Path(p).expanduser().resolve() for p in _variable() if p]
+    for place in (*_trusted, *named):
+        if place == path or (place.name == path.name and place in named):
+            if not place.is_file():
+                raise ConfigError(f"There is no file {place}, which should hold the method.")
+            return place
+    raise ConfigError(
+        f"The method is code of its own, {path}, and such code is run only if you say so; if you "
+        f"trust it, say: export {TRUSTED_VARIABLE}={path}"
+    )
+
+
+def _variable() -> list[str]:
+    return os.environ.get(TRUSTED_VARIABLE, "").split(os.pathsep)
+
+
+def _module_of(path: Path) -> ModuleType:
+    # Registered, because dataclasses and pickling look their module up by name.
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    name = f"crosslight_method_{path.stem}_{digest}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise ConfigError(
+            f"{path} cannot be imported ({type(error).__name__}: {error}); mend it first."
+        ) from error
+    return module
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

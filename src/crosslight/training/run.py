@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import yaml
 
-from crosslight.config import RunConfig, parse_run_config, to_plain
+from crosslight.config import RUN_KEYS, RunConfig, parse_run_config, to_plain
 from crosslight.errors import CheckpointError, ConfigError
 from crosslight.files import write_text
 from crosslight.methods.contract import Method
@@ -131,7 +131,7 @@ class RunFolder:
             ConfigError: `config.yaml` is damaged or belongs to another version.
         """
         content = self._content()
-        plain = {key: content[key] for key in content if key not in {"crosslight", "data_set"}}
+        plain = {key: content[key] for key in content if key not in RUN_KEYS}
         return parse_run_config(plain, where=f"configuration {self.config_path}")
 
     def load_data(self) -> Mapping[str, Any]:

@@ -1,0 +1,110 @@
+"""A method in a file of the user's own, and a run's configuration as a recipe."""
+
+import shutil
+
+import pytest
+
+from crosslight import cli, registry
+from crosslight.training.run import RunFolder
+
+CENTRE_PULL = '''
+from pathlib import Path
+
+from crosslight.methods.baseline import Baseline
+
+Path(__file__).with_suffix(".ran").touch()
+
+
+class CentrePull(Baseline):
+    """Pulls embeddings to their person's centre as well."""
+
+    def training_step(self, batch, update):
+        return {"centre_pull": batch.images.mean(), **super().training_step(batch, update)}
+'''
+RECIPE = """
+method: mine.py:CentrePull
+config: {backbone: resnet10-half, weights: none, epochs: 1}
+data: {height: 32, width: 16, ids_per_batch: 2, images_per_id: 2, sampling: identity,
+       iterations_per_epoch: 2, workers: 0}
+"""
+
+
+@pytest.fixture(autouse=True)
+def nothing_trusted(monkeypatch):
+    """As in a new process."""
+    monkeypatch.setattr(registry, "_trusted", set())
+    monkeypatch.delenv(registry.TRUSTED_VARIABLE, raising=False)
+
+
+@pytest.fixture
+def own(tmp_path):
+    (tmp_path / "mine.py").write_text(CENTRE_PULL)
+    (tmp_path / "mine.yaml").write_text(RECIPE)
+    return tmp_path
+
+
+@pytest.fixture
+def data(promenade):
+    return f"sysu-mm01:{promenade}"
+
+
+def _train(own, data):
+    cli.main(["train", str(own / "mine.yaml"), "--data", data, "--out", str(own / "run")])
+
+
+def test_a_recipe_may_name_a_file_beside_it(own, data, monkeypatch):
+    monkeypatch.chdir("/")
+    _train(own, data)
+    assert RunFolder.open(own / "run").load_config().method == f"{own / 'mine.py'}:CentrePull"
+    assert '"centre_pull"' in (own / "run" / "log.jsonl").read_text()
+
+
+def test_a_run_does_not_run_code_that_the_user_has_not_named(own, data, fails, monkeypatch):
+    _train(own, data)
+    registry._trusted.clear()
+    for module in [name for name in registry.sys.modules if name.startswith("crosslight_method_")]:
+        monkeypatch.delitem(registry.sys.modules, module)
+    (own / "mine.ran").unlink()
+    evaluate = ("evaluate", own / "run", "--data", data, "--workers", "0")
+    sentence = fails(*evaluate)
+    assert "only if you say so" in sentence
+    assert not (own / "mine.ran").exists()
+    again = fails("train", own / "run" / "config.yaml", "--data", data, "--out", own / "again")
+    assert "only if you say so" in again
+    assert not (own / "mine.ran").exists()
+
+    remedy = sentence.strip().rpartition("export ")[2]
+    variable, _, value = remedy.partition("=")
+    monkeypatch.setenv(variable, value)
+    cli.main([str(argument) for argument in evaluate])
+    assert (own / "mine.ran").exists()
+
+
+def test_a_file_that_has_moved_is_found_where_it_is_named(own, data, monkeypatch):
+    _train(own, data)
+    registry._trusted.clear()
+    (own / "elsewhere").mkdir()
+    shutil.move(own / "mine.py", own / "elsewhere" / "mine.py")
+    monkeypatch.setenv(registry.TRUSTED_VARIABLE, str(own / "elsewhere" / "mine.py"))
+    cli.main(["evaluate", str(own / "run"), "--data", data, "--workers", "0"])
+    assert (own / "elsewhere" / "mine.ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("mine.py:CenterPull", "has no class 'CenterPull'"),
+        ("your.py:CentrePull", "There is no file"),
+        ("broken.py:CentrePull", "cannot be imported (SyntaxError"),
+    ],
+)
+def test_what_is_wrong_with_the_file_is_one_sentence(own, data, fails, named, said):
+    (own / "broken.py").write_text("class CentrePull(:\n")
+    recipe = own / "wrong.yaml"
+    recipe.write_text(RECIPE.replace("mine.py:CentrePull", named))
+    assert said in fails("train", recipe, "--data", data, "--out", own / "run")
+
+
+def test_the_configuration_of_a_run_is_a_recipe(trained, data, tmp_path):
+    cli.main(["train", str(trained / "config.yaml"), "--data", data, "--out", str(tmp_path / "r")])
+    assert RunFolder.open(tmp_path / "r").load_config() == RunFolder.open(trained).load_config()
