@@ -227,6 +227,14 @@ class TestFaults:
         (tmp_path / "table.csv").write_text("path,pid\nMueller/\u00fc.jpg,1\n")
         assert "no image at" in told(check_data("table", tmp_path), "error")
 
+    def test_what_is_passed_over_in_a_layout_is_counted(self, tmp_path: Path) -> None:
+        beside = {"query/0001_c1s1_000001_09.heic": b"x", "query/Thumbs.db": b"x"}
+        report = checked(tmp_path, "market1501", trees.market1501() | beside)
+        said = "Beside the images, 1 file passed over: .heic 1 (convert them to JPEG)."
+        assert said in report.notes
+        plain = {k: v for k, v in trees.market1501().items() if v is None}
+        assert checked(tmp_path / "plain", "market1501", plain).notes == ()
+
     def test_a_table_without_splits_says_how_to_train_on_it(self, tmp_path: Path) -> None:
         report = checked(tmp_path, "table", table_of("a.jpg,1", "b.jpg,1", head="path,pid"))
         assert report.ok

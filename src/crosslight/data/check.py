@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import polars as pl
 
 from crosslight.data.depth import Depth, DepthTally
 from crosslight.data.faults import Fault, table_faults
+from crosslight.data.folders import PassedOver, is_image_name, visible_entries
 from crosslight.data.images import read_with_depth, size_of
 from crosslight.data.layouts.catalogue import get_layout, read_layout
 from crosslight.data.layouts.contract import Expected, Layout
@@ -153,6 +154,8 @@ def check_data(
             "No split train, test, query or gallery: these images can be enrolled; to train on "
             "them, say --set data.train_splits=[all]."
         )
+    if layout.name != "table" and (told := _passed_over(table)):
+        notes.append(f"Beside the images, {told}.")
     rows = count_rows(table, expected)
     faults += size_faults(rows, layout)
     depths = DepthTally()
@@ -246,6 +249,18 @@ def _difference(row: CheckRow) -> str:
         f"images where {_figure(row.expected_ids)} and {_figure(row.expected_images)} "
         f"are published{doubt}"
     )
+
+
+def _passed_over(table: SampleTable) -> str:
+    """What lies in the folders of the images and was not taken for one, by its ending."""
+    left = PassedOver()
+    for folder in sorted({PurePosixPath(path).parent for path in table.relative_paths}):
+        place = table.root / folder
+        names = [entry.name for entry in visible_entries(place)] if place.is_dir() else []
+        for name in names:
+            if not is_image_name(name) and (place / name).is_file():
+                left(place / name)
+    return left.told()
 
 
 def narrow_faults(depths: DepthTally) -> list[Fault]:
