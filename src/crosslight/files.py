@@ -42,6 +42,11 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
+def printable(name: str | Path) -> str:
+    r"""A file's name as text that every program can keep: `\xe9` for a byte that is no UTF-8."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def _umask() -> int:
     # The mask can only be read by setting it; 0o077 in between keeps others out.
     mask = os.umask(0o077)

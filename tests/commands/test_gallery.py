@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from functools import partial
 from pathlib import Path
@@ -178,3 +179,122 @@ def test_the_demo_ends_with_a_gallery_and_a_sheet_of_queries(
     with open_store(place) as store:
         assert store.info.model == described["model"]
         assert store.count() == rows
+
+
+@pytest.fixture
+def own(capsys, tmp_path, trained) -> Path:
+    """An empty store."""
+    said(capsys, "gallery", "create", tmp_path / "own.exact", "--model", trained)
+    return tmp_path / "own.exact"
+
+
+def test_labels_that_are_stated_later_are_written_and_counted(capsys, own, query, tmp_path):
+    image = tmp_path / "a.jpg"
+    image.write_bytes(query.read_bytes())
+    said(capsys, "gallery", "add", own, image, "--camera", 4, "--person", 9)
+    out = said(capsys, "gallery", "add", own, image, "--camera", 7)
+    assert out.startswith("0 added, 1 were there already, 1 of them relabelled, 0 not read")
+    assert "person 9, cam 7" in said(capsys, "gallery", "list", own, "--camera", 7)
+    table = tmp_path / "people.csv"
+    table.write_text("path,pid,time\na.jpg,3,2026-05-01T14:30\na.jpg,4,\n")
+    out = said(capsys, "gallery", "add", own, table)
+    assert "is named with person 3 and with person 4; the first counts" in out
+    listed = said(capsys, "gallery", "list", own, "--since", "2026-05-01T23:30+09:00")
+    assert "person 3, cam 7 infrared, 2026-05-01T14:30:00Z" in listed
+    assert "0 of 0" in said(capsys, "gallery", "list", own, "--until", "2026-05-01T14:29")
+
+
+@pytest.mark.parametrize("kind", ["exact", "lance"])
+def test_names_that_are_no_utf8_are_enrolled_shown_and_searched(
+    capsys, trained, query, tmp_path, kind
+):
+    store = tmp_path / f"own.{kind}"
+    said(capsys, "gallery", "create", store, "--model", trained)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    odd = folder / os.fsdecode(b"b\xe9.jpg")
+    for image in (odd, folder / "a.jpg"):
+        image.write_bytes(query.read_bytes())
+    assert said(capsys, "gallery", "add", store, folder).startswith("2 added")
+    assert said(capsys, "gallery", "add", store, folder).startswith("0 added, 2 were there")
+    assert said(capsys, "gallery", "list", store).count(r"b\xe9.jpg") == 1
+    found = json.loads(
+        said(capsys, "gallery", "search", store, odd, "--json", "--sheet", tmp_path / "sheet.png")
+    )
+    assert found["query"].endswith(r"b\xe9.jpg")
+    assert {Path(result["path"]).name for result in found["results"]} == {r"b\xe9.jpg", "a.jpg"}
+    (folder / os.fsdecode(b"c\xff.jpg")).write_bytes(b"no image")
+    assert r"c\xff.jpg" in said(capsys, "gallery", "add", store, folder)
+    assert said(capsys, "gallery", "remove", store, "--id", odd.name).startswith("0 removed")
+
+
+@pytest.mark.parametrize("kind", ["exact", "lance"])
+def test_a_store_whose_name_is_no_utf8_is_told(trained, own, tmp_path, kind, fails):
+    place = tmp_path / os.fsdecode(b"g\xe9." + kind.encode())
+    assert "give the store another name" in fails("gallery", "create", place, "--model", trained)
+    own.rename(place)
+    assert "give the store another name" in fails("gallery", "stats", place)
+
+
+@pytest.mark.parametrize(
+    ("command", "flag", "number"),
+    [
+        ("add", "camera", -2),
+        ("add", "camera", 2**31),
+        ("add", "person", -1),
+        ("add", "person", 2**63),
+        ("add", "workers", -1),
+        ("search", "top", 0),
+        ("search", "top", -1),
+        ("search", "camera", 10**30),
+        ("list", "limit", 0),
+        ("list", "offset", -1),
+        ("list", "person", 2**64),
+        ("remove", "camera", -7),
+        ("serve", "port", 70_000),
+        ("serve", "port", -1),
+    ],
+)
+def test_numbers_out_of_range_are_told(store, query, command, flag, number, fails):
+    arguments = {"add": [store, query], "search": [store, query]}.get(command, [store])
+    path = [command] if command == "serve" else ["gallery", command]
+    sentence = fails(*path, *arguments, f"--{flag}", number)
+    assert f"--{flag} is {number}; give a number from" in sentence
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("every", "nan"), ("every", "-1"), ("crops", "0"), ("detector-threshold", "nan"),
+     ("detector-threshold", "1.5")],
+)  # fmt: skip
+def test_numbers_of_videos_out_of_range_are_told(store, flag, value, tmp_path, fails):
+    sentence = fails("gallery", "add", store, tmp_path / "walk.mp4", f"--{flag}", value)
+    assert f"--{flag} is " in sentence
+
+
+@pytest.mark.parametrize("flag", ["since", "until"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999", "soon"])
+def test_what_is_no_time_is_told(store, flag, value, fails):
+    sentence = fails("gallery", "list", store, f"--{flag}={value}")
+    assert f"{value!r} is no time; write seconds" in sentence
+
+
+def test_a_video_in_which_nobody_is_found_is_an_error(capsys, own, tmp_path, fails):
+    av = pytest.importorskip("av", reason="say: pip install av")
+    video, boxes = tmp_path / "walk.mp4", tmp_path / "walk.csv"
+    with av.open(str(video), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for number in range(10):
+            picture = Image.new("RGB", (320, 240), (20 * number, 90, 90))
+            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        container.mux(stream.encode())
+    boxes.write_text("frame,left,top,right,bottom\n0,20,245,84,315\n5,20,245,84,315\n")
+    sentence = fails("gallery", "add", own, video, "--boxes", boxes, "--every", 0)
+    assert "Nobody was enrolled: 2 boxes lie on the 10 frames" in sentence
+    assert "0 of them large enough inside the picture of 320 x 240" in sentence
+    # The remedy: boxes inside the picture.
+    boxes.write_text("frame,left,top,right,bottom\n0,20,20,84,215\n5,20,245,84,315\n")
+    out = said(capsys, "gallery", "add", own, video, "--boxes", boxes, "--every", 0)
+    assert "not enrolled: 1 of 2 boxes" in out
+    assert "1 added" in out

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crosslight.commands.counting_bar import bar
+from crosslight.commands.flag_numbers import LARGEST, require_from_to
 from crosslight.errors import ConfigError, GalleryError
+from crosslight.files import printable
 from crosslight.gallery.calibration import Calibration
 from crosslight.gallery.copying import copy_rows
 from crosslight.gallery.opening import create_like, open_store
@@ -18,6 +20,8 @@ from crosslight.types import UNKNOWN_CAM, Modality
 
 def list_rows(store: str, where: Filter, *, offset: int, limit: int, as_json: bool) -> None:
     """Prints rows."""
+    require_from_to("offset", offset, 0, LARGEST)
+    require_from_to("limit", limit, 1, LARGEST)
     with open_store(store) as opened:
         rows = opened.page(where, offset=offset, limit=limit).drop("model")
         count = opened.count(where)
@@ -37,7 +41,7 @@ def remove(store: str, where: Filter, *, ids: Sequence[str], everything: bool) -
             "--person, or with --all."
         )
     with open_store(store) as opened:
-        count = opened.remove_ids(ids) if ids else opened.remove(where)
+        count = opened.remove_ids([printable(i) for i in ids]) if ids else opened.remove(where)
         print(f"{count} removed; {opened.location} now holds {opened.count()}.")
 
 
@@ -49,7 +53,7 @@ def stats(store: str, *, as_json: bool) -> None:
         times = frame["time"].drop_nulls()
         groups = frame.group_by("cam", "modality").len().sort("cam", "modality")
         found = {
-            "location": opened.location,
+            "location": printable(opened.location),
             "kind": opened.kind,
             "rows": len(frame),
             "people": frame["pid"].drop_nulls().n_unique(),
@@ -62,7 +66,7 @@ def stats(store: str, *, as_json: bool) -> None:
             ],
             "model": info.model,
             "method": info.method,
-            "run": info.run,
+            "run": printable(info.run),
             "dim": info.dim,
             "distance": info.distance,
             "interpolation": info.interpolation,

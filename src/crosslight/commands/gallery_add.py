@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from crosslight.commands.counting_bar import bar
+from crosslight.commands.flag_numbers import LARGEST, LARGEST_PERSON, require_from_to
 from crosslight.commands.gallery_filter import LIGHTS
 from crosslight.commands.gallery_model import embedder_for, load_embedder
 from crosslight.config import require_range
@@ -18,9 +19,10 @@ from crosslight.gallery.enrolment import Enrolled, enrol
 from crosslight.gallery.opening import create_store, open_store
 from crosslight.gallery.sources import candidates_from, is_video
 from crosslight.gallery.store import Store
-from crosslight.types import DeepRange, Modality
+from crosslight.types import UNKNOWN_CAM, DeepRange, Modality
 
 _SHOWN_FAILURES = 20
+MOST_WORKERS = 1024
 
 
 def create(store: str, *, model: Path, deep_range: DeepRange | None = None) -> None:
@@ -56,6 +58,8 @@ def add(
 ) -> Enrolled:
     """Enrols images; exits with an error where not one could be read."""
     require_range(deep_range, "--deep-range")
+    require_labels(camera, person)
+    require_from_to("workers", workers, 0, MOST_WORKERS)
     light = None if modality is None else int(LIGHTS[modality])
     if not sources:
         raise ConfigError(
@@ -89,6 +93,16 @@ def add(
             )
         tell(opened, outcome)
     return outcome
+
+
+def require_labels(camera: int | None, person: int | None) -> None:
+    """Refuses numbers that no store can keep.
+
+    Raises:
+        ConfigError: Such a number.
+    """
+    require_from_to("camera", camera, UNKNOWN_CAM, LARGEST)
+    require_from_to("person", person, 0, LARGEST_PERSON)
 
 
 def tell(store: Store, outcome: Enrolled) -> None:

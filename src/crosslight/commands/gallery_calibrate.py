@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from crosslight.commands.data_name import name_of_data
+from crosslight.commands.flag_numbers import LARGEST, require_from_to
 from crosslight.commands.gallery_model import embedder_for
 from crosslight.data.layouts import parse_data_argument, read_layout
 from crosslight.errors import ConfigError
@@ -36,6 +37,7 @@ def calibrate(
     for name, value in (("false-match-rate", false_match_rate), ("prior", prior)):
         if value is not None and not 0 < value < 1:
             raise ConfigError(f"--{name} is {value:g}; give a share between 0 and 1, like 0.001.")
+    require_from_to("trial", trial, 1, LARGEST)
     layout, root = parse_data_argument(data)
     table = read_layout(layout.name, root, trial=trial).split(split)
     with open_store(store) as opened:

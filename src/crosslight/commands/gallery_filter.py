@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from crosslight.commands.flag_numbers import LARGEST, LARGEST_PERSON, require_from_to
 from crosslight.errors import ConfigError
 from crosslight.gallery.rows import Filter
 from crosslight.times import seconds_from
-from crosslight.types import Modality
+from crosslight.types import UNKNOWN_CAM, Modality
 
 LIGHTS = {"visible": Modality.VISIBLE, "infrared": Modality.INFRARED}
 
@@ -23,8 +24,12 @@ def filter_from(
     """The filter; nothing given: every row.
 
     Raises:
-        ConfigError: A time that is not one.
+        ConfigError: A time that is not one, or a number out of range.
     """
+    for camera in cameras:
+        require_from_to("camera", camera, UNKNOWN_CAM, LARGEST)
+    for person in people:
+        require_from_to("person", person, 0, LARGEST_PERSON)
     return Filter(
         cams=frozenset(cameras) if cameras else None,
         modalities=frozenset({int(LIGHTS[modality])}) if modality else None,

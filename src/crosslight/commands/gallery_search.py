@@ -9,19 +9,22 @@ from pathlib import Path
 
 from PIL import Image
 
+from crosslight.commands.flag_numbers import require_from_to
 from crosslight.commands.gallery import described, place_of
 from crosslight.commands.gallery_filter import LIGHTS
 from crosslight.commands.gallery_model import embedder_for
 from crosslight.config import require_range
 from crosslight.data.depth import DepthTally
 from crosslight.data.images import read_with_depth
-from crosslight.files import written_whole
+from crosslight.files import printable, written_whole
 from crosslight.gallery.opening import open_store
 from crosslight.gallery.rows import Filter
 from crosslight.gallery.search import Answer, Searcher
 from crosslight.gallery.store import Store
 from crosslight.report.grid import Cell, Verdict, image_grid
 from crosslight.types import DeepRange, Modality
+
+MOST_RESULTS = 100_000
 
 VERDICTS = {
     "in-gallery": "This person seems to be in the gallery.",
@@ -45,6 +48,7 @@ def search(
 ) -> Answer:
     """Prints the ranked list."""
     require_range(deep_range, "--deep-range")
+    require_from_to("top", top, 1, MOST_RESULTS)
     depths = DepthTally()
     with open_store(store) as opened:
         stated = deep_range or opened.info.deep_range
@@ -54,7 +58,7 @@ def search(
         light = None if query_modality is None else int(LIGHTS[query_modality])
         answer = searcher.search(picture, k=top, where=where, modality=light, exact=exact)
         if sheet is not None:
-            drawn = sheet_of(opened, [(picture, image.name, answer)])
+            drawn = sheet_of(opened, [(picture, printable(image.name), answer)])
             with written_whole(sheet) as file:
                 drawn.save(file, format="PNG")
     if as_json:
@@ -79,7 +83,7 @@ def search(
 def to_json(image: Path, answer: Answer) -> dict[str, object]:
     """The answer as plain values."""
     return {
-        "query": str(image),
+        "query": printable(image),
         "modality": Modality(answer.modality).name.lower(),
         "verdict": answer.verdict,
         "false_match_rate": answer.false_match_rate,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from crosslight.commands.counting_bar import bar
-from crosslight.commands.gallery_add import tell
+from crosslight.commands.flag_numbers import LARGEST, require_from_to
+from crosslight.commands.gallery_add import MOST_WORKERS, require_labels, tell
 from crosslight.commands.gallery_filter import LIGHTS, time_from
 from crosslight.commands.gallery_model import embedder_for
 from crosslight.errors import ConfigError, DataError
@@ -38,11 +39,12 @@ def add_video(
         ConfigError: No boxes and no detector, or both, or a number that makes no sense.
         DataError: Not a video, nothing in it can be decoded, or nobody is found in it.
     """
-    if crops < 1 or every_s < 0:
-        raise ConfigError(
-            f"--crops {crops} and --every {every_s:g} make no sense; give 1 or more crops and 0 or "
-            "more seconds."
-        )
+    require_labels(camera, person)
+    require_from_to("workers", workers, 0, MOST_WORKERS)
+    require_from_to("crops", crops, 1, LARGEST)
+    require_from_to("every", every_s, 0, LARGEST)
+    require_from_to("detector-threshold", threshold, 0, 1)
+    start_s = None if start is None else time_from(start)
     if boxes is not None and detector is None:
         given = BoxesFile(boxes, threshold)
         if given.left_out.count:
@@ -67,7 +69,7 @@ def add_video(
                     finder,
                     embedder,
                     every_s=every_s,
-                    start_s=None if start is None else time_from(start),
+                    start_s=start_s,
                     crops=crops,
                     modality=None if modality is None else int(LIGHTS[modality]),
                     cam=UNKNOWN_CAM if camera is None else camera,

@@ -13,6 +13,7 @@ from types import FrameType
 
 import uvicorn
 
+from crosslight.commands.flag_numbers import LARGEST, require_from_to
 from crosslight.commands.gallery_model import embedder_for
 from crosslight.errors import ConfigError
 from crosslight.gallery.opening import open_store
@@ -44,6 +45,7 @@ def run_serve(
         GalleryError: There is no such store, or its model is another one.
         ConfigError: The address cannot be bound, a limit makes no sense, or the token is unusable.
     """
+    require_from_to("port", port, 0, 65_535)
     limits = _limits(searches_per_minute, upload_mib, upload_megapixels)
     token = token_for(host, token_file)
     store = open_store(location)
@@ -128,10 +130,10 @@ def token_for(host: str, file: Path | None) -> str | None:
 
 
 def _limits(searches: float, mib: float, megapixels: float) -> Limits:
-    if not (searches > 0 and mib > 0 and megapixels > 0):
+    if not all(0 < given <= LARGEST for given in (searches, mib, megapixels)):
         raise ConfigError(
             f"--searches-per-minute {searches:g}, --upload-mib {mib:g} and --upload-megapixels "
-            f"{megapixels:g} must all be above 0."
+            f"{megapixels:g} must all be above 0 and at most {LARGEST}."
         )
     return Limits(
         searches_per_minute=searches,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from crosslight.errors import CrosslightError, GalleryError
+from crosslight.files import printable
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -34,13 +35,21 @@ def told(location: str, *kinds: type[Exception]) -> Iterator[None]:
         raise
     except BaseException as error:
         # Native code that panics, as it may on a damaged file, raises no `Exception`.
-        if isinstance(error, (OSError, *kinds)) or type(error).__name__ == "PanicException":
+        if (
+            isinstance(error, (OSError, UnicodeError, *kinds))
+            or type(error).__name__ == "PanicException"
+        ):
             raise GalleryError(sentence(location, error)) from error
         raise
 
 
 def sentence(location: str, error: BaseException) -> str:
     """What happened to a store, and what to do."""
+    if isinstance(error, UnicodeEncodeError):
+        return (
+            f"{printable(location)} has a name that is no UTF-8, which this kind of store cannot "
+            "use; give the store another name."
+        )
     text = str(getattr(error, "message", "") or error) or type(error).__name__
     number = error.errno if isinstance(error, OSError) else None
     if number is None and (found := _SYSTEM_ERROR.search(text)):

@@ -26,6 +26,7 @@ def read_description(folder: Path) -> tuple[str, StoreInfo]:
         GalleryError: There is no store, or its description is damaged.
     """
     path = folder / NAME
+    _require_text(folder)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         kind = content.pop("kind")
@@ -50,6 +51,7 @@ def make_folder(folder: Path) -> None:
     Raises:
         GalleryError: Something is there already.
     """
+    _require_text(folder)
     with told(str(folder)):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise GalleryError(
@@ -61,3 +63,9 @@ def make_folder(folder: Path) -> None:
             raise GalleryError(
                 f"{folder} cannot be made ({error.strerror}); choose a folder that you may write."
             ) from error
+
+
+def _require_text(folder: Path) -> None:
+    """LanceDB and polars take no names that are not UTF-8."""
+    with told(str(folder)):
+        str(folder).encode()

@@ -95,7 +95,9 @@ class Enrolled:
 
 def id_of(*parts: object) -> str:
     """An id that is the same for the same parts: a digest of 32 hexadecimal digits."""
-    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]
+    # Names of files may hold bytes that are no text.
+    content = "\n".join(map(str, parts)).encode(errors="surrogateescape")
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
 def enrol(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -96,6 +97,19 @@ def build_rows(columns: dict[str, Any], vectors: NDArray[Any], *, model: str) ->
     return Rows(frame=frame, vectors=kept)
 
 
+def require_number(number: int, name: str) -> None:
+    """Refuses a number of a camera or a person that no store can keep.
+
+    Raises:
+        GalleryError: Outside of 64 bits.
+    """
+    if not -(2**63) < number < 2**63:
+        raise GalleryError(
+            f"{name} holds {number}, and numbers of cameras and people have 64 bits; give one "
+            f"between {-(2**63) + 1} and {2**63 - 1}."
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Filter:
     """Which rows to look at: those that meet every condition that is given.
@@ -115,6 +129,14 @@ class Filter:
     until: float | None = None
     pids: frozenset[int] | None = None
     not_ids: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        for name, numbers in (("cams", self.cams), ("pids", self.pids)):
+            for number in numbers or ():
+                require_number(number, name)
+        for name, time in (("since", self.since), ("until", self.until)):
+            if time is not None and not math.isfinite(time):
+                raise GalleryError(f"{name} is {time}, which is no time; give finite seconds.")
 
     @property
     def everything(self) -> bool:

@@ -12,6 +12,7 @@ from crosslight.data.formats import VIDEO_ENDINGS
 from crosslight.data.layouts import LAYOUTS, parse_data_argument, read_layout
 from crosslight.data.table import SampleTable, read_table
 from crosslight.errors import DataError
+from crosslight.files import printable
 from crosslight.gallery.enrolment import Candidate, id_of
 from crosslight.types import Modality
 
@@ -83,7 +84,7 @@ def _inside(folder: Path, passed_over: Callable[[Path], None]) -> list[Path]:
 
 def _from_file(path: Path) -> Candidate:
     place = str(path.resolve())
-    return Candidate(id=id_of(place), image=path, path=place)
+    return Candidate(id=id_of(place), image=path, path=printable(place))
 
 
 def _from_table(table: SampleTable, splits: Sequence[str]) -> list[Candidate]:
@@ -102,7 +103,7 @@ def _from_table(table: SampleTable, splits: Sequence[str]) -> list[Candidate]:
             Candidate(
                 id=id_of(place),
                 image=path,
-                path=place,
+                path=printable(place),
                 pid=pid if pid >= 0 else None,
                 cam=row["cam"],
                 modality=row["modality"],

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from crosslight.files import printable
 from crosslight.gallery.detectors import Box, Detector
 from crosslight.gallery.enrolment import Candidate, id_of
 from crosslight.gallery.frames import Decoded, Frame, frames_of
@@ -109,12 +110,12 @@ def candidates_in_video(
             yield Candidate(
                 id=id_of(place, crop.frame, crop.box),
                 image=crop.image,
-                path=f"{place}#t={crop.time:.2f}",
+                path=f"{printable(place)}#t={crop.time:.2f}",
                 pid=pid,
                 cam=cam,
                 modality=crop.modality,
                 time=(start_s or 0.0) + crop.time,
-                track=f"{path.stem}-{track.number}",
+                track=f"{printable(path.stem)}-{track.number}",
                 assumed=assumed,
             )
 
