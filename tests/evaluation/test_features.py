@@ -276,6 +276,13 @@ def test_names_are_numbered_by_the_remedy(tmp_path: Path, name: str) -> None:
     assert getattr(load_features(path), name).tolist() == [2, 1, 2, 2, 1, 3]
 
 
+def test_ids_beyond_64_bits_are_numbered_by_the_remedy() -> None:
+    ids = SIX["pids"].astype(np.uint64) + np.uint64(2**63)
+    with pytest.raises(DataError, match=r"pids\[0\] is 9223372036854775809, .*numpy\.unique\(pids"):
+        Features(**{**SIX, "pids": ids})
+    same_as_six(Features(**{**SIX, "pids": np.unique(ids, return_inverse=True)[1] + 1}))
+
+
 def test_features_ask_in_python_for_no_more_than_a_file_does() -> None:
     features = Features(feats=SIX["feats"], pids=SIX["pids"])
     assert features.cams.tolist() == [UNKNOWN_CAM] * 6

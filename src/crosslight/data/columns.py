@@ -30,7 +30,7 @@ BLANK = ("", "nan", "null", "none", "na", "n/a", "<na>")
 _WHOLE = re.compile(r"[+-]?[0-9]+(?:[.,]0*)?")
 _DECIMAL_COMMA = r"^([+-]?\d+),(\d+)$"
 _MOST, _LEAST = 2**63 - 1, -(2**63)
-_RANGE = "expected a whole number from -2^63 to 2^63 - 1; give smaller numbers, such as 1, 2, 3"
+_RANGE = "expected a whole number from -2^63 to 2^63 - 1"
 # Above this a float64 no longer tells one whole number from the next.
 _WHOLE_FLOATS = 2.0**53
 _LIGHT_NAMES = {
@@ -324,6 +324,7 @@ def _as_text(value: object) -> str | None:
 
 def _whole(values: pl.Series, place: Place, of_names: str | None = None) -> pl.Series:
     expected = "a whole number, such as 1, 2, 3"
+    too_large = f"{_RANGE}; {of_names or 'give smaller ones, such as 1, 2, 3'}"
     given = _plain(values, place, expected)
     if given.dtype.is_float():
         numbers = given.cast(pl.Float64).fill_nan(None)
@@ -332,7 +333,7 @@ def _whole(values: pl.Series, place: Place, of_names: str | None = None) -> pl.S
         return numbers.cast(pl.Int64)
     if given.dtype != pl.String:
         result = given.cast(pl.Int64, strict=False)
-        _require(values, given.is_not_null() & result.is_null(), place, _RANGE)
+        _require(values, given.is_not_null() & result.is_null(), place, too_large)
         return result
     texts = _without_blanks(given)
     result = texts.cast(pl.Int64, strict=False)
@@ -347,7 +348,7 @@ def _whole(values: pl.Series, place: Place, of_names: str | None = None) -> pl.S
     for row in wrong.arg_true().to_list()[:1]:
         word = texts[row]
         if forms[word] is not None:
-            remedy = _RANGE
+            remedy = too_large
         elif of_names is not None and not _is_number(word):
             remedy = f"expected {expected}; {of_names}"
         else:
