@@ -13,8 +13,9 @@ import pytest
 
 from crosslight.gallery.service.app import create_app
 from crosslight.gallery.service.limits import Limits
+from crosslight.times import text_of
 from tests.gallery.browsing import browser, running
-from tests.gallery.served import CAMS, PEOPLE, encoded, made_searcher, picture, row_id
+from tests.gallery.served import CAMS, EPOCH_S, PEOPLE, encoded, made_searcher, picture, row_id
 from tests.last_resort import HANG_MS, HANG_S
 
 if TYPE_CHECKING:
@@ -129,6 +130,17 @@ def test_filters_by_time(page: Page) -> None:
     page.locator("#until").dispatch_event("change")
     expect(cards(page)).to_have_count(1)
     expect(cards(page).first).to_contain_text("person 0")
+
+
+def test_times_are_utc_wherever_the_browser_is(visit: Open) -> None:
+    page = visit(timezone_id="Asia/Tokyo")
+    upload(page)
+    first = text_of(EPOCH_S).removesuffix("Z")
+    assert page.locator("#since").get_attribute("min") == first
+    page.locator("#until").fill(first)
+    page.locator("#until").dispatch_event("change")
+    expect(cards(page)).to_have_count(1)
+    expect(cards(page).first).to_contain_text(f"{first.replace('T', ' ')} UTC")
 
 
 def test_a_click_on_a_result_searches_from_it_and_back_returns(page: Page) -> None:

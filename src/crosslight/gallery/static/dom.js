@@ -39,15 +39,14 @@ export const isCalendar = (time) => time >= CALENDAR_FROM_S;
 export function timeText(time) {
   if (time === null) return "";
   if (!isCalendar(time)) return `${time.toLocaleString("en", { maximumFractionDigits: 1 })} s`;
-  return localTime(time).replace("T", " ");
+  return `${dateTime(time).replace("T", " ")} UTC`;
 }
 
-/** Seconds since 1970 as the local time that a date field takes. */
-export function localTime(time) {
-  const date = new Date(time * 1000);
-  const shifted = new Date(date.getTime() - date.getTimezoneOffset() * 60000);
-  return shifted.toISOString().slice(0, 19);
-}
+/** Seconds since 1970 as a date field takes them, in UTC as everywhere. */
+export const dateTime = (time) => new Date(time * 1000).toISOString().slice(0, 19);
+
+/** And back. */
+export const secondsOf = (text) => new Date(`${text}Z`).getTime() / 1000;
 
 export function percent(probability) {
   if (probability > 0.995) return "> 99 %";

@@ -1,6 +1,6 @@
 // Where to look: cameras, light, time, and how many results.
 
-import { byId, camName, count, isCalendar, localTime, make, show } from "./dom.js";
+import { byId, camName, count, dateTime, isCalendar, make, secondsOf, show } from "./dom.js";
 
 const PAUSE_MS = 250;
 
@@ -14,11 +14,12 @@ export class Filters {
       const field = byId(id);
       field.type = this.calendar ? "datetime-local" : "number";
       field.step = this.calendar ? "1" : "any";
-      if (!this.calendar) field.placeholder = "seconds";
+      if (this.calendar) field.title = "UTC";
+      else field.placeholder = "seconds";
     }
     if (this.calendar) {
-      byId("since").min = byId("until").min = localTime(gallery.earliest);
-      byId("since").max = byId("until").max = localTime(Math.ceil(gallery.latest));
+      byId("since").min = byId("until").min = dateTime(gallery.earliest);
+      byId("since").max = byId("until").max = dateTime(Math.ceil(gallery.latest));
     }
     let pause;
     const changed = () => { this.tell(); clearTimeout(pause); pause = setTimeout(onChange, PAUSE_MS); };
@@ -51,7 +52,7 @@ export class Filters {
   time(id, more) {
     const text = byId(id).value;
     if (!text) return null;
-    return this.calendar ? new Date(text).getTime() / 1000 + more : Number(text);
+    return this.calendar ? secondsOf(text) + more : Number(text);
   }
 
   set({ cams = [], lights = [], since = null, until = null, top = null }) {
@@ -59,7 +60,7 @@ export class Filters {
       for (const box of byId(id).querySelectorAll("input")) box.checked = values.includes(box.value);
     }
     for (const [id, value] of [["since", since], ["until", until]]) {
-      byId(id).value = value === null ? "" : this.calendar ? localTime(value) : value;
+      byId(id).value = value === null ? "" : this.calendar ? dateTime(value) : value;
     }
     if (top !== null) byId("top").value = String(top);
     this.tell();
