@@ -298,3 +298,31 @@ def test_a_video_in_which_nobody_is_found_is_an_error(capsys, own, tmp_path, fai
     out = said(capsys, "gallery", "add", own, video, "--boxes", boxes, "--every", 0)
     assert "not enrolled: 1 of 2 boxes" in out
     assert "1 added" in out
+
+
+def test_boxes_of_a_video_that_are_left_out_are_counted_and_none_at_all_is_an_error(
+    capsys, trained, tmp_path
+):
+    av = pytest.importorskip("av", reason="say: pip install av")
+    video, boxes, store = (tmp_path / name for name in ("p.mp4", "p.csv", "people.exact"))
+    with av.open(str(video), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for _ in range(5):
+            picture = Image.new("RGB", (160, 120), (120, 60, 60))
+            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        container.mux(stream.encode())
+    first, row = "frame,left,top,right,bottom,score\n", "{},20,20,60,100,0.9\n"
+    turned = "1,60,100,20,20,0.9\n2,nan,20,60,100,0.9\n"
+    boxes.write_text(first + row.format(0) + turned)
+    said(capsys, "gallery", "create", store, "--model", trained)
+    add = ("gallery", "add", store, video, "--boxes", boxes, "--every", 0)
+    assert "boxes left out: 1 lack a finite number, 1 have right not beyond left" in said(
+        capsys, *add
+    )
+    boxes.write_text(first + turned)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(argument) for argument in add])
+    assert ended.value.code == 1
+    assert "None of the 2 boxes" in capsys.readouterr().err
