@@ -126,7 +126,7 @@ def test_unknown_switches_are_named_before_anything_is_trained(
 ) -> None:
     for switch, sentence in (
         ("wide", "no switch 'wide'; its method has none"),
-        ("odd:config.nothing=1", "unknown key nothing"),
+        ("odd:config.nothing=1", "unknown key config.nothing"),
     ):
         said = fails(*_arguments(recipe, promenade, tmp_path / "out", "--switches", switch))
         assert sentence in said
