@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from crosslight.errors import ConfigError
 
 
 @contextmanager
@@ -34,6 +36,51 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         Path(name).unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+@contextmanager
+def written_together(*paths: Path) -> Iterator[tuple[BinaryIO, ...]]:
+    """Files to write that take the places of `paths` when the block ends well; see `written_whole`.
+
+    All of them are complete on the disk before the first takes its place.
+
+    Raises:
+        OSError: A folder cannot be written or the disk is full; every old file is still there.
+    """
+    with ExitStack() as stack:
+        files = tuple(stack.enter_context(written_whole(path)) for path in paths)
+        yield files
+        for file in files:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def require_place(path: Path) -> None:
+    """Makes the folder of a file that is to be written, before the work that leads to it.
+
+    Raises:
+        ConfigError: It cannot be made or written, or a folder has that name.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; give the name of a file to write.")
+    require_folder(path.parent)
+
+
+def require_folder(folder: Path) -> None:
+    """Makes a folder that files are to be written into, before the work that leads to them.
+
+    Raises:
+        ConfigError: It cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot be written ({error.strerror}); make it writable, or name another "
+            "place."
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -37,3 +37,24 @@ def test_a_closed_terminal_saves_the_training(recipe, promenade, tmp_path):
     os.close(ours)
     assert process.wait() == 129
     assert (run / "checkpoints" / "last.pt").is_file()
+
+
+def test_a_second_training_into_a_folder_is_refused_at_once(fails, recipe, promenade, tmp_path):
+    run = tmp_path / "run"
+    command = training(recipe, promenade, run, "data.workers=1", "training.checkpoint_every=1")
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert first.stderr is not None
+    assert b"agw on" in first.stderr.readline()
+    before = (run / "log.jsonl").stat().st_ino
+    said = fails(*command[3:])
+    assert f"Another training writes to {run}" in said
+    assert first.poll() is None
+    assert (run / "log.jsonl").stat().st_ino == before
+    first.kill()
+    first.wait()
+    # What a killed training leaves, its loading process too, keeps nobody out.
+    last = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert last.stderr is not None
+    assert b"agw on" in last.stderr.readline()
+    last.kill()
+    last.wait()

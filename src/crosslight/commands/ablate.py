@@ -17,7 +17,7 @@ from crosslight.data.layouts import parse_data_argument, read_layout
 from crosslight.data.table import SampleTable
 from crosslight.errors import ConfigError
 from crosslight.evaluation.scores import SCORE_KEYS
-from crosslight.files import write_text, written_whole
+from crosslight.files import require_folder, write_text, written_whole
 from crosslight.registry import did_you_mean, method_class
 from crosslight.report.ablation import (
     Finished,
@@ -83,6 +83,7 @@ def run_ablation(
             if not variant.switches:
                 raise
             raise ConfigError(f"Variant {variant.name}: {error}") from error
+    require_folder(out)
     total = len(variants) * len(seeds)
     for number, (seed, variant) in enumerate((s, v) for s in seeds for v in variants):
         print(f"\n{number + 1}/{total}  {variant.name}, seed {seed}", flush=True)

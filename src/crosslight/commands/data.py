@@ -7,10 +7,12 @@ from typing import Any
 
 from crosslight.commands.contact_sheet import draw_contact_sheet
 from crosslight.commands.data_name import name_of_data
+from crosslight.commands.pictures import picture_format
 from crosslight.config import require_range
 from crosslight.data.check import check_data
 from crosslight.data.layouts import parse_data_argument, read_layout, recognise
 from crosslight.errors import DataError
+from crosslight.files import require_place, written_whole
 from crosslight.types import DeepRange
 
 
@@ -60,9 +62,11 @@ def show(
     layout = recognise(folder) if folder.exists() else None
     if layout is None:
         layout, folder = parse_data_argument(root)
+    kind = picture_format(out)
+    require_place(out)
     require_range(deep_range, "--deep-range")
     table = read_layout(layout.name, folder).with_range(deep_range)
     sheet = draw_contact_sheet(table.split(split) if split else table, people=people, seed=seed)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(out)
+    with written_whole(out) as file:
+        sheet.save(file, format=kind)
     print(f"{out}: {name_of_data(layout, folder)}, {sheet.width} x {sheet.height} px.")

@@ -11,19 +11,21 @@ from typing import Any
 import numpy as np
 
 from crosslight.commands.data_name import name_of_data
+from crosslight.config import build
 from crosslight.data.layouts import parse_data_argument, read_layout
 from crosslight.data.table import SampleTable, read_table
-from crosslight.errors import ConfigError, DataError
+from crosslight.errors import ConfigError, CrosslightError, DataError
 from crosslight.evaluation.distances import check_distance
-from crosslight.evaluation.features import Features, load_features, save_features
+from crosslight.evaluation.features import Features, load_features, write_features
 from crosslight.evaluation.protocols import get_protocol
 from crosslight.evaluation.refinements import Refinement, check_refinement
 from crosslight.evaluation.score import format_table
 from crosslight.evaluation.scores import Result
-from crosslight.files import write_text
+from crosslight.files import require_folder, written_together
 from crosslight.training.embedding import embed_table
 from crosslight.training.run import RunFolder
 
+FEATURES, TABLE, SETTINGS = "features.npz", "table.parquet", "settings.json"
 TEST_SPLITS = ("test", "query", "gallery", "multi-query")
 
 
@@ -119,6 +121,7 @@ def run_evaluation(
     if unit_views and not flip:
         raise ConfigError("--unit-views says how --flip sums; add --flip, or leave it out.")
     folder = RunFolder.open(run)
+    require_folder(place := _place(run, code))
     config = folder.load_config()
     layout, root = parse_data_argument(data)
     _refuse_other_split(folder, layout.name, trial)
@@ -169,14 +172,16 @@ def run_evaluation(
         unit_views=unit_views,
     )
     suffix = f"-{code}" if code else ""
-    place = _place(run, code)
-    place.mkdir(parents=True, exist_ok=True)
-    save_features(place / "features.npz", features)
-    table.write(place / "table.parquet")
-    write_text(place / "settings.json", json.dumps(asdict(settings), indent=2) + "\n")
     evaluation = _score(settings, table, features, refinements)
     metrics = evaluation.to_json()
-    write_text(run / f"metrics{suffix}.json", json.dumps(metrics, indent=2) + "\n")
+    # After the scores stand, and all at once: a failure leaves the last evaluation as it was.
+    with written_together(
+        *(place / name for name in (FEATURES, TABLE, SETTINGS)), run / f"metrics{suffix}.json"
+    ) as (features_file, table_file, settings_file, metrics_file):
+        write_features(features_file, features)
+        table.frame.write_parquet(table_file)
+        settings_file.write(f"{json.dumps(asdict(settings), indent=2)}\n".encode())
+        metrics_file.write(f"{json.dumps(metrics, indent=2)}\n".encode())
     print(f"{settings.title}, {settings.distance} distance{f', code {code}' if code else ''}")
     print(format_table(metrics))
     return evaluation
@@ -189,22 +194,35 @@ def load_evaluation(run: Path, *, code: str | None = None) -> Evaluation:
         ConfigError: The run, or that code, has not been evaluated.
     """
     place = _place(run, code)
+    by_code, flag = (f" by its code {code}", f" --code {code}") if code else ("", "")
+    again = f"crosslight evaluate {run} --data LAYOUT:ROOT{flag}"
+    if not (place / SETTINGS).exists():
+        raise ConfigError(f"{run} has not been evaluated{by_code}; say: {again}")
     try:
-        settings = Settings(**json.loads((place / "settings.json").read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        by_code, flag = (f" by its code {code}", f" --code {code}") if code else ("", "")
+        settings = _read_settings(place / SETTINGS)
+        stored = read_table(place / TABLE)
+        features = load_features(place / FEATURES)
+    except (CrosslightError, OSError) as error:
         raise ConfigError(
-            f"{run} has not been evaluated{by_code}; say: crosslight evaluate {run} "
-            f"--data LAYOUT:ROOT{flag}"
+            f"The last evaluation of {run} cannot be used: {error} Evaluate it again: {again}"
         ) from error
-    stored = read_table(place / "table.parquet")
-    table = SampleTable(
-        layout=settings.layout,
-        root=Path(settings.root),
-        frame=stored.frame,
-        deep_range=RunFolder.open(run).load_config().data.deep_range,
-    )
-    return _score(settings, table, load_features(place / "features.npz"))
+    if len(stored) != len(features.feats):
+        raise ConfigError(
+            f"The last evaluation of {run} has {len(stored)} rows in {TABLE} and "
+            f"{len(features.feats)} in {FEATURES}; evaluate it again: {again}"
+        )
+    table = SampleTable(layout=settings.layout, root=Path(settings.root), frame=stored.frame)
+    return _score(settings, table, features)
+
+
+def _read_settings(path: Path) -> Settings:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{path} is damaged ({error}).") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds no settings.")
+    return build(Settings, content, where=f"file {path}")
 
 
 def _score(
@@ -244,7 +262,7 @@ def _permutations(settings: Settings) -> Path | None:
 
 def _refuse_other_split(folder: RunFolder, layout: str, trial: int) -> None:
     trained = folder.load_data()
-    if trained["layout"] == layout and trained["trial"] != trial:
+    if trained.get("layout") == layout and trained.get("trial", trial) != trial:
         raise ConfigError(
             f"{folder.path} was trained on split {trained['trial']} of {layout}; split {trial} "
             f"tests people it has seen. Say --trial {trained['trial']}."

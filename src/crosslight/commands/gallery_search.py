@@ -16,7 +16,7 @@ from crosslight.commands.gallery_model import embedder_for
 from crosslight.config import require_range
 from crosslight.data.depth import DepthTally
 from crosslight.data.images import read_with_depth
-from crosslight.files import printable, written_whole
+from crosslight.files import printable, require_place, written_whole
 from crosslight.gallery.opening import open_store
 from crosslight.gallery.rows import Filter
 from crosslight.gallery.search import Answer, Searcher
@@ -49,6 +49,8 @@ def search(
     """Prints the ranked list."""
     require_range(deep_range, "--deep-range")
     require_from_to("top", top, 1, MOST_RESULTS)
+    if sheet is not None:
+        require_place(sheet)
     depths = DepthTally()
     with open_store(store) as opened:
         stated = deep_range or opened.info.deep_range

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from crosslight.errors import ConfigError
 from crosslight.files import written_whole
 
 
@@ -15,6 +16,18 @@ def as_picture(pixels: Tensor) -> Image.Image:
     """(3, H, W) in [0, 1] as an RGB picture."""
     values = (pixels * 255).round().clamp(0, 255).byte().permute(1, 2, 0)
     return Image.fromarray(np.ascontiguousarray(values.numpy()))
+
+
+def picture_format(path: Path) -> str:
+    """What Pillow calls the format of a picture's ending.
+
+    Raises:
+        ConfigError: No picture that can be written has it.
+    """
+    kind = Image.registered_extensions().get(path.suffix.lower(), "")
+    if kind not in Image.SAVE:
+        raise ConfigError(f"{path} has no ending of a picture; call it NAME.png.")
+    return kind
 
 
 def write_png(picture: Image.Image, path: Path) -> None:

@@ -14,6 +14,7 @@ from crosslight.commands.gallery_report import reliability_of
 from crosslight.config import to_plain
 from crosslight.data.promenade.recipe import MANIFEST
 from crosslight.errors import GalleryError
+from crosslight.files import require_place
 from crosslight.gallery.calibration import Calibration
 from crosslight.gallery.opening import open_store
 from crosslight.gallery.store import refusal
@@ -35,12 +36,15 @@ def run_report(
     Raises:
         GalleryError: The gallery is not there, or another run filled it.
     """
-    calibration = None if gallery is None else _calibration_of(gallery, run)
     suffix = f"-{code}" if code else ""
+    out = out or run / f"report{suffix}.html"
+    RunFolder.open(run)
+    require_place(out)
+    calibration = None if gallery is None else _calibration_of(gallery, run)
     page = write_report(
         run,
         load_evaluation(run, code=code),
-        out or run / f"report{suffix}.html",
+        out,
         code=code,
         calibration=calibration,
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from crosslight.evaluation.effort import Effort
 from crosslight.evaluation.refinements import REFINED_RULE, Refinement
 from crosslight.evaluation.score import format_table, score_file
+from crosslight.files import require_place, write_text
 
 
 def run_score(
@@ -24,6 +25,8 @@ def run_score(
     effort: Effort | None = None,
 ) -> None:
     """Prints the scores and the rules that led to them; writes JSON where asked."""
+    if json_path is not None:
+        require_place(json_path)
     scores = score_file(
         features,
         protocol,
@@ -40,4 +43,4 @@ def run_score(
     for refined in scores.get("refined", ()):
         print(f"  - {refined['protocol'].partition(' + ')[2]}: {REFINED_RULE}")
     if json_path is not None:
-        json_path.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+        write_text(json_path, json.dumps(scores, indent=2) + "\n")

@@ -16,6 +16,7 @@ from crosslight.data.folders import PassedOver, images_below
 from crosslight.data.images import read_image
 from crosslight.data.transforms import InferenceTransform
 from crosslight.errors import ConfigError, DataError
+from crosslight.files import require_folder, require_place
 from crosslight.methods.contract import Interpolates, MapsStructure, Method, Swaps
 from crosslight.report.grid import Cell, Heading, Place, Verdict, image_grid, legible
 from crosslight.report.structure_maps import structure_map_grid
@@ -71,6 +72,11 @@ def run_swap(
             "--each and --interpolate, or leave out --cases."
         )
     folder = RunFolder.open(run)
+    for place in (out, maps):
+        if place is not None:
+            require_place(place)
+    if each is not None:
+        require_folder(each)
     config = folder.load_config()
     method = folder.load_method().eval()
     if not isinstance(method, Swaps) or (interpolate and not isinstance(method, Interpolates)):

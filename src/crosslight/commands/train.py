@@ -47,6 +47,7 @@ def run_training(
             "trial": trial,
             "fingerprint": train.fingerprint(),
         },
+        train=train,
     )
     validate = None
     if held_out is not None:

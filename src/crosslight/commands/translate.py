@@ -27,7 +27,7 @@ from crosslight.evaluation.translation import (
     mean_score,
     score_translation,
 )
-from crosslight.files import write_text
+from crosslight.files import require_folder, write_text
 from crosslight.methods.contract import Method, Translates
 from crosslight.report.grid import Cell, Verdict, image_grid, legible
 from crosslight.training.run import RunFolder
@@ -119,6 +119,7 @@ def run_translation(
     if rows < 1:
         raise ConfigError(f"--rows {rows} makes no sheet; give 1 or more.")
     folder = RunFolder.open(run)
+    require_folder(out)
     config = folder.load_config()
     method = folder.load_method().eval()
     if not isinstance(method, Translates):

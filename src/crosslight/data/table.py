@@ -28,6 +28,7 @@ from crosslight.data.columns import (
 )
 from crosslight.data.spelling import as_on_disk
 from crosslight.errors import DataError
+from crosslight.files import written_whole
 from crosslight.types import UNKNOWN_CAM, DeepRange, Modality
 
 REQUIRED = ("path", "pid")
@@ -189,13 +190,15 @@ class SampleTable:
     def write(self, path: Path) -> None:
         """Writes CSV or Parquet, by the file's ending."""
         if is_parquet(path):
-            self.frame.write_parquet(path)
+            with written_whole(path) as file:
+                self.frame.write_parquet(file)
         else:
             names = {int(m): m.name.lower() for m in Modality}
             frame = self.frame.with_columns(
                 pl.col("modality").replace_strict(names, return_dtype=pl.String)
             )
-            frame.write_csv(path)
+            with written_whole(path) as file:
+                frame.write_csv(file)
 
 
 def build_table(layout: str, root: Path, columns: Mapping[str, Any]) -> SampleTable:

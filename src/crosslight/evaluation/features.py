@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -164,6 +164,18 @@ def save_features(path: Path | str, features: Features) -> None:
         DataError: The folder cannot be written or the disk is full.
     """
     path = Path(path)
+    try:
+        with written_whole(path) as file:
+            write_features(file, features)
+    except OSError as error:
+        raise DataError(
+            f"{path} could not be written ({error.strerror or error}); nothing was changed. "
+            "Free some space or give another folder."
+        ) from error
+
+
+def write_features(file: BinaryIO, features: Features) -> None:
+    """Writes features as `.npz` into an open file."""
     arrays: dict[str, npt.NDArray[Any]] = {"feats": features.feats, "pids": features.pids}
     if np.any(features.cams != UNKNOWN_CAM):
         arrays["cams"] = features.cams
@@ -173,14 +185,7 @@ def save_features(path: Path | str, features: Features) -> None:
         arrays["split"] = features.split
     if features.paths is not None:
         arrays["paths"] = features.paths
-    try:
-        with written_whole(path) as file:
-            np.savez(file, allow_pickle=False, **arrays)
-    except OSError as error:
-        raise DataError(
-            f"{path} could not be written ({error.strerror or error}); nothing was changed. "
-            "Free some space or give another folder."
-        ) from error
+    np.savez(file, allow_pickle=False, **arrays)
 
 
 def _check_file(path: Path, what: str) -> None:

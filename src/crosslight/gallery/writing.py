@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import sys
 from pathlib import Path
-from typing import BinaryIO
 
 from crosslight.errors import GalleryError
 from crosslight.gallery.complaints import sentence
-
-LOCK = ".writer"
-_BUSY = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
+from crosslight.locking import FolderLock
 
 
 class WriterLock:
@@ -23,8 +18,7 @@ class WriterLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / LOCK
-        self._file: BinaryIO | None = None
+        self._folder, self._lock = folder, FolderLock(folder)
 
     def acquire(self) -> bool:
         """Takes the lock; False where this object has it already.
@@ -32,29 +26,18 @@ class WriterLock:
         Raises:
             GalleryError: Another process writes, or the folder cannot be written.
         """
-        if self._file is not None:
-            return False
         try:
-            file = self._path.open("ab")
-        except OSError as error:
-            raise GalleryError(sentence(str(self._path.parent), error)) from error
-        try:
-            _lock(file)
-        except OSError as error:
-            file.close()
-            if error.errno not in _BUSY:
-                raise GalleryError(sentence(str(self._path.parent), error)) from error
+            return self._lock.acquire()
+        except BlockingIOError as error:
             raise GalleryError(
-                f"Another process is writing to {self._path.parent}; wait until it is done."
+                f"Another process is writing to {self._folder}; wait until it is done."
             ) from error
-        self._file = file
-        return True
+        except OSError as error:
+            raise GalleryError(sentence(str(self._folder), error)) from error
 
     def release(self) -> None:
         """Gives the lock back."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._lock.release()
 
 
 def sync_new(folder: Path, known: set[str]) -> set[str]:
@@ -93,14 +76,3 @@ def _synced(path: str) -> bool:
     finally:
         os.close(descriptor)
     return True
-
-
-def _lock(file: BinaryIO) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -168,11 +168,13 @@ def load_safely(path: Path) -> dict[str, Any]:
         DamagedCheckpointError: It cannot be read to its end.
         CheckpointError: It would run code.
     """
-    if not zipfile.is_zipfile(path):
+    try:
         with path.open("rb") as file:
-            if file.read(1) == _PICKLE_START:
-                raise CheckpointError(_carries_code(path))
-        raise DamagedCheckpointError(_damaged(path))
+            start = b"" if zipfile.is_zipfile(file) else _first_byte(file)
+    except OSError as error:  # a folder in its place, or a disk that fails
+        raise DamagedCheckpointError(_damaged(path)) from error
+    if start == _PICKLE_START:
+        raise CheckpointError(_carries_code(path))
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -182,6 +184,11 @@ def load_safely(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} is no training state; remove it and start again.")
     return content
+
+
+def _first_byte(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read(1)
 
 
 def _carries_code(path: Path) -> str:

@@ -9,19 +9,25 @@ holds on CPU with the same number of threads; on GPU as far as operations are de
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from lightning_fabric import Fabric
 
 from crosslight.config import RunConfig
 from crosslight.data.loading_processes import worker_deaths_told
 from crosslight.data.table import SampleTable
+from crosslight.errors import ConfigError
+from crosslight.locking import FolderLock
 from crosslight.methods.contract import Method
-from crosslight.training.devices import exactly_repeatable, launch
+from crosslight.training.devices import exactly_repeatable, launch, on_first_rank
 from crosslight.training.interruption import Interruption
 from crosslight.training.run import RunFolder, build_method
 from crosslight.training.session import Preview, Training, Validate
+from crosslight.training.weights import disk_faults_told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +87,8 @@ def fit(
         resume: False refuses a run that has begun.
 
     Raises:
-        ConfigError: The configuration cannot be trained here, or the run has begun.
+        ConfigError: The configuration cannot be trained here, the run has begun, or another process
+            trains into its folder.
         CheckpointError: The run's state is damaged or carries code.
         DataError: The data does not fit the batches, or an image cannot be read.
         TrainingError: A loss lost its value, or the disk is full.
@@ -91,6 +98,7 @@ def fit(
     if method is None:
         method = build_method(config, num_ids=len(np.unique(train.pids)))
     with (
+        _only_training(run, fabric),
         worker_deaths_told(),
         exactly_repeatable(fabric.device, threads=config.training.threads),
         Interruption() as interruption,
@@ -118,3 +126,30 @@ def fit(
         best_score=training.best,
         model=run.model_path,
     )
+
+
+@contextmanager
+def _only_training(run: RunFolder, fabric: Fabric) -> Iterator[None]:
+    """Inside, no other process trains into the folder; readers are not affected.
+
+    Raises:
+        ConfigError: Another one does already.
+        TrainingError: The folder cannot be written.
+    """
+    lock = FolderLock(run.path)
+
+    def acquire() -> None:
+        with disk_faults_told(run.path):
+            try:
+                lock.acquire()
+            except BlockingIOError as error:
+                raise ConfigError(
+                    f"Another training writes to {run.path}; wait until it is done, or give "
+                    "another --out."
+                ) from error
+
+    on_first_rank(fabric, acquire)
+    try:
+        yield
+    finally:
+        lock.release()

@@ -11,8 +11,10 @@ import torch
 import yaml
 
 from crosslight.config import RUN_KEYS, RunConfig, parse_run_config, to_plain
-from crosslight.errors import CheckpointError, ConfigError
+from crosslight.data.table import SampleTable, read_table
+from crosslight.errors import CheckpointError, ConfigError, CrosslightError
 from crosslight.files import write_text
+from crosslight.locking import LOCK_NAME
 from crosslight.methods.contract import Method
 from crosslight.nn.weights import initial_weights_left_out
 from crosslight.registry import method_class
@@ -52,7 +54,14 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, path: Path, config: RunConfig, *, data: Mapping[str, Any]) -> RunFolder:
+    def create(
+        cls,
+        path: Path,
+        config: RunConfig,
+        *,
+        data: Mapping[str, Any],
+        train: SampleTable | None = None,
+    ) -> RunFolder:
         """Makes the folder, or opens one that holds the same training.
 
         Args:
@@ -60,6 +69,7 @@ class RunFolder:
             config: What will be trained, and how.
             data: What it will be trained on, as plain values, with a `fingerprint`. `root` may
                 change when a training continues.
+            train: The training rows, kept so that a later call can say how others differ.
 
         Raises:
             ConfigError: The folder holds other files or another training.
@@ -70,13 +80,15 @@ class RunFolder:
         if path.exists() and not path.is_dir():
             raise ConfigError(f"{path} is a file; give another --out, a folder.")
         if run.config_path.is_file():
-            _refuse_another(run, yaml.safe_load(yaml.safe_dump(content)))
+            _refuse_another(run, yaml.safe_load(yaml.safe_dump(content)), train)
             return run
         with disk_faults_told(run.config_path):
-            if path.is_dir() and any(path.iterdir()):
+            if path.is_dir() and any(entry.name != LOCK_NAME for entry in path.iterdir()):
                 raise ConfigError(
                     f"{path} is not empty and holds no run (no config.yaml); give another --out."
                 )
+            if train is not None:
+                train.write(run.table_path)
             write_text(run.config_path, yaml.safe_dump(content, sort_keys=False))
         return run
 
@@ -98,6 +110,11 @@ class RunFolder:
     def config_path(self) -> Path:
         """Method, data and training configuration, data set and version."""
         return self.path / "config.yaml"
+
+    @property
+    def table_path(self) -> Path:
+        """The training rows; runs that were begun by older versions have none."""
+        return self.path / "training.parquet"
 
     @property
     def log_path(self) -> Path:
@@ -140,7 +157,9 @@ class RunFolder:
         Raises:
             ConfigError: `config.yaml` is damaged.
         """
-        data: Mapping[str, Any] = self._content().get("data_set") or {}
+        data = self._content().get("data_set") or {}
+        if not isinstance(data, dict):
+            raise ConfigError(f"{self.config_path} says {data!r} of its data_set; it is damaged.")
         return data
 
     def load_method(self) -> Method:
@@ -173,17 +192,49 @@ class RunFolder:
         return content
 
 
-def _refuse_another(run: RunFolder, wanted: dict[str, Any]) -> None:
+def _refuse_another(run: RunFolder, wanted: dict[str, Any], train: SampleTable | None) -> None:
     # What the run was made before had its default.
     kept = yaml.safe_load(yaml.safe_dump(to_plain(run.load_config())))
     found, expected = _flat({**run._content(), **kept}), _flat(wanted)
     for key in (*expected, *(key for key in found if key not in expected)):
         old, new = found.get(key), expected.get(key)
-        if old != new and key not in _FREE_KEYS:
+        if old == new or key in _FREE_KEYS:
+            continue
+        if key == "data_set.fingerprint":
             raise ConfigError(
-                f"{run.path} already holds a training with {key} = {old!r}, but {key} = {new!r} "
-                f"was asked for; give another --out, or {old!r} again to continue that training."
+                f"The training images are others than those that {run.path} was begun with"
+                f"{_difference(run, train)}; put them back to continue that training, or give "
+                "another --out."
             )
+        raise ConfigError(
+            f"{run.path} already holds a training with {key} = {old!r}, but {key} = {new!r} "
+            f"was asked for; give another --out, or {old!r} again to continue that training."
+        )
+
+
+def _difference(run: RunFolder, train: SampleTable | None) -> str:
+    """`: 3 were removed, such as a.jpg`, as far as it is known."""
+    try:
+        before = _labels(read_table(run.table_path)) if train is not None else {}
+    except (CrosslightError, OSError):
+        return ""
+    if train is None or not before:
+        return ""
+    now = _labels(train)
+    kinds = {
+        "were removed": sorted(before.keys() - now.keys()),
+        "were added": sorted(now.keys() - before.keys()),
+        "have another person, camera or light": sorted(
+            path for path in before.keys() & now.keys() if before[path] != now[path]
+        ),
+    }
+    said = [f"{len(p)} {kind}, such as {p[0]}" for kind, p in kinds.items() if p]
+    return f": {'; '.join(said)}" if said else ": their order"
+
+
+def _labels(table: SampleTable) -> dict[str, tuple[int, int, int]]:
+    columns = (table.pids.tolist(), table.cams.tolist(), table.modality.tolist())
+    return dict(zip(table.relative_paths, zip(*columns, strict=True), strict=True))
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

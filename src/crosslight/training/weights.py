@@ -16,7 +16,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from crosslight.errors import CheckpointError, TrainingError
+from crosslight.config import build
+from crosslight.errors import CheckpointError, ConfigError, TrainingError
 from crosslight.files import written_whole
 
 _METADATA_KEY = "crosslight"
@@ -88,8 +89,9 @@ def load_weights(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
     except (safetensors.SafetensorError, OSError) as error:
         raise CheckpointError(_not_safetensors(path, error)) from error
     try:
-        return ModelCard(**json.loads(metadata[_METADATA_KEY])), tensors
-    except (KeyError, ValueError, TypeError) as error:
+        card = build(ModelCard, json.loads(metadata[_METADATA_KEY]), where=f"card in {path}")
+        return card, tensors
+    except (KeyError, ValueError, TypeError, ConfigError) as error:
         raise CheckpointError(
             f"{path} does not say which crosslight method its weights belong to; give the "
             "model.safetensors of a run folder."

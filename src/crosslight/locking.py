@@ -1,0 +1,80 @@
+"""One writer at a time in a folder; the system frees the lock when the writer dies."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+
+LOCK_NAME = ".writer"
+_BUSY = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
+
+_held: set[int] = set()
+_is_watching_forks = False
+
+
+class FolderLock:
+    """A lock on a folder, held by a file in it.
+
+    Args:
+        folder: Exists.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / LOCK_NAME
+        self._descriptor: int | None = None
+
+    def acquire(self) -> bool:
+        """Takes the lock; False where this object has it already.
+
+        Raises:
+            BlockingIOError: Another process, or another lock of this one, has it.
+            OSError: The folder cannot be written.
+        """
+        if self._descriptor is not None:
+            return False
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock(descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno not in _BUSY:
+                raise
+            raise BlockingIOError(error.errno, error.strerror, str(self._path)) from error
+        _leave_out_of_forks(descriptor)
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Gives the lock back."""
+        if self._descriptor is not None:
+            _held.discard(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _lock(descriptor: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _leave_out_of_forks(descriptor: int) -> None:
+    """A forked process would hold the lock after the one that took it has died."""
+    global _is_watching_forks
+    _held.add(descriptor)
+    if not _is_watching_forks and hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_close_all)
+        _is_watching_forks = True
+
+
+def _close_all() -> None:
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
