@@ -96,7 +96,7 @@ def made_up_inputs(
         config={"method": "agw", "data": {"height": 128, "splits": ("train", "val")}},
         log=write_log(root / "log.jsonl"),
         contact_sheet=Image.new("RGB", (400, 300), "#336699"),
-        search_sheet=Image.new("RGB", (400, 300), "#993366"),
+        search_sheet=Image.new("RGB", (900, 300), "#993366"),
         seconds={"make people": 61.25, "train": 300.5},
         notes=("The people are drawn, not filmed.",),
         created=datetime(2026, 1, 2, 3, 4, tzinfo=UTC),

@@ -26,7 +26,7 @@ def test_at_phone_width_every_score_and_picture_is_in_sight(
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
         outside = page.evaluate(
             """() => [...document.querySelectorAll(".results td, .card img, figcaption, dd")]
-              .filter((one) => !one.closest(".strip"))
+              .filter((one) => !one.closest(".strip, .sheet"))
               .filter((one) => one.getBoundingClientRect().right > 400.5)
               .map((one) => one.outerHTML.slice(0, 80))"""
         )

@@ -50,8 +50,9 @@ def label(axes: Axes, *, x: str = "", y: str = "", title: str = "") -> None:
 def legend_below(figure: Figure, *, columns: int) -> None:
     """A legend outside the axes, where it cannot hide what is drawn."""
     figure.legend(
-        loc="outside lower center", ncols=columns, frameon=False, fontsize=9.5, labelcolor=INK
-    )
+        loc="outside lower center", ncols=columns, frameon=False, fontsize=9.5, labelcolor=INK,
+        handlelength=2.4,
+    )  # fmt: skip
 
 
 def whole_numbers(axes: Axes, bins: int = 6) -> None:
