@@ -189,7 +189,7 @@ def _pytest(file: str, chosen: list[str], device: str) -> Row:
 
 def dgnet_step(device: str) -> Rows:
     """One DG-Net iteration before and after the ramp."""
-    pairs = 8 if device == "cuda" else 1
+    pairs = 8 if device == "cuda" else 2
     flags = ["--pairs", str(pairs), "--device", device]
     if device == "cpu":
         flags += ["--height=80", "--width=40", "--backbone=resnet10-quarter", "--iterations=1"]

@@ -138,7 +138,7 @@ def test_swap_explains_what_it_cannot_do(
     for flags, sentence in (
         (["--appearance", str(tmp_path / "empty"), "--structure", query], "holds no image"),
         (["--appearance", one, "--structure", query, "--interpolate", "1"], "two or more"),
-        (["--appearance", one, "--structure", query, "--limit", "0"], "--limit 0"),
+        (["--appearance", one, "--structure", query, "--limit", "0"], "--limit is 0"),
         (["--appearance", "nowhere.jpg", "--structure", query], "no image at nowhere.jpg"),
     ):
         with pytest.raises(SystemExit):
