@@ -25,6 +25,8 @@ from crosslight.errors import CrosslightError, DataError
 
 Order = TypeVar("Order")
 _HELD_BACK = {signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ())}
+_SPARE_BYTES = 2**20
+_LOCKS = 8  # more than the queues of a loading process need
 _NO_MEMORY = (
     "There is too little memory to load images; free some, or use smaller batches "
     "(data.ids_per_batch) or fewer workers (data.workers, --workers)."
@@ -151,6 +153,9 @@ def _broken_pipes_told() -> Iterator[None]:
 @contextmanager
 def _no_start_told(workers: int) -> Iterator[None]:
     try:
+        # The loader, when it is stopped half-way by this, would complain on its own.
+        locks = [multiprocessing.Semaphore() for _ in range(_LOCKS * workers)]
+        del locks
         yield
     except OSError as error:
         raise DataError(
@@ -171,6 +176,8 @@ def _death(reason: str) -> str:
 def _packed(batch: Batch) -> _Parcel:
     held = {f.name: getattr(batch, f.name) for f in fields(batch)}
     rest = {name: t.numpy() for name, t in held.items() if name != "images" and t is not None}
+    if not _leaves_spare(batch.images.nbytes):
+        return _Parcel(images=batch.images.numpy(), rest=rest)
     try:
         # Here, not in the thread that sends: where the memory is too little (64 MB in a container),
         # that thread would fail unheard, and everybody wait for the batch for ever.
@@ -178,6 +185,15 @@ def _packed(batch: Batch) -> _Parcel:
     except (RuntimeError, OSError):
         return _Parcel(images=batch.images.numpy(), rest=rest)
     return _Parcel(images=images, rest=rest)
+
+
+def _leaves_spare(size: int) -> bool:
+    """Whether that much shared memory leaves some for the locks of processes started later."""
+    try:
+        place = os.statvfs("/dev/shm")
+    except (OSError, AttributeError):  # not Linux
+        return True
+    return place.f_bavail * place.f_frsize >= size + _SPARE_BYTES
 
 
 def _as_it_is(got: Any) -> Any:
