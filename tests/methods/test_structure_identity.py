@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -13,11 +14,13 @@ import torch
 from safetensors.torch import save_file
 from tests.data.test_sampling import table_of
 from tests.methods.conftest import MakeBatch
+from tests.oracles import structure_identity as oracle
 from torch import Tensor, nn
 
 from crosslight.config import load_recipe
 from crosslight.data.sampling import build_batches
 from crosslight.errors import ConfigError
+from crosslight.methods import structure_identity
 from crosslight.methods.contract import Progress
 from crosslight.methods.dgnet_pairs import as_light_pairs
 from crosslight.methods.structure_body import StructureBody
@@ -214,6 +217,58 @@ def test_defect_6_identity_moves_with_the_generators_adam(make_batch: MakeBatch)
         assert _routes(method, make_batch).updates[-1][0] == names
 
 
+GENERATOR = {"structure", "adain", "decoder"}
+
+
+@pytest.mark.parametrize("iteration", [50, 1100])
+@pytest.mark.parametrize(
+    ("repairs", "again", "trained"),
+    [
+        ((), True, {"structure", "body", "heads"}),
+        ((), False, GENERATOR),
+        (("generator-learns",), True, GENERATOR),
+        (("generator-learns",), False, GENERATOR),
+    ],
+)
+def test_defect_7_the_generator_hardly_learns_identity(
+    repairs: tuple[str, ...], again: bool, trained: set[str], iteration: int, make_batch: MakeBatch
+) -> None:
+    method = _method(*repairs, again_probability=float(again)).train()
+    update = Routed(method, iteration)
+    method.training_step(make_batch(), update)
+    assert update.routes["loss_id_generated_structure"] == trained
+    if iteration == 1100:
+        assert update.routes["loss_recon_structure"] == ({"structure"} if again else GENERATOR)
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_defect_8_statistics_of_few_images_that_move_often(
+    again: bool, make_batch: MakeBatch
+) -> None:
+    seen = {}
+    for repairs in ((), ("joint-statistics",), ("joint-statistics", "generator-learns")):
+        method = _method(*repairs, again_probability=float(again)).train()
+        sizes: list[int] = []
+        method.body["structure"].register_forward_pre_hook(
+            lambda module, codes, s=sizes: s.append(
+                len(codes[0]) if next(module.parameters()).requires_grad else -len(codes[0])
+            )
+        )
+        method.training_step(make_batch(), Routed(method))
+        norms = {n: int(v) for n, v in method.state_dict().items() if "num_batches" in n}
+        seen[repairs] = (
+            sizes,
+            {c for n, c in norms.items() if not n.startswith("appearance")},
+            {c for n, c in norms.items() if n.startswith("appearance")},
+        )
+    # Minus: through a copy that neither learns nor remembers.
+    generated = [4, 4] if again else [-4, -4]
+    assert seen[()] == ([4] * 8 + generated, {10 if again else 8}, {4})
+    generated = [8] if again else [-8]
+    assert seen["joint-statistics",] == ([16, *generated], {2 if again else 1}, {1})
+    assert seen["joint-statistics", "generator-learns"] == ([16, -8], {1}, {1})
+
+
 def test_only_the_mirror_image_is_scored(make_batch: MakeBatch) -> None:
     batch = make_batch()
     changed = batch.images.clone()
@@ -237,13 +292,15 @@ def test_all_repairs_together_are_structure_id() -> None:
     for field in fields(faulty):
         expected = {"identity": "both", **repaired}.get(field.name, getattr(faulty, field.name))
         assert getattr(wanted, field.name) == expected, field.name
-    assert list(REPAIRS)[:6] == [
+    assert list(REPAIRS)[:8] == [
         "kept-initialisation",
         "wide-body",
         "appearance-learns",
         "cross-modal-batches",
         "embedding-matching",
         "own-optimizer",
+        "generator-learns",
+        "joint-statistics",
     ]
 
 
@@ -272,11 +329,12 @@ def test_what_was_left_for_later_trains(switch: str, make_batch: MakeBatch) -> N
         }, "the judging heads are frozen"
 
 
+@pytest.mark.parametrize("repairs", [(), ("generator-learns",)])
 def test_a_generated_image_shows_the_person_of_each_code(
-    make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+    repairs: tuple[str, ...], make_batch: MakeBatch
 ) -> None:
     """Structure's person for the structure heads, clothes' for the appearance heads."""
-    method = _method("identity-from-both").train()
+    method = _method("identity-from-both", *repairs).train()
     batch = make_batch()
     pairs = method._pairs(batch)
     seen = method._see(pairs)
@@ -285,7 +343,8 @@ def test_a_generated_image_shows_the_person_of_each_code(
         with torch.no_grad():
             heads.primary.classifier.weight.zero_()
             heads.primary.classifier.bias.copy_(torch.arange(float(NUM_IDS)))
-        losses = method._losses_on_generated(pairs, seen, pairs.images, ramped=False)
+        judge = method._losses_on_generated if repairs else method._losses_by_coin
+        losses = judge(pairs, seen, pairs.images, ramped=False)
         logits = torch.arange(float(NUM_IDS)).expand(len(whose), -1)
         expected = 2 * nn.functional.cross_entropy(logits, whose)
         torch.testing.assert_close(losses[f"loss_id_generated_{name}"], expected)
@@ -368,3 +427,118 @@ def test_codes_and_drawings(make_batch: MakeBatch) -> None:
     assert all(len(code) == len(batch) and code.ndim == 2 for code in codes.values())
     assert maps.shape == (len(batch), 32, 16, 8)
     assert drawn.shape == (2, 3, 64, 32)
+
+
+class RowDropout(nn.Dropout):
+    """Drops the same values of every row, so that no order of passes changes what is drawn."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        if not self.training:
+            return rows
+        kept = torch.arange(rows.shape[1]) % 4 >= 4 * self.p
+        return rows * kept / (1 - self.p)
+
+
+class Recorded(Routed):
+    """The loop's update: steps, and keeps the gradients of what each update moves."""
+
+    def __init__(self, method: Proposed2020, iteration: int) -> None:
+        super().__init__(method, iteration)
+        self.optimizers = {n: s.optimizer for n, s in method.optimizers().items()}
+        self.gradients: dict[str, Tensor] = {}
+
+    def __call__(self, names: str | tuple[str, ...], losses: Mapping[str, Tensor]) -> None:
+        for name in (names,) if isinstance(names, str) else names:
+            optimizer = self.optimizers[name]
+            own = {id(p) for group in optimizer.param_groups for p in group["params"]}
+            moved = {n: p for n, p in self.method.named_parameters() if id(p) in own}
+            torch.stack(list(losses.values())).sum().backward(inputs=list(moved.values()))
+            self.gradients |= {n: p.grad.clone() for n, p in moved.items() if p.grad is not None}
+            optimizer.step()
+            for parameter in moved.values():
+                parameter.grad = None
+
+
+WEIGHTS: dict[str, Any] = {
+    "recon_weight": 3.0,
+    "id_weight": 0.7,
+    "generated_id_weight": 0.9,
+    "adversarial_weight": 1.3,
+    "penalty_weight": 0.02,
+    "triplet_weight": 0.6,
+    "margin": 1.5,
+    "ramp_step": 0.004,
+    "code_weight": 0.8,
+    "cycle_weight": 1.7,
+    "fine_ratio": 0.3,
+    "fine_weight": 0.45,
+}
+
+
+@pytest.mark.parametrize(
+    ("iteration", "again", "erasing"),
+    [
+        (50, True, 0.5),
+        (50, False, 0.5),
+        (101, True, 0.5),
+        (102, True, 0.5),
+        (102, False, 0.5),
+        (310, True, 0.5),
+        (310, False, 0.5),
+        (310, True, 0.0),
+        (310, False, 0.0),
+        (1100, True, 0.5),
+        (1100, False, 0.5),
+    ],
+)
+def test_one_iteration_equals_the_plain_formulation(
+    iteration: int,
+    again: bool,
+    erasing: float,
+    make_batch: MakeBatch,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Same losses, gradients, weights and running statistics, in float64, over two iterations."""
+    rectangles = torch.tensor([[3, 4, 20, 10], [0, 0, 0, 0], [30, 2, 9, 21]] * 6)[:16]
+    monkeypatch.setattr(structure_identity, "draw_rectangles", lambda *_, **__: rectangles)
+    ours = _method(**WEIGHTS, again_probability=float(again), erasing=erasing).double().train()
+    # At their initial values of about 0 the critic and the classifiers hide much of the rest.
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for network in (ours.critic, ours.heads):
+            for parameter in network.parameters():
+                noise = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+                parameter.add_(0.1 * noise)
+    for name in ("primary", "fine"):
+        head = ours.heads["structure"].get_submodule(name)
+        head.dropout = RowDropout(head.get_submodule("dropout").p)
+    plain = copy.deepcopy(ours)
+    plain.appearance.requires_grad_(True)
+    batch = make_batch()
+    batch = replace(batch, images=batch.images.double(), labels=batch.labels.roll(2))
+    images = ours.normalize(batch.images)
+    step, update = oracle.PlainStep(plain), Recorded(ours, iteration)
+    for _ in range(2):
+        expected = step(images, batch.labels, rectangles, iteration, again=again)
+        found = ours.training_step(batch, update)
+        assert set(found) == set(expected)
+        for name, loss in expected.items():
+            torch.testing.assert_close(found[name].item(), loss, rtol=1e-11, atol=1e-12, msg=name)
+        assert set(update.gradients) == set(step.gradients)
+        for name, gradient in step.gradients.items():
+            rounding = 1e-11 * gradient.abs().max().item() + 1e-11
+            torch.testing.assert_close(
+                update.gradients[name], gradient, rtol=0, atol=rounding, msg=name
+            )
+        update.gradients.clear()
+        for (name, own), other in zip(
+            ours.state_dict().items(), plain.state_dict().values(), strict=True
+        ):
+            # Adam makes a step of a thousandth of what rounding leaves of a bias before a norm.
+            torch.testing.assert_close(own, other, rtol=1e-9, atol=5e-6, msg=name)
+            own.copy_(other)
+    assert all(p.grad is None for p in plain.appearance.parameters())
+    moves = {n: int(v) // 2 for n, v in ours.state_dict().items() if "num_batches_tracked" in n}
+    of_identity = (8 if erasing else 4) + 2 * again
+    for name, count in moves.items():
+        assert count == (4 if name.startswith("appearance") else of_identity), name

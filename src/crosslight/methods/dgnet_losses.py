@@ -42,11 +42,16 @@ def encoded_again(encoder: nn.Module, generated: Tensor, again_probability: floa
 
     A coin decides whether the encoder learns from fixed images or the images through it.
     """
-    again = torch.rand((), device="cpu").item() < again_probability
+    again = falls(again_probability)
     mode: AbstractContextManager[None] = nullcontext() if again else frozen(encoder)
     with mode:
         codes: Tensor = encoder(generated.detach() if again else generated)
     return codes
+
+
+def falls(probability: float) -> bool:
+    """One throw of a coin, the same on every device."""
+    return torch.rand((), device="cpu").item() < probability
 
 
 def both(mean: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ vector.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, Literal, TypeAlias
 
@@ -113,9 +114,12 @@ class TwoHeads(nn.Module):
             BottleneckHead(channels, dim, num_ids, dropout=part) for part in dropout
         )
 
-    def embeddings(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C) → twice (B, dim)."""
-        return self.primary.embed(vectors), self.fine.embed(vectors)
+    def embeddings(self, vectors: Tensor, *, parts: int = 1) -> tuple[Tensor, Tensor]:
+        """(B, C) → twice (B, dim), each part normalised by itself."""
+        return (
+            in_parts(self.primary.embed, vectors, parts),
+            in_parts(self.fine.embed, vectors, parts),
+        )
 
     def logits(self, embeddings: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Twice (B, dim) → twice (B, num_ids)."""
@@ -124,6 +128,13 @@ class TwoHeads(nn.Module):
             for head, embedding in zip((self.primary, self.fine), embeddings, strict=True)
         )
         return primary, fine
+
+
+def in_parts(network: Callable[[Tensor], Tensor], rows: Tensor, parts: int) -> Tensor:
+    """What a network makes of each part of a batch by itself, one after the other."""
+    if parts == 1:
+        return network(rows)
+    return torch.cat([network(part) for part in rows.chunk(parts)])
 
 
 def _convolution(channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> nn.Module:

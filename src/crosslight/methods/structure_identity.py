@@ -13,6 +13,7 @@ are 2P each; x_ij has the appearance of i on the structure of j. C length of an 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -25,9 +26,15 @@ from crosslight.data.batch import Batch
 from crosslight.losses import batch_hard_triplet
 from crosslight.methods.attribute_head import AttributeHead
 from crosslight.methods.contract import Progress, Scheduled, Stage, Update
-from crosslight.methods.dgnet_config import adam, stepped
+from crosslight.methods.dgnet_config import Ramp, adam, stepped
 from crosslight.methods.dgnet_drawing import DrawsCodes
-from crosslight.methods.dgnet_losses import adversarial_loss, both, critic_losses, encoded_again
+from crosslight.methods.dgnet_losses import (
+    adversarial_loss,
+    both,
+    critic_losses,
+    encoded_again,
+    falls,
+)
 from crosslight.methods.dgnet_networks import (
     STRIPES,
     AppearanceEncoder,
@@ -36,7 +43,7 @@ from crosslight.methods.dgnet_networks import (
 )
 from crosslight.methods.dgnet_pairs import Pairs, as_light_pairs, as_pairs, swapped
 from crosslight.methods.dgnet_vi import refuse_partners_across_light
-from crosslight.methods.structure_body import StructureBody, TwoHeads
+from crosslight.methods.structure_body import StructureBody, TwoHeads, in_parts
 from crosslight.methods.structure_identity_config import (
     FUTURE,
     REPAIRS,
@@ -44,6 +51,7 @@ from crosslight.methods.structure_identity_config import (
     StructureIdConfig,
     identity_optimizer,
     loss_weights,
+    ramp_of,
     refuse_contradictions,
 )
 from crosslight.nn.adain import AdaINParameters
@@ -196,9 +204,10 @@ class Proposed2020(DrawsCodes):
             vectors = self._identity_vectors(self._erased(pairs.all_images))
             losses = self._identity_losses(pairs, vectors)
             losses |= self._attribute_loss(batch, pairs, vectors)
-            update(self._moved(), self._weighted(losses, torch.inf))
+            ends = Ramp(tested=torch.inf, grown=torch.inf)
+            update(self._moved(), self._weighted(losses, ends))
             return {name: loss.detach() for name, loss in losses.items()}
-        grown = self.config.ramp_step * max(0, update.progress.iteration - self.config.ramp_start)
+        ramp = ramp_of(self.config, update.progress.iteration)
         seen = self._see(pairs)
         codes = seen.codes if self.config.appearance_learns else seen.codes.detach()
         count = len(pairs.images)
@@ -216,11 +225,16 @@ class Proposed2020(DrawsCodes):
             "loss_recon_same_image": both(F.l1_loss(same_image, pairs.images)),
             "loss_recon_same_id": both(F.l1_loss(same_id, pairs.images)),
             "loss_adversarial": adversarial_loss(self.critic, crossed),
-            **self._losses_on_generated(pairs, seen, crossed, ramped=grown > 0),
-            **self._identity_losses(pairs, seen.vectors),
-            **self._attribute_loss(batch, pairs, seen.vectors),
         }
-        update(self._moved(), self._weighted(losses, grown))
+        if self.config.generated_identity == "coin":
+            # After the real images, which move the running statistics first (run).
+            identity = self._identity_losses(pairs, seen.vectors)
+            generated = self._losses_by_coin(pairs, seen, crossed, ramped=ramp.grown > 0)
+        else:
+            generated = self._losses_on_generated(pairs, seen, crossed, ramped=ramp.grown > 0)
+            identity = self._identity_losses(pairs, seen.vectors)
+        losses |= {**generated, **identity, **self._attribute_loss(batch, pairs, seen.vectors)}
+        update(self._moved(), self._weighted(losses, ramp))
         return {name: loss.detach() for name, loss in {**critic, **losses}.items()}
 
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:  # noqa: ARG002
@@ -255,25 +269,55 @@ class Proposed2020(DrawsCodes):
     def _see(self, pairs: Pairs) -> Seen:
         images, count = pairs.all_images, len(pairs.images)
         with torch.set_grad_enabled(self._appearance_trains):
-            codes, vectors = self.appearance(images)
+            codes, vectors = self._encode(images, parts=4)
         if not self._appearance_trains:
             # Autocast would hand these weights, cast without a graph, to passes that have one.
             torch.clear_autocast_cache()
         if self.config.erasing:
             structure = self.structure(pairs.images)
+            if not self.config.joint_statistics:
+                self._pass_whole(pairs, structure.detach(), vectors)
             found = self._identity_vectors(self._erased(images))
         else:
             # What the identity losses see is what is drawn: one pass serves both.
             structure = self.structure(images if self.body else pairs.images)
-            found = {name: body(structure) for name, body in self.body.items()}
+            found = {name: self._vectors(structure, parts=4) for name in self.body}
             found |= {APPEARANCE: vectors} if APPEARANCE in self.heads else {}
         return Seen(codes=codes, structure=structure[:count], vectors=found)
 
+    def _pass_whole(self, pairs: Pairs, structure: Tensor, vectors: Tensor) -> None:
+        """Moves the running statistics of what erased images alone train."""
+        with torch.no_grad():
+            partners = self.structure(pairs.partners)
+            for name, heads in self._two_heads():
+                if name == STRUCTURE:
+                    seen = self._vectors(torch.cat([structure, partners]), parts=4)
+                else:
+                    seen = vectors
+                with full_precision(seen):
+                    heads.embeddings(seen, parts=self._passes(4))
+        torch.clear_autocast_cache()
+
     def _identity_vectors(self, images: Tensor) -> dict[str, Tensor]:
-        found = {name: body(self.structure(images)) for name, body in self.body.items()}
+        found = {name: self._vectors(self.structure(images), parts=4) for name in self.body}
         if APPEARANCE in self.heads:
-            found[APPEARANCE] = self.appearance(images)[1]
+            found[APPEARANCE] = self._encode(images, parts=4)[1]
         return found
+
+    def _passes(self, parts: int) -> int:
+        return 1 if self.config.joint_statistics else parts
+
+    def _encode(self, images: Tensor, *, parts: int) -> tuple[Tensor, Tensor]:
+        """Appearance codes and vectors, each part normalised by its own batch statistics."""
+        pieces = [self.appearance(part) for part in images.chunk(self._passes(parts))]
+        if len(pieces) == 1:
+            codes, vectors = pieces[0]
+            return codes, vectors
+        return torch.cat([code for code, _ in pieces]), torch.cat([v for _, v in pieces])
+
+    def _vectors(self, structure: Tensor, *, parts: int) -> Tensor:
+        """Vectors of structure codes, each part normalised by its own batch statistics."""
+        return in_parts(self.body[STRUCTURE], structure, self._passes(parts))
 
     def _erased(self, images: Tensor) -> Tensor:
         if not self.config.erasing:
@@ -293,22 +337,58 @@ class Proposed2020(DrawsCodes):
         with frozen(self.structure, self.appearance, self.body, self.heads):
             codes, vectors = None, {}
             if APPEARANCE in self.heads or ramped:
-                codes, vectors[APPEARANCE] = self.appearance(crossed)
+                codes, vectors[APPEARANCE] = self._encode(crossed, parts=2)
             if STRUCTURE in self.heads:
-                vectors[STRUCTURE] = self.body[STRUCTURE](self.structure(crossed))
+                vectors[STRUCTURE] = self._vectors(self.structure(crossed), parts=2)
             whose = {STRUCTURE: pairs.other_labels, APPEARANCE: pairs.labels}
             for name, heads in self._two_heads():
                 with full_precision(vectors[name]):
-                    logits = heads.primary(vectors[name])
+                    logits = in_parts(heads.primary, vectors[name], self._passes(2))
                 losses[f"loss_id_generated_{name}"] = both(F.cross_entropy(logits, whose[name]))
         if not ramped or codes is None:
             return losses
         # Of x_ji, x_ij: the structures of i, j.
         structure = swapped(encoded_again(self.structure, crossed, self.config.again_probability))
-        losses["loss_recon_structure"] = both(F.l1_loss(structure, seen.structure.detach()))
+        return losses | self._taken_apart_again(pairs, seen, structure, codes)
+
+    def _losses_by_coin(
+        self, pairs: Pairs, seen: Seen, crossed: Tensor, *, ramped: bool
+    ) -> dict[str, Tensor]:
+        """The same, and one coin says who learns: everybody from fixed images, or the images."""
+        again = falls(self.config.again_probability)
+        images = swapped(crossed)  # x_ji, x_ij: the structures of i, j
+        learns: AbstractContextManager[None] = nullcontext()
+        if again:
+            images = images.detach()
+        else:
+            judges = (self.structure, self.appearance, self.body, self.heads)
+            learns = frozen(*judges, statistics="running")
+        losses = {}
+        with learns:
+            structure = self.structure(images)
+            whose = {STRUCTURE: pairs.labels, APPEARANCE: pairs.other_labels}
+            for name, heads in self._two_heads():
+                if name == STRUCTURE:
+                    vectors = self._vectors(structure, parts=2)
+                else:
+                    vectors = self._encode(images, parts=2)[1]
+                with full_precision(vectors):
+                    logits, _ = heads.logits(heads.embeddings(vectors, parts=self._passes(2)))
+                losses[f"loss_id_generated_{name}"] = both(F.cross_entropy(logits, whose[name]))
+        if not ramped:
+            return losses
+        with frozen(self.appearance):
+            codes, _ = self._encode(crossed, parts=2)
+        return losses | self._taken_apart_again(pairs, seen, structure, codes)
+
+    def _taken_apart_again(
+        self, pairs: Pairs, seen: Seen, structure: Tensor, codes: Tensor
+    ) -> dict[str, Tensor]:
+        """Generated images must hold both codes: structures of i, j; appearances of i, j."""
+        loss_structure = both(F.l1_loss(structure, seen.structure.detach()))
         cycled = self.decoder(structure, self.adain(codes.detach()))
-        losses["loss_cycle"] = both(F.l1_loss(cycled, pairs.images))
-        return losses
+        loss_cycle = both(F.l1_loss(cycled, pairs.images))
+        return {"loss_recon_structure": loss_structure, "loss_cycle": loss_cycle}
 
     def _identity_losses(self, pairs: Pairs, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """On real images, for each code that tells people apart."""
@@ -318,7 +398,7 @@ class Proposed2020(DrawsCodes):
         for name, heads in self._two_heads():
             vectors = found[name]
             with full_precision(vectors):
-                embeddings = heads.embeddings(vectors)
+                embeddings = heads.embeddings(vectors, parts=self._passes(4))
                 logits = heads.logits(embeddings)
                 own, partner = (
                     both(F.cross_entropy(part, pairs.labels, label_smoothing=smoothing))
@@ -353,8 +433,8 @@ class Proposed2020(DrawsCodes):
         labels = pairs.labels.repeat(2)
         return {"loss_attributes": self.attributes.loss(found[STRUCTURE], labels, batch)}
 
-    def _weighted(self, losses: Mapping[str, Tensor], grown: float) -> dict[str, Tensor]:
-        factors = loss_weights(self.config, grown)
+    def _weighted(self, losses: Mapping[str, Tensor], ramp: Ramp) -> dict[str, Tensor]:
+        factors = loss_weights(self.config, ramp)
         return {
             name: loss * next(f for start, f in factors.items() if name.startswith(start))
             for name, loss in losses.items()

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from crosslight.errors import ConfigError
-from crosslight.methods.dgnet_config import GenerationConfig, refuse_size, sgd
+from crosslight.methods.dgnet_config import GenerationConfig, Ramp, ramp_at, refuse_size, sgd
 from crosslight.methods.dgnet_networks import StructureSource
 from crosslight.methods.scaling import Iterations
 from crosslight.methods.structure_body import BodyName
@@ -50,6 +50,17 @@ class Proposed2020Config(GenerationConfig):
         identity_optimizer: `generator`: identity network and heads move with the generator's
             Adam without momentum (defect 6); otherwise an optimizer of their own with
             `identity_lr`, and `identity_head_lr` for the heads.
+        generated_identity: Whom the identity losses on generated images train. `coin`: the coin of
+            the structure code's second encoding (`again_probability`) decides, before the ramp
+            too: either encoder, identity network and primary head, on fixed images, and the
+            generator learns nothing (defect 7), or the images, through a copy that normalises
+            by its running statistics. `generator`: always the images, through a copy that
+            normalises by the batch's.
+        joint_statistics: Whether batch normalisation sees all images of a kind together. `False`:
+            the images of i, those of j and their partners go through one by one, and whole images
+            move the statistics of identity network and heads beside the erased ones that these
+            learn from (defect 8).
+        ramps: `released`: a weight is tested before it grows, see `Ramp`; `plain`: after.
         scored_views: `mirrored`: matching takes the mirror image alone, because a loop overwrote
             the image itself; `both`: their sum.
         triplet_weight: Of the batch-hard triplet loss.
@@ -78,6 +89,9 @@ class Proposed2020Config(GenerationConfig):
     exchange: Literal["as-sampled", "coin"] = "as-sampled"  # run
     match_on: Literal["logits", "embedding"] = "logits"  # run
     identity_optimizer: Literal["generator", "sgd", "adamw"] = "generator"  # run
+    generated_identity: Literal["coin", "generator"] = "coin"  # run
+    joint_statistics: bool = False  # run
+    ramps: Literal["released", "plain"] = "released"  # run
     scored_views: Literal["mirrored", "both"] = "mirrored"  # run
     triplet_weight: float = 1.0  # run
     margin: float | None = 2.0  # run
@@ -101,6 +115,9 @@ class StructureIdConfig(Proposed2020Config):
     exchange: Literal["as-sampled", "coin"] = "coin"
     match_on: Literal["logits", "embedding"] = "embedding"
     identity_optimizer: Literal["generator", "sgd", "adamw"] = "sgd"
+    generated_identity: Literal["coin", "generator"] = "generator"
+    joint_statistics: bool = True
+    ramps: Literal["released", "plain"] = "plain"
     scored_views: Literal["mirrored", "both"] = "both"
     margin: float | None = 0.3
 
@@ -120,10 +137,13 @@ REPAIRS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         },
         "embedding-matching": {"config.match_on": "embedding", "config.margin": 0.3},
         "own-optimizer": {"config.identity_optimizer": "sgd"},
+        "generator-learns": {"config.generated_identity": "generator"},
+        "joint-statistics": {"config.joint_statistics": True},
+        "plain-ramps": {"config.ramps": "plain"},
         "both-views": {"config.scored_views": "both"},
     }
 )
-"""The defects of `proposed-2020` repaired one by one, in the order of their numbers."""
+"""The defects of `proposed-2020` repaired one by one, in the order of their numbers; the rest."""
 
 FUTURE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
@@ -161,21 +181,29 @@ def refuse_contradictions(config: Proposed2020Config, height: int, width: int) -
         )
 
 
-def loss_weights(config: Proposed2020Config, grown: float) -> dict[str, float]:
+def ramp_of(config: Proposed2020Config, iteration: int) -> Ramp:
+    """How far the ramped weights have grown at an iteration of the joint stage."""
+    if config.ramps == "released":
+        return ramp_at(config, iteration)
+    grown = config.ramp_step * max(0, iteration - config.ramp_start)
+    return Ramp(tested=grown, grown=grown)
+
+
+def loss_weights(config: Proposed2020Config, ramp: Ramp) -> dict[str, float]:
     """Start of a loss's name → its weight, the longer starts first.
 
     Args:
         config: Where ramps end.
-        grown: How far they have come.
+        ramp: How far they have come.
     """
     return {
         "loss_recon_same": config.recon_weight,
         "loss_adversarial": config.adversarial_weight,
         "loss_id_generated": config.generated_id_weight,
-        "loss_recon_structure": min(config.code_weight, grown),
-        "loss_cycle": min(config.cycle_weight, grown),
+        "loss_recon_structure": min(config.code_weight, ramp.grown),
+        "loss_cycle": min(config.cycle_weight, ramp.grown),
         # 0 before the ramp, but there: the fine head's weight decay acts from the start.
-        "loss_id_fine": min(config.fine_weight, config.fine_ratio * grown),
+        "loss_id_fine": min(config.fine_weight, config.fine_ratio * ramp.tested),
         "loss_id": config.id_weight,
         "loss_triplet": config.triplet_weight,
         "loss_attributes": config.attribute_weight,
