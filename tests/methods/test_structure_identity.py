@@ -460,6 +460,8 @@ class Recorded(Routed):
 
 
 WEIGHTS: dict[str, Any] = {
+    "primary_dropout": 0.5,
+    "fine_dropout": 0.75,
     "recon_weight": 3.0,
     "id_weight": 0.7,
     "generated_id_weight": 0.9,
