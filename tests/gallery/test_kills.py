@@ -23,8 +23,8 @@ KILLS = int(os.environ.get("CROSSLIGHT_KILLS", "2"))
 ROWS_PER_KILL = 30 * BATCH
 
 
-def start(location: str, count: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.gallery.writer", location, str(count)]
+def start(location: str, count: int, cam: int = -1) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.gallery.writer", location, str(count), str(cam)]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
 
@@ -81,3 +81,33 @@ def test_a_second_writer_is_refused_and_readers_see_the_first_ones_rows(tmp_path
         first.close()
         assert other.add(rows) == 10
         assert other.count() == 20
+
+
+@pytest.mark.parametrize("kind", ["lance", "exact"])
+def test_a_kill_while_labels_are_written_leaves_each_row_with_the_old_or_the_new_one(
+    tmp_path, kind
+):
+    location, count = str(tmp_path / f"people.{kind}"), 10 * BATCH
+    create_like(location, INFO).close()
+    first = start(location, count, cam=1)
+    first.communicate()
+    assert first.returncode == 0
+    writer = start(location, count, cam=2)
+    acknowledged = 0
+    for line in writer.stdout:
+        acknowledged = int(line)
+        writer.stdin.write("go on\n")
+        writer.stdin.flush()
+        if acknowledged >= 3 * BATCH:
+            break
+    writer.send_signal(signal.SIGKILL)
+    for line in writer.stdout:
+        acknowledged = max(acknowledged, int(line))
+    writer.wait()
+    with open_store(location) as store:
+        cams = dict(store.frame().select("id", "cam").iter_rows())
+        assert sorted(cams) == [name_of(n) for n in range(count)]
+        assert set(cams.values()) <= {1, 2}
+        assert {cams[name_of(n)] for n in range(acknowledged)} == {2}
+        assert cams[name_of(count - 1)] == 1
+        assert len(store.get(list(cams))) == count

@@ -27,10 +27,12 @@ def name_of(number: int) -> str:
     return f"person-{number:06}"
 
 
-def candidates(count: int) -> Iterator[Candidate]:
+def candidates(count: int, cam: int = -1) -> Iterator[Candidate]:
     for number in range(count):
         picture = Image.new("RGB", (32, 64), (number % 256, number // 256, 0))
-        yield Candidate(id=name_of(number), image=picture, path=f"{number}.jpg", modality=0)
+        yield Candidate(
+            id=name_of(number), image=picture, path=f"{number}.jpg", modality=0, cam=cam
+        )
 
 
 def embed(images, modality):
@@ -44,7 +46,7 @@ EMBEDDER = Embedder(
 )  # fmt: skip
 
 
-def main(location: str, count: int) -> None:
+def main(location: str, count: int, cam: int) -> None:
     enrolment.BATCH = BATCH
     lance._COMPACT_EVERY = COMPACT_EVERY
     done, alone = 0, False
@@ -57,8 +59,8 @@ def main(location: str, count: int) -> None:
             alone = not sys.stdin.readline()
 
     with open_store(location) as store:
-        enrol(store, EMBEDDER, candidates(count), advance=advance)
+        enrol(store, EMBEDDER, candidates(count, cam), advance=advance)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
