@@ -31,8 +31,7 @@ from tests.oracles.dgnet import PlainStep  # noqa: E402
 
 from crosslight.data.batch import Batch  # noqa: E402
 from crosslight.methods.contract import Progress  # noqa: E402
-from crosslight.methods.dgnet import DGNet, DGNetConfig  # noqa: E402
-from crosslight.methods.dgnet_config import ramped_weights  # noqa: E402
+from crosslight.methods.dgnet import DGNet, DGNetConfig, ramped_weights  # noqa: E402
 from crosslight.training.devices import compile_networks  # noqa: E402
 
 VARIANTS = {

@@ -16,7 +16,13 @@ from crosslight.errors import CheckpointError, ConfigError, TrainingError
 from crosslight.losses import batch_hard_triplet, weighted_regularised_triplet
 from crosslight.methods.contract import Progress, Translates
 from crosslight.methods.d2rl import D2RL, D2RLConfig
-from crosslight.methods.d2rl_image_level import ImageLevel
+from crosslight.methods.d2rl.equations import (
+    critic_losses,
+    feature_losses,
+    image_losses,
+    image_weights,
+)
+from crosslight.methods.d2rl.image_level import ImageLevel
 from crosslight.nn.weights import initial_weights_left_out
 from crosslight.types import Modality
 
@@ -104,7 +110,7 @@ def test_image_losses_and_their_gradients_equal_the_equations(
         level.encoder_v, level.encoder_i, level.decoder_v, level.decoder_i, *level.critics
     )
     drawn = level.draw(x, y)
-    found = {**level.losses(drawn), **level.critic_losses(drawn)}
+    found = {**image_losses(level, drawn), **critic_losses(level, drawn)}
     noise = None
     if noisy:
         v, i, cycle_v, cycle_i, critic_i, critic_v = drawn_noise
@@ -142,11 +148,11 @@ def test_toys_that_keep_everything_have_no_cycle_loss(make_batch: MakeBatch) -> 
     level.decoder_v, level.decoder_i = _Colours(), nn.Identity()
     _, y = _images(level, make_batch())
     x = y.expand(-1, 3, -1, -1)
-    losses = level.losses(level.draw(x, y))
+    losses = image_losses(level, level.draw(x, y))
     for name in ("loss_vae_v", "loss_vae_i", "loss_cc_v", "loss_cc_i"):
         assert losses[name].item() == pytest.approx(0, abs=1e-6), name
     level.decoder_i = nn.Sequential(nn.Identity(), nn.Tanh())
-    assert level.losses(level.draw(x, y))["loss_cc_v"].item() > 0.1
+    assert image_losses(level, level.draw(x, y))["loss_cc_v"].item() > 0.1
 
 
 def test_exchanging_the_domains_exchanges_the_six_losses(make_batch: MakeBatch) -> None:
@@ -163,8 +169,8 @@ def test_exchanging_the_domains_exchanges_the_six_losses(make_batch: MakeBatch) 
     other.load_state_dict({renamed(name): value for name, value in level.state_dict().items()})
     x, y = _images(level, make_batch())
     here, there = level.draw(x, y), other.draw(y, x)
-    found = {**level.losses(here), **level.critic_losses(here)}
-    swapped = {**other.losses(there), **other.critic_losses(there)}
+    found = {**image_losses(level, here), **critic_losses(level, here)}
+    swapped = {**image_losses(other, there), **critic_losses(other, there)}
     for name, value in found.items():
         torch.testing.assert_close(swapped[name[:-1] + name[-1].translate(exchange)], value)
     assert len({round(value.item(), 6) for value in found.values()}) == len(found)
@@ -177,12 +183,11 @@ def test_one_channel_counts_as_much_as_three(make_batch: MakeBatch) -> None:
     drawn = level.draw(x, y)
     off = {"recon_v": x + 0.1, "recon_i": y + 0.1, "cycle_v": x + 0.1, "cycle_i": y + 0.1}
     even = type(drawn)(**{**vars(drawn), **off})
-    losses = level.losses(even)
+    losses = image_losses(level, even)
     torch.testing.assert_close(losses["loss_vae_v"], losses["loss_vae_i"])
     assert losses["loss_vae_v"].item() == pytest.approx(1.0, rel=1e-4)
-    weighted = ImageLevel(D2RLConfig(**D2RL.small, infrared_weight=3.0)).weighted(losses)
-    assert weighted["loss_vae_i"] == 3 * losses["loss_vae_i"]
-    assert weighted["loss_vae_v"] == losses["loss_vae_v"]
+    weights = image_weights(D2RLConfig(**D2RL.small, infrared_weight=3.0))
+    assert weights == {f"loss_{n}_i": 3.0 for n in ("vae", "gan", "cc", "keep")}
 
 
 @pytest.mark.parametrize("left_out", IMAGE_LOSSES)
@@ -205,7 +210,7 @@ def test_without_adversarial_losses_no_critic_moves(make_batch: MakeBatch) -> No
 def test_what_is_in_the_other_light_already_is_kept(make_batch: MakeBatch) -> None:
     level = ImageLevel(D2RLConfig(**D2RL.small, keep_weight=2.0)).eval()
     x, y = _images(level, make_batch())
-    losses = level.losses(level.draw(x, y))
+    losses = image_losses(level, level.draw(x, y))
     gray = (x * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
     kept_v = level.decoder_v(level.encoder_i(gray))
     kept_i = level.decoder_i(level.encoder_v(y.expand(-1, 3, -1, -1)))
@@ -296,7 +301,7 @@ def test_what_generates_nothing_cannot_translate(make_batch: MakeBatch) -> None:
 def test_the_triplet_loss_compares_the_metric_head(triplet: Any, make_batch: MakeBatch) -> None:
     method, batch = _d2rl(unify="none", triplet=triplet), make_batch()
     level = method.feature_level
-    losses, _ = level.losses(batch.images, batch.labels)
+    losses, _ = feature_losses(level, batch.images, batch.labels)
     metric = level(batch.images).metric
     expected = {
         "hard": batch_hard_triplet(metric, batch.labels, margin=method.config.margin),
@@ -366,7 +371,7 @@ def test_feature_losses_equal_the_equations(make_batch: MakeBatch) -> None:
     with torch.no_grad():
         unified = method.unified(batch.images.double(), batch.modality)
         features = method.feature_level(unified)
-        losses, accuracy = method.feature_level.losses(unified, batch.labels)
+        losses, accuracy = feature_losses(method.feature_level, unified, batch.labels)
     expected = oracle.cross_entropy(features.logits, batch.labels)
     torch.testing.assert_close(losses["loss_id"], expected)
     right = sum(

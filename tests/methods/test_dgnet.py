@@ -14,11 +14,11 @@ from torch import Tensor
 
 from crosslight.data.batch import Batch
 from crosslight.errors import ConfigError
-from crosslight.methods import dgnet
 from crosslight.methods.contract import Progress
-from crosslight.methods.dgnet import DGNet, DGNetConfig
-from crosslight.methods.dgnet_config import ramped_weights, stepped
-from crosslight.methods.dgnet_pairs import as_pairs
+from crosslight.methods.dgnet import DGNet, DGNetConfig, ramped_weights
+from crosslight.methods.dgnet import method as dgnet_method
+from crosslight.methods.dgnet.config import stepped
+from crosslight.methods.dgnet.pairs import as_pairs
 from crosslight.nn.weights import initial_weights_left_out
 
 SMALL: dict[str, Any] = {
@@ -81,7 +81,7 @@ def _double(batch: Batch) -> Batch:
 
 @pytest.fixture
 def _same_rectangles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dgnet, "draw_rectangles", lambda *_, **__: RECTANGLES)
+    monkeypatch.setattr(dgnet_method, "draw_rectangles", lambda *_, **__: RECTANGLES)
 
 
 @pytest.mark.usefixtures("_same_rectangles")
@@ -315,7 +315,7 @@ def test_a_given_teacher_is_loaded_and_not_trained(tmp_path: Path, make_batch: M
 def test_the_teachers_accuracy_is_told_once(
     floor: float, warns: bool, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dgnet, "TEACHER_CHECK", 2)
+    monkeypatch.setattr(dgnet_method, "TEACHER_CHECK", 2)
     method = _dgnet(teacher_floor=floor).train()
     said = []
     for iteration in range(3):

@@ -20,7 +20,7 @@ from crosslight.methods.embedding_disentangle import (
     EmbeddingDisentangle,
     EmbeddingDisentangleConfig,
 )
-from crosslight.methods.embedding_disentangle_networks import Classifier, Decoder, Encoder
+from crosslight.methods.embedding_disentangle.networks import Classifier, Decoder, Encoder
 
 LABELS = [0, 0, 1, 1, 2, 2] * 2
 MODALITY = [0] * 6 + [1] * 6

@@ -22,7 +22,7 @@ from crosslight.data.sampling import build_batches
 from crosslight.errors import ConfigError
 from crosslight.methods import structure_identity
 from crosslight.methods.contract import Progress
-from crosslight.methods.dgnet_pairs import as_light_pairs
+from crosslight.methods.dgnet.pairs import as_light_pairs
 from crosslight.methods.structure_body import StructureBody
 from crosslight.methods.structure_identity import Proposed2020, StructureIdentity
 from crosslight.methods.structure_identity_config import (

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from crosslight.methods.dgnet_networks import StructureEncoder
+from crosslight.methods.dgnet.networks import StructureEncoder
 from crosslight.nn.edges import soft_edges
 
 

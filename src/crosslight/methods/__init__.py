@@ -1,1 +1,1 @@
-"""One file per system of the literature."""
+"""One file, or one package, per system of the literature."""

@@ -1,7 +1,7 @@
 """What a method must answer, and what it may offer besides.
 
-A method is one system of the literature in one file: its networks, its losses and the order of
-its updates. The loop, the commands and the tests know methods through this file alone.
+A method is one system of the literature in one file or one package: its networks, its losses and
+the order of its updates. The loop, the commands and the tests know methods through this file alone.
 """
 
 from __future__ import annotations

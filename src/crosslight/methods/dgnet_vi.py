@@ -25,8 +25,8 @@ from torch.nn import functional as F
 from crosslight.data.batch import Batch
 from crosslight.errors import ConfigError
 from crosslight.methods.contract import Update
-from crosslight.methods.dgnet import DGNet
-from crosslight.methods.dgnet_config import DGNetConfig
+from crosslight.methods.dgnet import DGNet, DGNetConfig
+from crosslight.methods.dgnet.equations import both
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +80,12 @@ class DGNetVI(DGNet):
     def _code_graph(self) -> AbstractContextManager[None]:
         return super()._code_graph() if self.config.detach_code else nullcontext()
 
-    def _divergence(self, logits: Tensor, taught: Tensor) -> Tensor:
+    def _loss_primary(self, logits: Tensor, taught: Tensor) -> Tensor:
         if self.config.divergence == "teacher-student":
-            return super()._divergence(logits, taught)
+            return super()._loss_primary(logits, taught)
         student = logits.log_softmax(dim=1)
         teacher = taught.clamp(min=torch.finfo(taught.dtype).tiny).log()
-        return F.kl_div(teacher, student, reduction="batchmean", log_target=True)
+        return both(F.kl_div(teacher, student, reduction="batchmean", log_target=True))
 
 
 def refuse_partners_across_light(batch: Batch) -> None:

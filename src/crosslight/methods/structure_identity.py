@@ -6,8 +6,9 @@ structure encoder instead of the appearance encoder. Its run fell from 45 to 11 
 configuration and a switch (`REPAIRS`). `structure-id` has all of them repaired, takes identity
 from both codes unless told otherwise, and offers what the study left for later (`FUTURE`).
 
-Letters as in `crosslight.methods.dgnet`: P pairs of a half, so the images x and their partners t
-are 2P each; x_ij has the appearance of i on the structure of j. C length of an identity vector.
+Letters as in `crosslight.methods.dgnet.equations`: P pairs of a half, so the images x and their
+partners t are 2P each; x_ij has the appearance of i on the structure of j. C length of an identity
+vector.
 """
 
 from __future__ import annotations
@@ -26,22 +27,23 @@ from crosslight.data.batch import Batch
 from crosslight.losses import batch_hard_triplet
 from crosslight.methods.attribute_head import AttributeHead
 from crosslight.methods.contract import Progress, Scheduled, Stage, Update
-from crosslight.methods.dgnet_config import Ramp, adam, stepped
-from crosslight.methods.dgnet_drawing import DrawsCodes
-from crosslight.methods.dgnet_losses import (
+from crosslight.methods.dgnet.config import adam, stepped
+from crosslight.methods.dgnet.equations import (
+    Ramp,
     adversarial_loss,
     both,
     critic_losses,
     encoded_again,
     falls,
 )
-from crosslight.methods.dgnet_networks import (
+from crosslight.methods.dgnet.generator import DrawsCodes
+from crosslight.methods.dgnet.networks import (
     STRIPES,
     AppearanceEncoder,
     Decoder,
     StructureEncoder,
 )
-from crosslight.methods.dgnet_pairs import Pairs, as_light_pairs, as_pairs, swapped
+from crosslight.methods.dgnet.pairs import Pairs, as_light_pairs, as_pairs, swapped
 from crosslight.methods.dgnet_vi import refuse_partners_across_light
 from crosslight.methods.structure_body import StructureBody, TwoHeads, in_parts
 from crosslight.methods.structure_identity_config import (

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from crosslight.errors import ConfigError
-from crosslight.methods.dgnet_config import GenerationConfig, Ramp, ramp_at, refuse_size, sgd
-from crosslight.methods.dgnet_networks import StructureSource
+from crosslight.methods.dgnet.config import GenerationConfig, refuse_size, sgd
+from crosslight.methods.dgnet.equations import Ramp, ramp_at
+from crosslight.methods.dgnet.networks import StructureSource
 from crosslight.methods.scaling import Iterations
 from crosslight.methods.structure_body import BodyName
 from crosslight.ranges import Range, Share

@@ -6,7 +6,6 @@ Letters: B batch, H and W image size, D length of its embedding.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -58,31 +57,6 @@ def load_teacher(teacher: Teacher, file: str, sha256: str | None) -> None:
     weights = read_weights(path, sha256=sha256)
     own = {k.removeprefix("teacher."): v for k, v in weights.items() if k.startswith("teacher.")}
     load_weights(teacher, own or weights, source=f"The teacher's weight file {path}")
-
-
-def soft_labels(
-    teacher: Teacher,
-    images: Tensor,
-    *,
-    statistics: Literal["batch", "running"],
-    dropout: bool,
-) -> Tensor:
-    """Mean of the posteriors of images and their mirror images, (B, people), without gradient.
-
-    Args:
-        teacher: Left as it is.
-        images: (B, 3, H, W).
-        statistics: What its batch normalisation uses; the two halves of the batch, and their
-            mirror images, count as batches of their own.
-        dropout: Whether its dropout draws.
-    """
-    parts = 2 if statistics == "batch" else 1
-    with torch.no_grad(), frozen(teacher, statistics=statistics, dropout=dropout):
-        labels = [
-            teacher(part).softmax(dim=1) + teacher(part.flip(-1)).softmax(dim=1)
-            for part in images.chunk(parts)
-        ]
-    return torch.cat(labels) / 2
 
 
 def knows(teacher: Teacher, images: Tensor, labels: Tensor) -> Tensor:

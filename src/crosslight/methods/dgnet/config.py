@@ -1,4 +1,4 @@
-"""What a DG-Net recipe may set, and how its losses' weights and learning rates move."""
+"""What a DG-Net recipe may set, its optimizers, and how its learning rates move."""
 
 from __future__ import annotations
 
@@ -182,69 +182,6 @@ def refuse_size(config: GenerationConfig, height: int, width: int) -> None:
             f"multiples of 4 from {smallest} on; change data.height, data.width, config.dilations "
             "or config.critic_scales."
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ramp:
-    """How far the ramped weights have grown in an iteration of the joint stage, ends aside.
-
-    Every iteration after `ramp_start` adds `ramp_step` to them. The release asks whether a
-    weight is above 0 before it adds, and multiplies after: with its settings ramped losses, and
-    the passes of teacher and student that they need, begin at iteration 30,002 with 0.001.
-
-    Attributes:
-        tested: Before this iteration's growth; the fine head's identity loss on real images is
-            multiplied by this one.
-        grown: After it; of everything else, and 0 until `tested` is not.
-    """
-
-    tested: float
-    grown: float
-
-
-def ramp_at(config: GenerationConfig, iteration: int) -> Ramp:
-    """The ramp at an iteration, counted from 0 within the joint stage."""
-    steps = iteration - config.ramp_start
-    return Ramp(
-        tested=config.ramp_step * max(0, steps - 1),
-        grown=config.ramp_step * steps if steps > 1 else 0.0,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class RampedWeights:
-    """Weights that are 0 until the ramp begins.
-
-    Attributes:
-        code: Of both code reconstructions.
-        cycle: Of the image cycle.
-        primary: Of the primary feature learning.
-        fine: Of the fine-grained mining.
-        fine_real: Of the fine head's identity loss on real images.
-    """
-
-    code: float
-    cycle: float
-    primary: float
-    fine: float
-    fine_real: float
-
-    @property
-    def any(self) -> bool:
-        """Whether the ramp has begun."""
-        return self.code > 0 or self.cycle > 0 or self.primary > 0
-
-
-def ramped_weights(config: DGNetConfig, iteration: int) -> RampedWeights:
-    """The weights at an iteration of the joint stage: a straight line, then constant."""
-    ramp = ramp_at(config, iteration)
-    return RampedWeights(
-        code=min(config.code_weight, ramp.grown),
-        cycle=min(config.cycle_weight, ramp.grown),
-        primary=min(config.primary_weight, ramp.grown),
-        fine=config.fine_ratio * min(config.primary_weight, ramp.grown),
-        fine_real=config.fine_ratio * min(config.primary_weight, ramp.tested),
-    )
 
 
 def stepped(steps: tuple[int, ...]) -> Callable[[Progress], float]:

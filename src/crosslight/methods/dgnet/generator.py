@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from crosslight.methods.contract import Method
-from crosslight.methods.dgnet_networks import AppearanceEncoder, Decoder, StructureEncoder
+from crosslight.methods.dgnet.networks import AppearanceEncoder, Decoder, StructureEncoder
 from crosslight.nn.adain import AdaINParameters
 from crosslight.nn.normalize import Normalize
 

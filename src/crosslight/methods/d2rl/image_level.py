@@ -12,13 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crosslight.methods.d2rl_config import D2RLConfig, ImageLoss
+from crosslight.methods.d2rl.config import D2RLConfig
 from crosslight.nn.conv_block import ResidualBlock, init_kaiming
-from crosslight.nn.freezing import frozen
 from crosslight.nn.normalize import to_gray
-from crosslight.nn.patch_critic import PatchCritic, critic_loss, generator_loss
-from crosslight.nn.precision import full_precision
-from crosslight.nn.vae import Decoder, Encoder, kl_to_standard_normal
+from crosslight.nn.patch_critic import PatchCritic
+from crosslight.nn.vae import Decoder, Encoder
 
 VISIBLE_CHANNELS = 3
 
@@ -138,51 +136,6 @@ class ImageLevel(nn.Module):
             cycle_i=self._decode(self.decoder_i, self._sample(mean_cycle_i)),
         )
 
-    def critic_losses(self, drawn: Drawn) -> dict[str, Tensor]:
-        """What D_v and D_i minimise: their side of L_GANv and L_GANi.
-
-        Their fakes are drawn with noise of their own (UNIT).
-        """
-        judged = {
-            "v": (self.critic_v, drawn.x, self.decoder_v, drawn.mean_i),
-            "i": (self.critic_i, drawn.y, self.decoder_i, drawn.mean_v),
-        }
-        losses = {}
-        for domain, (critic, real, decoder, mean) in judged.items():
-            if f"gan_{domain}" in self.config.without:
-                continue
-            with torch.no_grad():
-                fake = self._decode(decoder, self._sample(mean))
-            losses[f"loss_critic_{domain}"] = critic_loss(
-                critic(real), critic(fake), self.config.gan
-            )
-        # Autocast would hand weights that it has cast without a graph to passes that train them.
-        torch.clear_autocast_cache()
-        return losses
-
-    def losses(self, drawn: Drawn) -> dict[str, Tensor]:
-        """The six image losses that are switched on, each with its own lambdas."""
-        with frozen(*self.critics):
-            on_fake_v, on_fake_i = self.critic_v(drawn.fake_v), self.critic_i(drawn.fake_i)
-        gan = self.config.gan
-        with full_precision(drawn.x):
-            found: dict[ImageLoss, Tensor] = {
-                "vae_v": self._vae(drawn.mean_v, drawn.recon_v, drawn.x),
-                "vae_i": self._vae(drawn.mean_i, drawn.recon_i, drawn.y),
-                "gan_v": self.config.gan_weight * generator_loss(on_fake_v, gan),
-                "gan_i": self.config.gan_weight * generator_loss(on_fake_i, gan),
-                "cc_v": self._cycle(drawn.mean_cycle_v, drawn.cycle_v, drawn.x),
-                "cc_i": self._cycle(drawn.mean_cycle_i, drawn.cycle_i, drawn.y),
-            }
-        left_out = self.config.without
-        losses = {f"loss_{name}": loss for name, loss in found.items() if name not in left_out}
-        return {**losses, **self._keep(drawn.x, drawn.y)} if self.config.keep_weight else losses
-
-    def weighted(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-        """L_I term by term, the infrared's share as the recipe weighs it."""
-        weight = self.config.infrared_weight
-        return {n: weight * loss if n.endswith("_i") else loss for n, loss in losses.items()}
-
     def fake_infrared(self, visible: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] → (B, 1, H, W) in [0, 1]: the same scene in infrared light."""
         mean = self._encode(self.encoder_v, self._shrunk(2 * visible - 1))
@@ -194,26 +147,18 @@ class ImageLevel(nn.Module):
         mean = self._encode(self.encoder_i, self._shrunk(2 * images - 1))
         return self._pixels(self._decode(self.decoder_v, self._sample(mean)))
 
-    def _vae(self, mean: Tensor, recon: Tensor, image: Tensor) -> Tensor:
-        divergence = self.config.kl_weight * kl_to_standard_normal(mean)
-        return divergence + self.config.recon_weight * F.l1_loss(recon, image)
-
-    def _cycle(self, mean: Tensor, back: Tensor, image: Tensor) -> Tensor:
-        divergence = self.config.cycle_kl_weight * kl_to_standard_normal(mean)
-        return divergence + self.config.cycle_weight * F.l1_loss(back, image)
-
-    def _keep(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """Identity mapping (Zhu et al., ICCV 2017, section 5.2): nothing to do is left undone."""
+    def keep(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """X from its gray taken for infrared, and y drawn in infrared as a visible image."""
         gray = to_gray(x).expand(-1, self.config.infrared_channels, -1, -1)
         colours = y.mean(1, keepdim=True).expand(-1, VISIBLE_CHANNELS, -1, -1)
         kept_v = self._decode(self.decoder_v, self._sample(self._encode(self.encoder_i, gray)))
         kept_i = self._decode(self.decoder_i, self._sample(self._encode(self.encoder_v, colours)))
-        weight = self.config.keep_weight
-        with full_precision(x):
-            return {
-                "loss_keep_v": weight * F.l1_loss(kept_v, x),
-                "loss_keep_i": weight * F.l1_loss(kept_i, y),
-            }
+        return kept_v, kept_i
+
+    def fake(self, decoder: nn.Module, mean: Tensor) -> Tensor:
+        """Drawn of a code with noise of its own, without gradient."""
+        with torch.no_grad():
+            return self._decode(decoder, self._sample(mean))
 
     def _encode(self, encoder: nn.Module, images: Tensor) -> Tensor:
         mean: Tensor = self.shared_in(encoder(images))

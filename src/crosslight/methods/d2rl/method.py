@@ -20,7 +20,8 @@ from torch.nn import functional as F
 from crosslight.data.batch import Batch
 from crosslight.errors import CheckpointError, ConfigError, TrainingError
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
-from crosslight.methods.d2rl_config import (
+from crosslight.methods.d2rl import equations
+from crosslight.methods.d2rl.config import (
     FEATURE,
     IMAGE,
     JOINT,
@@ -29,8 +30,8 @@ from crosslight.methods.d2rl_config import (
     image_optimizer,
     refuse_contradictions,
 )
-from crosslight.methods.d2rl_feature_level import FeatureLevel, restored_order
-from crosslight.methods.d2rl_image_level import Drawn, ImageLevel
+from crosslight.methods.d2rl.feature_level import FeatureLevel, restored_order
+from crosslight.methods.d2rl.image_level import Drawn, ImageLevel
 from crosslight.nn.normalize import to_gray
 from crosslight.nn.weights import initial_weights_wanted, load_weights, read_weights
 from crosslight.types import Modality
@@ -105,27 +106,28 @@ class D2RL(Method):
             # Otherwise autocast would hand the weights that it has cast here, without a graph, to
             # passes that train them.
             torch.clear_autocast_cache()
-            losses, accuracy = self.feature_level.losses(unified, labels)
-            update("feature", self.feature_level.weighted(losses))
+            losses, accuracy = equations.feature_losses(self.feature_level, unified, labels)
+            weights = equations.feature_weights(self.config, joint=False)
+            update("feature", _weighted(losses, weights))
             return {**_detached(losses), "accuracy": accuracy}
 
         level = self._image_level()
         drawn = self._drawn(level, batch)
-        critic = level.critic_losses(drawn)
+        critic = equations.critic_losses(level, drawn)
         if critic:
             update("critic", critic)
-        image = level.losses(drawn)
+        image = equations.image_losses(level, drawn)
         figures = {**critic, **image, **_figures(drawn)}
+        weights = equations.image_weights(self.config)
         if stage == IMAGE:
             if image:
-                update("generator", level.weighted(image))
+                update("generator", _weighted(image, weights))
             return _detached(figures)
 
         unified, labels = self._unified_samples(batch)
-        feature, accuracy = self.feature_level.losses(unified, labels)
-        weighted = self.feature_level.weighted(feature)
-        total = {name: self.config.feature_weight * loss for name, loss in weighted.items()}
-        update(("generator", "feature"), {**level.weighted(image), **total})
+        feature, accuracy = equations.feature_losses(self.feature_level, unified, labels)
+        weights |= equations.feature_weights(self.config, joint=True)
+        update(("generator", "feature"), _weighted({**image, **feature}, weights))
         return {**_detached({**figures, **feature}), "accuracy": accuracy}
 
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:
@@ -250,6 +252,10 @@ def _figures(drawn: Drawn) -> dict[str, Tensor]:
         "l1_cycle_v": F.l1_loss(drawn.cycle_v, drawn.x),
         "l1_cycle_i": F.l1_loss(drawn.cycle_i, drawn.y),
     }
+
+
+def _weighted(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
+    return {name: weights.get(name, 1.0) * loss for name, loss in losses.items()}
 
 
 def _detached(figures: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -23,26 +23,25 @@ from torch.nn import functional as F
 
 from crosslight.data.batch import Batch
 from crosslight.methods.contract import Scheduled, Stage, Update
-from crosslight.methods.dgnet_config import (
+from crosslight.methods.dgnet import equations
+from crosslight.methods.dgnet.config import (
     TRAIN_TEACHER,
     DGNetConfig,
-    RampedWeights,
     adam,
-    ramped_weights,
     refuse_contradictions,
     sgd,
     stepped,
 )
-from crosslight.methods.dgnet_drawing import DrawsCodes
-from crosslight.methods.dgnet_losses import adversarial_loss, both, critic_losses, encoded_again
-from crosslight.methods.dgnet_networks import (
+from crosslight.methods.dgnet.equations import RampedWeights, ramped_weights
+from crosslight.methods.dgnet.generator import DrawsCodes
+from crosslight.methods.dgnet.networks import (
     STRIPES,
     AppearanceEncoder,
     Decoder,
     StructureEncoder,
 )
-from crosslight.methods.dgnet_pairs import Pairs, as_pairs, swapped
-from crosslight.methods.dgnet_teacher import Teacher, knows, load_teacher, soft_labels, verdict
+from crosslight.methods.dgnet.pairs import Pairs, as_pairs, swapped
+from crosslight.methods.dgnet.teacher import Teacher, knows, load_teacher, verdict
 from crosslight.nn.adain import AdaINParameters
 from crosslight.nn.backbones import Backbone, create_backbone
 from crosslight.nn.bottleneck_head import BottleneckHead
@@ -178,7 +177,7 @@ class DGNet(DrawsCodes):
         weights = ramped_weights(self.config, update.progress.iteration)
         drawn = self._draw(pairs)
 
-        critic = critic_losses(
+        critic = equations.critic_losses(
             self.critic, pairs.images, drawn.crossed, penalty_weight=self.config.penalty_weight
         )
         update("critic", critic)
@@ -263,29 +262,29 @@ class DGNet(DrawsCodes):
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """What trains structure encoder, MLPs and decoder; and what is only logged."""
         losses = {
-            "loss_recon_same_image": both(F.l1_loss(drawn.same_image, pairs.images)),  # eq. 1
-            "loss_recon_same_id": both(F.l1_loss(drawn.same_id, pairs.images)),  # eq. 2
+            "loss_recon_same_image": equations.loss_recon_same_image(
+                drawn.same_image, pairs.images
+            ),
+            "loss_recon_same_id": equations.loss_recon_same_id(drawn.same_id, pairs.images),
+            "loss_adversarial": equations.adversarial_loss(self.critic, drawn.crossed),
         }
-        losses["loss_adversarial"] = adversarial_loss(self.critic, drawn.crossed)
         with frozen(self.appearance, self.primary):
             codes, vectors = self._encode(drawn.crossed, parts=2)
             with full_precision(vectors):
                 parts = [self.primary(part) for part in vectors.chunk(self._passes(2))]
-        losses["loss_id_generated"] = both(F.cross_entropy(torch.cat(parts), pairs.labels))  # eq. 6
+        losses["loss_id_generated"] = equations.loss_id_generated(torch.cat(parts), pairs.labels)
         if not weights.any:
             return losses, {}
 
         # Of x_ji, x_ij: the structures of i, j.
         structure = swapped(
-            encoded_again(self.structure, drawn.crossed, self.config.again_probability)
+            equations.encoded_again(self.structure, drawn.crossed, self.config.again_probability)
         )
-        losses["loss_recon_structure"] = both(
-            F.l1_loss(structure, drawn.structure.detach())
-        )  # eq. 5
+        losses["loss_recon_structure"] = equations.loss_recon_structure(structure, drawn.structure)
         colours = self.adain(codes.detach())
         cycled = self.decoder(structure, colours)
-        losses["loss_cycle"] = both(F.l1_loss(cycled, pairs.images))  # release
-        loss_appearance = both(F.l1_loss(codes, drawn.codes.detach()))  # eq. 4
+        losses["loss_cycle"] = equations.loss_cycle(cycled, pairs.images)
+        loss_appearance = equations.loss_recon_appearance(codes, drawn.codes)
         if self.config.appearance_code_gradient:
             return {**losses, "loss_recon_appearance": loss_appearance}, {}
         return losses, {"loss_recon_appearance": loss_appearance}
@@ -298,13 +297,13 @@ class DGNet(DrawsCodes):
         primary, fine = self._classify(vectors, parts=4)
         own, partner = primary.chunk(2)
         losses = {
-            "loss_id": both(F.cross_entropy(own, pairs.labels)),  # eq. 3
-            "loss_id_partner": both(F.cross_entropy(partner, pairs.labels)),  # release
-            "loss_id_fine": both(F.cross_entropy(fine.chunk(2)[0], pairs.labels)),  # release
+            "loss_id": equations.loss_id(own, pairs.labels),
+            "loss_id_partner": equations.loss_id(partner, pairs.labels),
+            "loss_id_fine": equations.loss_id(fine.chunk(2)[0], pairs.labels),
         }
         if not weights.any:
             return losses
-        taught = soft_labels(
+        taught = equations.soft_labels(
             self.teacher,
             crossed,
             statistics=self.config.teacher_statistics,
@@ -312,31 +311,15 @@ class DGNet(DrawsCodes):
         )
         _, vectors = self._encode(crossed, parts=2)
         primary, fine = self._classify(vectors, parts=2)
-        losses["loss_primary"] = both(self._divergence(primary, taught))  # eq. 8
-        losses["loss_fine"] = both(F.cross_entropy(fine, pairs.other_labels))  # eq. 9
+        losses["loss_primary"] = self._loss_primary(primary, taught)
+        losses["loss_fine"] = equations.loss_fine(fine, pairs.other_labels)
         return losses
 
-    def _divergence(self, logits: Tensor, taught: Tensor) -> Tensor:
-        """KL(teacher || student), the mean over images."""
-        return F.kl_div(logits.log_softmax(dim=1), taught, reduction="batchmean")
+    def _loss_primary(self, logits: Tensor, taught: Tensor) -> Tensor:
+        return equations.loss_primary(logits, taught)
 
     def _weighted(self, losses: Mapping[str, Tensor], weights: RampedWeights) -> dict[str, Tensor]:
-        config = self.config
-        factors = {
-            "loss_recon_same_image": config.recon_weight,
-            "loss_recon_same_id": config.recon_weight,
-            "loss_adversarial": config.adversarial_weight,
-            "loss_id_generated": config.generated_id_weight,
-            "loss_recon_structure": weights.code,
-            "loss_recon_appearance": weights.code,
-            "loss_cycle": weights.cycle,
-            "loss_id": config.id_weight,
-            "loss_id_partner": config.id_weight,
-            # 0 before the ramp, but there: the fine head's weight decay acts from the start.
-            "loss_id_fine": weights.fine_real,
-            "loss_primary": weights.primary,
-            "loss_fine": weights.fine,
-        }
+        factors = equations.loss_weights(self.config, weights)
         return {name: factors[name] * loss for name, loss in losses.items()}
 
     def _examine_teacher(self, pairs: Pairs, update: Update) -> dict[str, Tensor]:

@@ -16,92 +16,27 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crosslight.data.batch import Batch
-from crosslight.methods.bdtr import BDTR, BDTRConfig
+from crosslight.methods.bdtr import BDTR
 from crosslight.methods.contract import Method, Progress, Scheduled, Stage, Update
 from crosslight.methods.cross_modal_triplets import draw_negatives, draw_positives, hardest
-from crosslight.methods.embedding_disentangle_networks import (
-    CLASSIFIER_WIDTH,
-    DECODER_WIDTHS,
-    ENCODER_WIDTHS,
-    Classifier,
-    Decoder,
-    Encoder,
-)
-from crosslight.methods.scaling import MethodConfig
+from crosslight.methods.embedding_disentangle import equations
+from crosslight.methods.embedding_disentangle.config import TRAIN_BDTR, EmbeddingDisentangleConfig
+from crosslight.methods.embedding_disentangle.networks import Classifier, Decoder, Encoder
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.freezing import frozen
 from crosslight.nn.per_modality import PerModality
 from crosslight.nn.precision import full_precision
 from crosslight.nn.weights import initial_weights_wanted, load_weights, read_weights
-from crosslight.ranges import Width
 
 BACKBONE, CLASSIFIER, DISENTANGLE = "bdtr", "classifier", "disentangle"
-Norm = Literal["l1", "l2", "mean"]
-TRAIN_BDTR = "train"
-_TINY = 1e-12
-
-
-@dataclass(frozen=True, kw_only=True)
-class EmbeddingDisentangleConfig(MethodConfig):
-    """What a recipe may set under `config`.
-
-    "slides" are the project slides of 25 May 2020, "report" the project report of the same month;
-    "ours" marks what neither states.
-
-    Attributes:
-        bdtr: The network whose embeddings are taken apart, and its training; see `BDTRConfig`.
-        bdtr_weights: `train` trains it first; or the file of trained weights to freeze, the
-            `model.safetensors` of a `bdtr` run or of a run of this method.
-        bdtr_sha256: Digest that the file must have.
-        code: d.
-        encoder_widths: Layers between embedding and part.
-        decoder_widths: Layers between part and embedding, in each branch.
-        decoder_output: `relu` keeps the slides' last ReLU, behind which no embedding with negative
-            values can be rebuilt; `linear` leaves it out.
-        classifier_width: Layer between embedding and people.
-        classifier_epochs: Length of the classifier's stage.
-        disentangle_epochs: Length of the last stage.
-        norm: What | | is: the sum of the values' sizes, the Euclidean length, or the mean size.
-            The larger it is, the less L_dis weighs beside it.
-        simple_weight: Weight of L_simple; 0 turns it off, as for the others.
-        cross_weight: Weight of L_cross.
-        dis_weight: Weight of L_dis.
-        triplet_weight: Weight of L_triplet.
-        triplet: Which triplets L_triplet sees: `hard`, the furthest positive and the nearest
-            negative of the batch, or `random`.
-        margin: m of L_triplet.
-        lr: Learning rate of both stages (Adam).
-        lr_fall: Part of the last stage after which the rate is a tenth.
-    """
-
-    bdtr: BDTRConfig = field(default_factory=BDTRConfig)
-    bdtr_weights: str = TRAIN_BDTR
-    bdtr_sha256: str | None = None
-    code: Width = 256  # slides; report 64
-    encoder_widths: tuple[Width, ...] = ENCODER_WIDTHS  # slides, report
-    decoder_widths: tuple[Width, ...] = DECODER_WIDTHS  # slides, report
-    decoder_output: Literal["relu", "linear"] = "relu"  # slides, report
-    classifier_width: Width = CLASSIFIER_WIDTH  # slides, report
-    classifier_epochs: int = 20  # ours
-    disentangle_epochs: int = 100  # ours
-    norm: Norm = "l2"  # ours: s is compared by the Euclidean distance
-    simple_weight: float = 1.0  # slides: the plain sum
-    cross_weight: float = 1.0  # slides
-    dis_weight: float = 1.0  # slides
-    triplet_weight: float = 1.0  # slides
-    triplet: Literal["hard", "random"] = "hard"  # slides, the best row
-    margin: float = 0.3  # ours
-    lr: float = 1e-3  # ours
-    lr_fall: float = 0.6  # ours
 
 
 class EmbeddingDisentangle(Method):
@@ -199,42 +134,45 @@ class EmbeddingDisentangle(Method):
         found: dict[str, Tensor] = {}
         if config.simple_weight:
             rebuilt = self.decoder(modality=modality, s=s, m=m)
-            # x1, x2 and x3: each image plays the three of them.
-            found["loss_simple"] = config.simple_weight * 3 * self._apart(rebuilt, embeddings)
+            with full_precision(rebuilt):
+                loss = equations.loss_simple(rebuilt, embeddings, config.norm)
+            found["loss_simple"] = config.simple_weight * loss
         if config.cross_weight:
             rebuilt = self.decoder(modality=modality, s=s[positive], m=m)
-            # |x1 - D_1(m1, s2)| + |x2 - D_2(m2, s1)|
-            found["loss_cross"] = config.cross_weight * 2 * self._apart(rebuilt, embeddings)
+            with full_precision(rebuilt):
+                loss = equations.loss_cross(rebuilt, embeddings, config.norm)
+            found["loss_cross"] = config.cross_weight * loss
         if config.dis_weight:
             mixed = self.decoder(modality=modality, s=s[negative], m=m)
             with frozen(self.classifier):
                 logits = self.classifier(mixed)
             with full_precision(logits):
-                # -log p(y3 | D_1(m1, s3)) - log p(y1 | D_3(m3, s1))
-                loss = 2 * F.cross_entropy(_wide(logits), labels[negative])
+                loss = equations.loss_dis(logits, labels[negative])
             found["loss_dis"] = config.dis_weight * loss
         if config.triplet_weight:
             with full_precision(s):
                 if config.triplet == "hard":
                     order = 2 if config.norm == "l2" else 1
-                    distances = torch.cdist(_wide(s.detach()), _wide(s.detach()), p=order)
-                    positive, negative = hardest(distances, labels, modality)
-                loss = triplet_loss(
-                    _wide(s), positive, negative, margin=config.margin, norm=config.norm
+                    s_now = equations.wide(s.detach())
+                    positive, negative = hardest(
+                        torch.cdist(s_now, s_now, p=order), labels, modality
+                    )
+                loss = equations.triplet_loss(
+                    equations.wide(s), positive, negative, margin=config.margin, norm=config.norm
                 )
             found["loss_triplet"] = config.triplet_weight * loss
         return found
 
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:
         """s, to be compared by the Euclidean distance."""
-        return _wide(self.s_encoder(self._x(images, modality), modality=modality))
+        return equations.wide(self.s_encoder(self._x(images, modality), modality=modality))
 
     def codes(self, images: Tensor, modality: Tensor) -> Mapping[str, Tensor]:
         """s, m and `bdtr`, the embedding x that they are parts of."""
         embeddings = self._x(images, modality)
         return {
-            "s": _wide(self.s_encoder(embeddings, modality=modality)),
-            "m": _wide(self.m_encoder(embeddings, modality=modality)),
+            "s": equations.wide(self.s_encoder(embeddings, modality=modality)),
+            "m": equations.wide(self.m_encoder(embeddings, modality=modality)),
             "bdtr": embeddings,
         }
 
@@ -251,7 +189,7 @@ class EmbeddingDisentangle(Method):
         """
         embeddings = self.bdtr.embed(images, modality)
         with full_precision(embeddings):
-            x: Tensor = F.normalize(_wide(embeddings)) * math.sqrt(self.config.bdtr.dim)
+            x: Tensor = F.normalize(equations.wide(embeddings)) * math.sqrt(self.config.bdtr.dim)
         return x
 
     def _classifier_step(
@@ -259,50 +197,13 @@ class EmbeddingDisentangle(Method):
     ) -> Mapping[str, Tensor]:
         logits = self.classifier(embeddings)
         with full_precision(logits):
-            loss = F.cross_entropy(_wide(logits), labels)
+            loss = F.cross_entropy(equations.wide(logits), labels)
         update("classifier", {"loss_classifier": loss})
         accuracy = (logits.argmax(dim=1) == labels).float().mean()
         return {"loss_classifier": loss, "accuracy": accuracy}
 
-    def _apart(self, rebuilt: Tensor, embeddings: Tensor) -> Tensor:
-        with full_precision(rebuilt):
-            return lengths(_wide(rebuilt) - _wide(embeddings), self.config.norm).mean()
-
     def _fall(self, progress: Progress) -> float:
         return 1.0 if progress.fraction < self.config.lr_fall else 0.1
-
-
-def lengths(vectors: Tensor, norm: Norm) -> Tensor:
-    """| | of each row.
-
-    Args:
-        vectors: (N, D).
-        norm: See `EmbeddingDisentangleConfig`.
-
-    Returns:
-        (N,); where a row is 0 the gradient is 0.
-    """
-    if norm == "l2":
-        return vectors.square().sum(dim=1).clamp_min(_TINY).sqrt()
-    sizes = vectors.abs()
-    return sizes.sum(dim=1) if norm == "l1" else sizes.mean(dim=1)
-
-
-def triplet_loss(
-    s: Tensor, positive: Tensor, negative: Tensor, *, margin: float, norm: Norm
-) -> Tensor:
-    """L_triplet: mean of max(0, m + |s1 - s2| - |s1 - s3|).
-
-    Args:
-        s: (N, d) of the anchors.
-        positive: (N,) row of each one's s2.
-        negative: (N,) row of each one's s3.
-        margin: m.
-        norm: What | | is.
-    """
-    to_positive = lengths(s - s[positive], norm)
-    to_negative = lengths(s - s[negative], norm)
-    return F.relu(margin + to_positive - to_negative).mean()
 
 
 def _load_bdtr(bdtr: BDTR, file: str, sha256: str | None) -> None:
@@ -310,7 +211,3 @@ def _load_bdtr(bdtr: BDTR, file: str, sha256: str | None) -> None:
     weights = read_weights(path, sha256=sha256)
     own = {k.removeprefix("bdtr."): v for k, v in weights.items() if k.startswith("bdtr.")}
     load_weights(bdtr, own or weights, source=f"The BDTR weight file {path}")
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

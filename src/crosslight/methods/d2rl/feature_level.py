@@ -9,12 +9,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from crosslight.losses import batch_hard_triplet, weighted_regularised_triplet
-from crosslight.methods.d2rl_config import D2RLConfig, Unification
+from crosslight.methods.d2rl.config import D2RLConfig, Unification
 from crosslight.nn.backbones import create_backbone
-from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.normalize import Normalize
 from crosslight.nn.pooling import AveragePool
 from crosslight.nn.precision import full_precision
@@ -104,38 +101,6 @@ class FeatureLevel(nn.Module):
         with full_precision(maps):
             features: Features = self.heads(self.pool(maps))
         return features
-
-    def losses(self, unified: Tensor, labels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """L_tri of FC-128 and L_ce of FC-N_p over all ranks' images; and the accuracy.
-
-        Args:
-            unified: (B, U, H, W) in [0, 1]; both modalities form one pool.
-            labels: (B,).
-        """
-        features = self(unified)
-        with full_precision(unified):
-            metric = gather_with_gradient(features.metric)
-            logits = gather_with_gradient(features.logits)
-            people = gather_with_gradient(labels)
-            losses = {
-                "loss_triplet": self._triplet(metric, people),
-                "loss_id": F.cross_entropy(
-                    logits, people, label_smoothing=self.config.label_smoothing
-                ),
-            }
-            accuracy = (logits.argmax(dim=1) == people).float().mean()
-        return losses, accuracy
-
-    def _triplet(self, metric: Tensor, people: Tensor) -> Tensor:
-        if self.config.triplet == "weighted":
-            return weighted_regularised_triplet(metric, people)
-        return batch_hard_triplet(metric, people, margin=self.config.margin)
-
-    def weighted(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-        """L_F term by term."""
-        config = self.config
-        weights = {"loss_triplet": config.triplet_weight, "loss_id": config.id_weight}
-        return {name: weights[name] * loss for name, loss in losses.items()}
 
 
 def restored_order(parts: list[Tensor], rows: list[Tensor]) -> Tensor:

@@ -1,0 +1,128 @@
+"""What D2RL minimises, in the paper's order (Wang et al., CVPR 2019): L_I, L_F, and both.
+
+Letters and the names of what is drawn as in `crosslight.methods.d2rl.image_level`. Each loss is
+plain here; `image_weights` and `feature_weights` say what it counts in the sum.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from crosslight.losses import batch_hard_triplet, weighted_regularised_triplet
+from crosslight.methods.d2rl.config import D2RLConfig, ImageLoss
+from crosslight.methods.d2rl.feature_level import FeatureLevel
+from crosslight.methods.d2rl.image_level import Drawn, ImageLevel
+from crosslight.nn.distributed import gather_with_gradient
+from crosslight.nn.freezing import frozen
+from crosslight.nn.patch_critic import critic_loss, generator_loss
+from crosslight.nn.precision import full_precision
+from crosslight.nn.vae import kl_to_standard_normal
+
+
+def l_vae(config: D2RLConfig, mean: Tensor, recon: Tensor, image: Tensor) -> Tensor:
+    """L_VAE of one light: the code near a standard normal, the image given back."""
+    divergence = config.kl_weight * kl_to_standard_normal(mean)
+    return divergence + config.recon_weight * F.l1_loss(recon, image)
+
+
+def l_cc(config: D2RLConfig, mean: Tensor, back: Tensor, image: Tensor) -> Tensor:
+    """L_CC: an image translated there and back is the image."""
+    divergence = config.cycle_kl_weight * kl_to_standard_normal(mean)
+    return divergence + config.cycle_weight * F.l1_loss(back, image)
+
+
+def critic_losses(level: ImageLevel, drawn: Drawn) -> dict[str, Tensor]:
+    """What D_v and D_i minimise: their side of L_GANv and L_GANi.
+
+    Their fakes are drawn with noise of their own (UNIT).
+    """
+    judged = {
+        "v": (level.critic_v, drawn.x, level.decoder_v, drawn.mean_i),
+        "i": (level.critic_i, drawn.y, level.decoder_i, drawn.mean_v),
+    }
+    losses = {}
+    for domain, (critic, real, decoder, mean) in judged.items():
+        if f"gan_{domain}" in level.config.without:
+            continue
+        fake = level.fake(decoder, mean)
+        losses[f"loss_critic_{domain}"] = critic_loss(critic(real), critic(fake), level.config.gan)
+    # Autocast would hand weights that it has cast without a graph to passes that train them.
+    torch.clear_autocast_cache()
+    return losses
+
+
+def image_losses(level: ImageLevel, drawn: Drawn) -> dict[str, Tensor]:
+    """L_I: the six image losses that are switched on, each with its own lambdas."""
+    config = level.config
+    with frozen(*level.critics):
+        on_fake_v, on_fake_i = level.critic_v(drawn.fake_v), level.critic_i(drawn.fake_i)
+    with full_precision(drawn.x):
+        found: dict[ImageLoss, Tensor] = {
+            "vae_v": l_vae(config, drawn.mean_v, drawn.recon_v, drawn.x),
+            "vae_i": l_vae(config, drawn.mean_i, drawn.recon_i, drawn.y),
+            "gan_v": config.gan_weight * generator_loss(on_fake_v, config.gan),
+            "gan_i": config.gan_weight * generator_loss(on_fake_i, config.gan),
+            "cc_v": l_cc(config, drawn.mean_cycle_v, drawn.cycle_v, drawn.x),
+            "cc_i": l_cc(config, drawn.mean_cycle_i, drawn.cycle_i, drawn.y),
+        }
+    losses = {f"loss_{name}": loss for name, loss in found.items() if name not in config.without}
+    return {**losses, **keep_losses(level, drawn)} if config.keep_weight else losses
+
+
+def keep_losses(level: ImageLevel, drawn: Drawn) -> dict[str, Tensor]:
+    """Identity mapping (Zhu et al., ICCV 2017, section 5.2): nothing to do is left undone."""
+    kept_v, kept_i = level.keep(drawn.x, drawn.y)
+    weight = level.config.keep_weight
+    with full_precision(drawn.x):
+        return {
+            "loss_keep_v": weight * F.l1_loss(kept_v, drawn.x),
+            "loss_keep_i": weight * F.l1_loss(kept_i, drawn.y),
+        }
+
+
+def image_weights(config: D2RLConfig) -> dict[str, float]:
+    """The infrared's share of L_I; the visible losses count once."""
+    names = ("loss_vae_i", "loss_gan_i", "loss_cc_i", "loss_keep_i")
+    return dict.fromkeys(names, config.infrared_weight)
+
+
+def feature_losses(
+    level: FeatureLevel, unified: Tensor, labels: Tensor
+) -> tuple[dict[str, Tensor], Tensor]:
+    """L_F: L_tri of FC-128 and L_ce of FC-N_p over all ranks' images; and the accuracy.
+
+    Args:
+        level: T_F.
+        unified: (B, U, H, W) in [0, 1]; both modalities form one pool.
+        labels: (B,).
+    """
+    config = level.config
+    features = level(unified)
+    with full_precision(unified):
+        metric = gather_with_gradient(features.metric)
+        logits = gather_with_gradient(features.logits)
+        people = gather_with_gradient(labels)
+        losses = {
+            "loss_triplet": l_tri(config, metric, people),
+            "loss_id": F.cross_entropy(logits, people, label_smoothing=config.label_smoothing),
+        }
+        accuracy = (logits.argmax(dim=1) == people).float().mean()
+    return losses, accuracy
+
+
+def l_tri(config: D2RLConfig, metric: Tensor, people: Tensor) -> Tensor:
+    """L_tri of (B, M) features."""
+    if config.triplet == "weighted":
+        return weighted_regularised_triplet(metric, people)
+    return batch_hard_triplet(metric, people, margin=config.margin)
+
+
+def feature_weights(config: D2RLConfig, *, joint: bool) -> dict[str, float]:
+    """Of L_F's terms: alone, or w_F times as much beside L_I."""
+    whole = config.feature_weight if joint else 1.0
+    return {
+        "loss_triplet": whole * config.triplet_weight,
+        "loss_id": whole * config.id_weight,
+    }
