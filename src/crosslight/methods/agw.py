@@ -21,29 +21,25 @@ from crosslight.losses import (
     squared_weighted_triplet,
     weighted_regularised_triplet,
 )
+from crosslight.methods.backbone_config import BackboneConfig, build_backbone
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
 from crosslight.methods.optimization import Optimization, make_optimizer
-from crosslight.nn.backbones import create_backbone
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.heads import IdentityHead
 from crosslight.nn.normalize import Normalize
 from crosslight.nn.pooling import make_pool
 from crosslight.nn.precision import full_precision
 from crosslight.nn.two_stream import split_backbone
-from crosslight.ranges import Count, Few, Positive, Share, Width
+from crosslight.ranges import Count, Positive, Share, Width
 
 
 @dataclass(frozen=True, kw_only=True)
-class AGWConfig(Optimization):
-    """What a recipe may set under `config`; the optimization fields are at `Optimization`.
+class AGWConfig(BackboneConfig, Optimization):
+    """What a recipe may set under `config`; the rest is at `Optimization` and `BackboneConfig`.
 
     "AGW" and "CAJ" are the authors' released code of the visible-infrared systems.
 
     Attributes:
-        backbone: Of the ResNet family, timm's or a light one of `crosslight.nn.backbones`.
-        weights: `timm`, `none` or the path of a file.
-        sha256: Digest that the file must have.
-        last_stride: Stride of the last layer.
         non_local: How many last blocks of each layer are followed by a non-local block.
         non_local_width: Channels inside such a block: a number (the released AGW and CAJ have
             1), or `half` of the map's, as the non-local paper has it.
@@ -60,10 +56,7 @@ class AGWConfig(Optimization):
         triplet_weight: Weight of the triplet loss.
     """
 
-    backbone: str = "resnet50.tv_in1k"  # AGW model.py
-    weights: str = "timm"  # AGW model.py: ImageNet
-    sha256: str | None = None
-    last_stride: Few = 1  # AGW model.py
+    # Backbone, its weights and last stride: AGW model.py.
     non_local: tuple[int, int, int, int] = (0, 2, 3, 0)  # AGW model.py
     non_local_width: Width | Literal["half"] = "half"  # Wang et al. 2018; AGW model.py: 1
     pooling: Literal["avg", "gem"] = "gem"  # AGW model.py
@@ -95,13 +88,7 @@ class AGW(Method):
         super().__init__()
         self.config = config
         inner = None if config.non_local_width == "half" else config.non_local_width
-        backbone = create_backbone(
-            config.backbone,
-            weights=config.weights,
-            sha256=config.sha256,
-            last_stride=config.last_stride,
-            image_size=(height, width),
-        )
+        backbone = build_backbone(config, (height, width))
         self.normalize = Normalize(backbone.mean, backbone.std)
         self.backbone = split_backbone(backbone, non_local=config.non_local, non_local_width=inner)
         self.pool = make_pool(

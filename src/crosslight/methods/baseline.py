@@ -15,29 +15,25 @@ from torch.nn import functional as F
 
 from crosslight.data.batch import Batch
 from crosslight.losses import batch_hard_triplet
+from crosslight.methods.backbone_config import BackboneConfig, build_backbone
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
 from crosslight.methods.optimization import Optimization, make_optimizer
 from crosslight.methods.scaling import Iterations
-from crosslight.nn.backbones import create_backbone
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.heads import IdentityHead
 from crosslight.nn.normalize import Normalize
 from crosslight.nn.pooling import make_pool
 from crosslight.nn.precision import full_precision
-from crosslight.ranges import Count, Few, Positive, Share, Width
+from crosslight.ranges import Count, Positive, Share, Width
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaselineConfig(Optimization):
-    """What a recipe may set under `config`; the optimization fields are at `Optimization`.
+class BaselineConfig(BackboneConfig, Optimization):
+    """What a recipe may set under `config`; the rest is at `Optimization` and `BackboneConfig`.
 
     "BoT" is the paper, "fast-reid" the configuration of its most used implementation.
 
     Attributes:
-        backbone: Any timm model, or a light one of `crosslight.nn.backbones`.
-        weights: `timm`, `none` or the path of a file.
-        sha256: Digest that the file must have.
-        last_stride: Stride of a ResNet's last layer.
         pooling: How the feature map becomes a vector.
         gem_p: Exponent of `gem`.
         parts: Horizontal stripes that are pooled apart and concatenated.
@@ -47,10 +43,7 @@ class BaselineConfig(Optimization):
         triplet_weight: Weight of the triplet loss.
     """
 
-    backbone: str = "resnet50.tv_in1k"  # BoT, section 2; torchvision's first ImageNet weights
-    weights: str = "timm"  # BoT, section 2
-    sha256: str | None = None
-    last_stride: Few = 1  # BoT, section 3.4
+    # Backbone, its weights and last stride: BoT, sections 2 and 3.4.
     pooling: Literal["avg", "gem"] = "avg"  # BoT, section 2
     gem_p: Positive = 3.0
     parts: Width = 1
@@ -80,13 +73,7 @@ class Baseline(Method):
     def __init__(self, config: BaselineConfig, *, num_ids: int, height: int, width: int) -> None:
         super().__init__()
         self.config = config
-        self.backbone = create_backbone(
-            config.backbone,
-            weights=config.weights,
-            sha256=config.sha256,
-            last_stride=config.last_stride,
-            image_size=(height, width),
-        )
+        self.backbone = build_backbone(config, (height, width))
         self.normalize = Normalize(self.backbone.mean, self.backbone.std)
         self.pool = make_pool(config.pooling, p=config.gem_p, stripes=config.parts)
         self.head = IdentityHead(self.backbone.channels * config.parts, num_ids)

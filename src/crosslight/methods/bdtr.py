@@ -18,9 +18,10 @@ from torch.nn import functional as F
 
 from crosslight.data.batch import Batch
 from crosslight.losses import bidirectional_top_ranking, cross_modal_contrastive
+from crosslight.methods.backbone_config import BackboneConfig, build_backbone
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
 from crosslight.methods.optimization import Optimization, make_optimizer
-from crosslight.nn.backbones import Backbone, create_backbone
+from crosslight.nn.backbones import Backbone
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.normalize import Normalize
 from crosslight.nn.per_modality import PerModality
@@ -34,19 +35,15 @@ SLOPE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class BDTRConfig(Optimization):
-    """What a recipe may set under `config`; the optimization fields are at `Optimization`.
+class BDTRConfig(BackboneConfig, Optimization):
+    """What a recipe may set under `config`; the rest is at `Optimization` and `BackboneConfig`.
 
     "BDTR" and "TONE" are the papers, which have an AlexNet in each stream; "two-stream" is the
     ResNet-50 baseline that their first author published in 2019, whose network this is.
 
     Attributes:
-        backbone: Any timm model, or a light one of `crosslight.nn.backbones`.
         streams: `whole` gives each modality a backbone of its own, the two starting alike; `stem`
             only the first layers of a ResNet, with half of the weights.
-        weights: `timm`, `none` or the path of a file.
-        sha256: Digest that the file must have.
-        last_stride: Stride of a ResNet's last layer.
         pooling: How the feature map becomes a vector.
         gem_p: Exponent of `gem`.
         parts: Horizontal stripes that are pooled apart and concatenated.
@@ -59,10 +56,8 @@ class BDTRConfig(Optimization):
         intra_weight: Weight of BDTR's intra-modality term within its loss; 0 is "BCTR".
     """
 
-    backbone: str = "resnet50.tv_in1k"  # two-stream; BDTR AlexNet
+    # Backbone and its weights: two-stream; BDTR has AlexNet.
     streams: Literal["whole", "stem"] = "whole"  # BDTR, TONE, two-stream
-    weights: str = "timm"  # two-stream: ImageNet
-    sha256: str | None = None
     last_stride: Few = 2  # two-stream
     pooling: Literal["avg", "gem"] = "avg"  # two-stream
     gem_p: Positive = 3.0
@@ -123,13 +118,7 @@ class BDTR(Method):
     def __init__(self, config: BDTRConfig, *, num_ids: int, height: int, width: int) -> None:
         super().__init__()
         self.config = config
-        backbone = create_backbone(
-            config.backbone,
-            weights=config.weights,
-            sha256=config.sha256,
-            last_stride=config.last_stride,
-            image_size=(height, width),
-        )
+        backbone = build_backbone(config, (height, width))
         self.normalize = Normalize(backbone.mean, backbone.std)
         self.backbone: PerModality[Backbone] | TwoStream
         if config.streams == "whole":

@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from crosslight.data.batch import Batch
 from crosslight.losses import batch_hard_triplet
 from crosslight.methods.attribute_head import AttributeHead
+from crosslight.methods.backbone_config import build_backbone
 from crosslight.methods.contract import Progress, Scheduled, Stage, Update
 from crosslight.methods.dgnet.config import adam, stepped
 from crosslight.methods.dgnet.equations import (
@@ -38,10 +39,7 @@ from crosslight.methods.dgnet.equations import (
 )
 from crosslight.methods.dgnet.generator import DrawsCodes
 from crosslight.methods.dgnet.networks import (
-    STRIPES,
     AppearanceEncoder,
-    Decoder,
-    StructureEncoder,
 )
 from crosslight.methods.dgnet.pairs import Pairs, as_light_pairs, as_pairs, swapped
 from crosslight.methods.dgnet_vi import refuse_partners_across_light
@@ -56,8 +54,6 @@ from crosslight.methods.structure_identity_config import (
     ramp_of,
     refuse_contradictions,
 )
-from crosslight.nn.adain import AdaINParameters
-from crosslight.nn.backbones import create_backbone
 from crosslight.nn.conv_block import init_kaiming
 from crosslight.nn.critic import MultiScaleCritic
 from crosslight.nn.distributed import gather_with_gradient
@@ -116,26 +112,10 @@ class Proposed2020(DrawsCodes):
         super().__init__()
         refuse_contradictions(config, height, width)
         self.config = config
-        backbone = create_backbone(
-            config.backbone,
-            weights=config.weights,
-            sha256=config.sha256,
-            last_stride=config.last_stride,
-            image_size=(height, width),
-        )
+        backbone = build_backbone(config, (height, width))
         self.normalize = Normalize(backbone.mean, backbone.std)
         self.appearance = AppearanceEncoder(backbone)
-        self.structure = StructureEncoder(
-            config.structure_width, config.dilations, source=config.structure_source
-        )
-        self.adain = AdaINParameters(
-            backbone.channels,
-            blocks=STRIPES,
-            channels=self.structure.channels,
-            hidden=config.adain_width,
-            slices=config.code_slices,
-        )
-        self.decoder = Decoder(self.structure.channels)
+        self.build_generator(config, backbone.channels, source=config.structure_source)
         self.critic = MultiScaleCritic(width=config.critic_width, scales=config.critic_scales)
         self.body = nn.ModuleDict()
         if config.identity != APPEARANCE:
@@ -161,8 +141,7 @@ class Proposed2020(DrawsCodes):
             if config.attributes
             else None
         )
-        for network in (self.structure, self.adain, self.decoder):
-            init_kaiming(network)
+        self.init_generator()
         if config.initialisation == "overwritten":
             init_kaiming(self.body)
             init_kaiming(self.heads)
@@ -186,7 +165,7 @@ class Proposed2020(DrawsCodes):
         heads = nn.ModuleList([self.heads])
         if self.attributes is not None:
             heads.append(self.attributes)
-        generator = nn.ModuleList([self.structure, self.adain, self.decoder])
+        generator = self.generator
         identity: torch.optim.Optimizer | None = None
         if config.identity_optimizer == "generator":
             generator.extend([trunks, heads])

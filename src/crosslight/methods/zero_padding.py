@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crosslight.data.batch import Batch
+from crosslight.methods.backbone_config import BackboneConfig, build_backbone
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
 from crosslight.methods.optimization import Optimization, make_optimizer
-from crosslight.nn.backbones import create_backbone
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.normalize import Normalize, to_gray
 from crosslight.nn.pooling import AveragePool
@@ -27,25 +27,18 @@ from crosslight.types import Modality
 
 
 @dataclass(frozen=True, kw_only=True)
-class ZeroPaddingConfig(Optimization):
-    """What a recipe may set under `config`; the optimization fields are at `Optimization`.
+class ZeroPaddingConfig(BackboneConfig, Optimization):
+    """What a recipe may set under `config`; the rest is at `Optimization` and `BackboneConfig`.
 
     The paper trained a small ResNet from scratch and gives no schedule that would suit a
     pretrained one: where the comment says "ours", the value is AGW's, so that a comparison of
     the two shows the methods and not their schedules.
 
     Attributes:
-        backbone: Of the ResNet family, timm's or a light one of `crosslight.nn.backbones`.
-        weights: `timm`, `none` or the path of a file; each of the two input channels starts
-            from the mean of the three colour kernels.
-        sha256: Digest that the file must have.
-        last_stride: Stride of a ResNet's last layer.
         label_smoothing: Of the identity loss.
     """
 
-    backbone: str = "resnet50.tv_in1k"  # ours; the paper has a ResNet-6
-    weights: str = "timm"  # ours; the paper trains from scratch
-    sha256: str | None = None
+    # Backbone and its weights: ours; the paper trains a ResNet-6 from scratch.
     last_stride: Few = 2  # the paper has no such change
     label_smoothing: Share = 0.0  # the paper: softmax loss
     epochs: Count = 81  # ours
@@ -67,14 +60,7 @@ class ZeroPadding(Method):
     def __init__(self, config: ZeroPaddingConfig, *, num_ids: int, height: int, width: int) -> None:
         super().__init__()
         self.config = config
-        self.backbone = create_backbone(
-            config.backbone,
-            weights=config.weights,
-            sha256=config.sha256,
-            in_channels=len(Modality),
-            last_stride=config.last_stride,
-            image_size=(height, width),
-        )
+        self.backbone = build_backbone(config, (height, width), in_channels=len(Modality))
         self.normalize = Normalize(self.backbone.mean[:1], self.backbone.std[:1])
         self.pool = AveragePool()
         self.classifier = nn.Linear(self.backbone.channels, num_ids)

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from crosslight.errors import ConfigError
+from crosslight.methods.backbone_config import BackboneConfig
 from crosslight.methods.contract import Progress, Scheduled
-from crosslight.methods.scaling import Iterations, MethodConfig, Steps
+from crosslight.methods.scaling import Iterations, Steps
 from crosslight.nn.patch_critic import GanLoss
 from crosslight.nn.vae import SHRINK
 from crosslight.ranges import Count, Few, Share, Width
@@ -26,12 +27,13 @@ ImageLoss = Literal["vae_v", "vae_i", "gan_v", "gan_i", "cc_v", "cc_i"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class D2RLConfig(MethodConfig):
+class D2RLConfig(BackboneConfig):
     """What a recipe may set under `config`.
 
     The paper's text that is at hand gives the two levels, the six image losses and the heads, but
     no weights, sizes or schedules. "UNIT" is the code of 2018 of the network family that the paper
-    builds on (Liu et al., NIPS 2017); "ours" is a choice made here. Iterations count from 0.
+    builds on (Liu et al., NIPS 2017); "ours" is a choice made here. Iterations count from 0. The
+    backbone is the feature level's; its fields are at `BackboneConfig`.
 
     Attributes:
         unify: What an image becomes before the feature level: 4 channels (colours and infrared,
@@ -73,10 +75,6 @@ class D2RLConfig(MethodConfig):
         image_lr_steps: Iterations of the image stage at which it is halved.
         image_weight_decay: L2 penalty of the image level.
         joint_lr_factor: Learning rate of the image level in the joint stage over `image_lr`.
-        backbone: Of the feature level, of the ResNet family.
-        weights: `timm`, `none` or the path of a file.
-        sha256: Digest that the file must have.
-        last_stride: Stride of the ResNet's last layer.
         dim: Length of the layer that replaces ImageNet's classifier.
         dim_norm: Batch normalisation behind that layer.
         metric_dim: Length of the head of the triplet loss.
@@ -129,9 +127,7 @@ class D2RLConfig(MethodConfig):
     image_lr_steps: Steps = ()  # UNIT: every 100,000 of a million
     image_weight_decay: float = 1e-4  # UNIT
     joint_lr_factor: float = 0.1  # ours
-    backbone: str = "resnet50.tv_in1k"  # paper
-    weights: str = "timm"  # paper: ImageNet
-    sha256: str | None = None
+    # Backbone and its weights: paper.
     last_stride: Few = 2  # paper: no change of the ResNet but its ends
     dim: Width = 1024  # paper
     dim_norm: bool = True  # ours

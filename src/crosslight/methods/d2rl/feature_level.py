@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from crosslight.methods.backbone_config import build_backbone
 from crosslight.methods.d2rl.config import D2RLConfig, Unification
-from crosslight.nn.backbones import create_backbone
 from crosslight.nn.normalize import Normalize
 from crosslight.nn.pooling import AveragePool
 from crosslight.nn.precision import full_precision
@@ -77,14 +77,7 @@ class FeatureLevel(nn.Module):
     def __init__(self, config: D2RLConfig, *, num_ids: int, height: int, width: int) -> None:
         super().__init__()
         self.config = config
-        self.backbone = create_backbone(
-            config.backbone,
-            weights=config.weights,
-            sha256=config.sha256,
-            in_channels=CHANNELS[config.unify],
-            last_stride=config.last_stride,
-            image_size=(height, width),
-        )
+        self.backbone = build_backbone(config, (height, width), in_channels=CHANNELS[config.unify])
         self.normalize = Normalize(self.backbone.mean, self.backbone.std)
         self.pool = AveragePool()
         self.heads = Heads(

@@ -11,26 +11,24 @@ import torch
 from torch import nn
 
 from crosslight.errors import ConfigError
+from crosslight.methods.backbone_config import BackboneConfig
 from crosslight.methods.contract import Progress
-from crosslight.methods.scaling import Iterations, MethodConfig, PerIteration, Steps
+from crosslight.methods.scaling import Iterations, PerIteration, Steps
 from crosslight.ranges import Dropout, Few, Part, Range, Share, Width
 
 TRAIN_TEACHER = "train"
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerationConfig(MethodConfig):
+class GenerationConfig(BackboneConfig):
     """What every method with DG-Net's two codes can set; the defaults are the released settings.
+
+    The backbone is the appearance encoder's; its fields are at `BackboneConfig`.
 
     "Paper" is Zheng et al., CVPR 2019, "release" the behaviour of the authors' code, which the
     paper's figures come from. Iterations count from 0 within their stage.
 
     Attributes:
-        backbone: Of the appearance encoder, any timm model or a light one of
-            `crosslight.nn.backbones`.
-        weights: `timm`, `none` or the path of a file.
-        sha256: Digest that the file must have.
-        last_stride: Stride of a ResNet's last layer.
         dim: Length of the primary and of the fine-grained feature.
         primary_dropout: Before the primary classifier.
         fine_dropout: Before the fine-grained classifier.
@@ -67,10 +65,7 @@ class GenerationConfig(MethodConfig):
             flips a coin in each iteration.
     """
 
-    backbone: str = "resnet50.tv_in1k"  # paper 4.1
-    weights: str = "timm"  # paper 4.1: ImageNet
-    sha256: str | None = None
-    last_stride: Few = 1  # release
+    # Backbone and its weights: paper 4.1; last stride: release.
     dim: Width = 512  # release
     primary_dropout: Dropout = 0.5  # release
     fine_dropout: Dropout = 0.75  # release

@@ -1,12 +1,20 @@
-"""What every method with DG-Net's two codes can draw."""
+"""DG-Net's generator, and what every method that has one can draw."""
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from crosslight.methods.contract import Method
-from crosslight.methods.dgnet.networks import AppearanceEncoder, Decoder, StructureEncoder
+from crosslight.methods.dgnet.config import GenerationConfig
+from crosslight.methods.dgnet.networks import (
+    STRIPES,
+    AppearanceEncoder,
+    Decoder,
+    StructureEncoder,
+    StructureSource,
+)
 from crosslight.nn.adain import AdaINParameters
+from crosslight.nn.conv_block import init_kaiming
 from crosslight.nn.normalize import Normalize
 
 
@@ -26,6 +34,36 @@ class DrawsCodes(Method):
     structure: StructureEncoder
     adain: AdaINParameters
     decoder: Decoder
+
+    def build_generator(
+        self, config: GenerationConfig, channels: int, *, source: StructureSource = "gray"
+    ) -> None:
+        """Adds structure encoder, MLPs and decoder; `init_generator` gives them their start.
+
+        Args:
+            config: Their widths.
+            channels: A, of the appearance encoder.
+            source: What the structure encoder sees.
+        """
+        self.structure = StructureEncoder(config.structure_width, config.dilations, source=source)
+        self.adain = AdaINParameters(
+            channels,
+            blocks=STRIPES,
+            channels=self.structure.channels,
+            hidden=config.adain_width,
+            slices=config.code_slices,
+        )
+        self.decoder = Decoder(self.structure.channels)
+
+    def init_generator(self) -> None:
+        """Draws the generator's random start."""
+        for network in self.generator:
+            init_kaiming(network)
+
+    @property
+    def generator(self) -> nn.ModuleList:
+        """What draws: structure encoder, MLPs and decoder."""
+        return nn.ModuleList([self.structure, self.adain, self.decoder])
 
     def swap(self, appearance: Tensor, structure: Tensor) -> Tensor:
         """The clothes of one image on the body, pose and background of another."""

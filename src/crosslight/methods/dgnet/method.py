@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crosslight.data.batch import Batch
+from crosslight.methods.backbone_config import build_backbone
 from crosslight.methods.contract import Scheduled, Stage, Update
 from crosslight.methods.dgnet import equations
 from crosslight.methods.dgnet.config import (
@@ -35,17 +36,11 @@ from crosslight.methods.dgnet.config import (
 from crosslight.methods.dgnet.equations import RampedWeights, ramped_weights
 from crosslight.methods.dgnet.generator import DrawsCodes
 from crosslight.methods.dgnet.networks import (
-    STRIPES,
     AppearanceEncoder,
-    Decoder,
-    StructureEncoder,
 )
 from crosslight.methods.dgnet.pairs import Pairs, as_pairs, swapped
 from crosslight.methods.dgnet.teacher import Teacher, knows, load_teacher, verdict
-from crosslight.nn.adain import AdaINParameters
-from crosslight.nn.backbones import Backbone, create_backbone
 from crosslight.nn.bottleneck_head import BottleneckHead
-from crosslight.nn.conv_block import init_kaiming
 from crosslight.nn.critic import MultiScaleCritic
 from crosslight.nn.erasing import draw_rectangles, erase
 from crosslight.nn.freezing import frozen
@@ -102,27 +97,18 @@ class DGNet(DrawsCodes):
         super().__init__()
         refuse_contradictions(config, height, width)
         self.config = config
-        backbone = _backbone(config, config.backbone, (height, width))
+        backbone = build_backbone(config, (height, width))
         self.normalize = Normalize(backbone.mean, backbone.std)
         self.appearance = AppearanceEncoder(backbone)
         self.primary, self.fine = (
             BottleneckHead(backbone.channels, config.dim, num_ids, dropout=dropout)
             for dropout in (config.primary_dropout, config.fine_dropout)
         )
-        self.structure = StructureEncoder(config.structure_width, config.dilations)
-        self.adain = AdaINParameters(
-            backbone.channels,
-            blocks=STRIPES,
-            channels=self.structure.channels,
-            hidden=config.adain_width,
-            slices=config.code_slices,
-        )
-        self.decoder = Decoder(self.structure.channels)
+        self.build_generator(config, backbone.channels)
         self.critic = MultiScaleCritic(width=config.critic_width, scales=config.critic_scales)
-        for network in (self.structure, self.adain, self.decoder):
-            init_kaiming(network)
+        self.init_generator()
         self.teacher = Teacher(
-            _backbone(config, config.teacher_backbone or config.backbone, (height, width)),
+            build_backbone(config, (height, width), name=config.teacher_backbone),
             config.teacher_dim,
             num_ids,
             dropout=0.5,
@@ -145,10 +131,9 @@ class DGNet(DrawsCodes):
         """`teacher` and `identity` (SGD), `generator` and `critic` (Adam)."""
         config = self.config
         joint = stepped(config.lr_steps)
-        generator = nn.ModuleList([self.structure, self.adain, self.decoder])
         found = {
             "critic": Scheduled(optimizer=adam(config, self.critic), factor=joint),
-            "generator": Scheduled(optimizer=adam(config, generator), factor=joint),
+            "generator": Scheduled(optimizer=adam(config, self.generator), factor=joint),
             "identity": Scheduled(
                 optimizer=sgd(
                     config,
@@ -370,13 +355,3 @@ class DGNet(DrawsCodes):
 
 def _mirrored_sum(embed: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     return F.normalize(F.normalize(embed(images)) + F.normalize(embed(images.flip(-1))))
-
-
-def _backbone(config: DGNetConfig, name: str, size: tuple[int, int]) -> Backbone:
-    return create_backbone(
-        name,
-        weights=config.weights,
-        sha256=config.sha256,
-        last_stride=config.last_stride,
-        image_size=size,
-    )
