@@ -1,10 +1,13 @@
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from crosslight import cli
+from crosslight.data.promenade import make
 from tests.incapable import IncapableError
 
 # As in `crosslight.cli.main`: tests share their cores with each other.
@@ -47,3 +50,42 @@ def pytest_make_collect_report() -> Iterator[Any]:
     if CONTINUOUS and report.skipped:
         _refuse_skip(report)
     return report
+
+
+RECIPE = """
+method: agw
+config: {backbone: resnet10-half, weights: none, epochs: 1, non_local: [0, 0, 0, 0]}
+data:
+  height: 32
+  width: 16
+  ids_per_batch: 2
+  visible_per_id: 2
+  infrared_per_id: 2
+  iterations_per_epoch: 2
+  workers: 0
+"""
+
+
+@pytest.fixture(scope="session")
+def promenade(tmp_path_factory) -> Path:
+    """A tiny Promenade in the layout of SYSU-MM01; not to be changed."""
+    root = tmp_path_factory.mktemp("promenade") / "data"
+    make(root, preset="tiny", height=32, width=16, progress=False)
+    return root
+
+
+@pytest.fixture(scope="session")
+def recipe(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, promenade, recipe) -> Path:
+    """A run that was trained and evaluated; not to be changed."""
+    run = tmp_path_factory.mktemp("trained") / "run"
+    data = f"sysu-mm01:{promenade}"
+    cli.main(["train", str(recipe), "--data", data, "--out", str(run)])
+    cli.main(["evaluate", str(run), "--data", data, "--workers", "0"])
+    return run

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from crosslight.evaluation.features import Features
     from crosslight.evaluation.protocols import PROTOCOLS as protocols  # noqa: N811
     from crosslight.evaluation.protocols import get_protocol
+    from crosslight.experiments.evaluation import Evaluation, load_evaluation
+    from crosslight.experiments.fitting import fit
     from crosslight.experiments.run import Run, load_run
     from crosslight.methods.contract import (
         Disentangles,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 _FACE = {
     "Disentangles": "crosslight.methods.contract:Disentangles",
+    "Evaluation": "crosslight.experiments.evaluation:Evaluation",
     "Features": "crosslight.evaluation.features:Features",
     "Interpolates": "crosslight.methods.contract:Interpolates",
     "MapsStructure": "crosslight.methods.contract:MapsStructure",
@@ -46,10 +49,12 @@ _FACE = {
     "Run": "crosslight.experiments.run:Run",
     "Swaps": "crosslight.methods.contract:Swaps",
     "Translates": "crosslight.methods.contract:Translates",
+    "fit": "crosslight.experiments.fitting:fit",
     "get_protocol": "crosslight.evaluation.protocols:get_protocol",
     "load_recipe": "crosslight.config:load_recipe",
     "load_run": "crosslight.experiments.run:load_run",
     "losses": "crosslight.losses:",
+    "load_evaluation": "crosslight.experiments.evaluation:load_evaluation",
     "make_promenade": "crosslight.data.promenade:make",
     "protocols": "crosslight.evaluation.protocols:PROTOCOLS",
     "read_layout": "crosslight.data.layouts:read_layout",
@@ -58,6 +63,7 @@ _FACE = {
 
 __all__ = [
     "Disentangles",
+    "Evaluation",
     "Features",
     "Interpolates",
     "MapsStructure",
@@ -68,7 +74,9 @@ __all__ = [
     "Swaps",
     "Translates",
     "__version__",
+    "fit",
     "get_protocol",
+    "load_evaluation",
     "load_recipe",
     "load_run",
     "losses",

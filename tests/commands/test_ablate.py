@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from crosslight import cli
-from crosslight.commands import ablate
-from crosslight.commands.ablate import switched
-from crosslight.commands.budget import images_seen, overrides_for
 from crosslight.config import load_recipe, recipe_names
 from crosslight.data.layouts import read_layout
 from crosslight.errors import ConfigError
+from crosslight.experiments.ablation import switched
+from crosslight.experiments.budget import images_seen, overrides_for
 from crosslight.registry import METHODS
 
 
@@ -24,26 +24,23 @@ def _arguments(recipe: Path, data: Path, out: Path, *more: str) -> list[str]:
 
 
 def test_variants_are_trained_once_and_compared(
-    recipe: Path, promenade: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Path, promenade: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trained: list[str] = []
-    train = ablate.run_training
+    def trained() -> list[str]:
+        said = capsys.readouterr().out
+        rows = re.findall(r"^\d+/\d+  (.*), seed (\d+)\n(.*)$", said, re.MULTILINE)
+        return [f"{name}/seed-{seed}" for name, seed, then in rows if "is finished" not in then]
 
-    def counted(*arguments, **options):
-        trained.append(str(arguments[2].relative_to(tmp_path)))
-        return train(*arguments, **options)
-
-    monkeypatch.setattr(ablate, "run_training", counted)
     switches = ("--switches", "hard:config.triplet=hard,config.margin=0.3", "--images", "32")
     cli.main(_arguments(recipe, promenade, tmp_path, *switches))
-    assert trained == ["tiny/seed-0", "tiny+hard/seed-0"]
+    assert trained() == ["tiny/seed-0", "tiny+hard/seed-0"]
     table = (tmp_path / "ablation.md").read_text()
     assert "| tiny | 0 | 32 |" in table
     assert "| tiny+hard | 0 | 32 |" in table
     assert (tmp_path / "ablation.png").stat().st_size > 1000
 
     cli.main(_arguments(recipe, promenade, tmp_path, "--images", "32", "--seeds", "0", "1"))
-    assert trained[2:] == ["tiny/seed-1"], "only what is new"
+    assert trained() == ["tiny/seed-1"], "only what is new"
     found = json.loads((tmp_path / "ablation.json").read_text())
     assert found["tiny"]["seeds"] == [0, 1]
     assert found["tiny+hard"]["seeds"] == [0], "earlier variants stay in the table"

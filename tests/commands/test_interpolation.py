@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from crosslight import cli
-from crosslight.commands.gallery_model import fingerprint_of
 from crosslight.data import transforms
+from crosslight.experiments.embedder import fingerprint_of
 from crosslight.training.weights import load_weights
 
 SIZE = "height: 64\n  width: 32\n  interpolation: bicubic\n  workers: 0"

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from crosslight import cli
-from crosslight.commands.evaluate import load_evaluation
 from crosslight.data.table import SampleTable
 from crosslight.evaluation.features import load_features
 from crosslight.evaluation.protocols import get_protocol
 from crosslight.evaluation.refinements import KReciprocal, QueryExpansion
+from crosslight.experiments.evaluation import load_evaluation
 
 PROTOCOLS = {
     "sysu-mm01/all/1",

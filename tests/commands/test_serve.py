@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from tests.last_resort import HANG_S
 
-from crosslight.commands.gallery_model import load_embedder
 from crosslight.commands.serve import TOKEN_VARIABLE, token_for
 from crosslight.data.images import read_image
+from crosslight.experiments.embedder import load_embedder
 from crosslight.gallery.opening import create_store
 from crosslight.gallery.rows import build_rows
 

@@ -10,8 +10,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from crosslight import cli
-from crosslight.commands.swap import _labels
 from crosslight.data.promenade import make
+from crosslight.drawing.swapping import labels_of
 from crosslight.training import session
 
 RECIPE = """
@@ -121,12 +121,12 @@ def test_swap_draws_a_grid_and_single_images(run: Path, people: Path, tmp_path: 
 
 def test_images_are_labelled_by_person_and_file_and_told_apart() -> None:
     sysu = [Path(f"/d/cam{cam}/0007/0001.jpg") for cam in (1, 2)]
-    assert _labels([sysu[0], Path("/d/cam1/0008/0001.jpg")]) == {
+    assert labels_of([sysu[0], Path("/d/cam1/0008/0001.jpg")]) == {
         sysu[0]: "0007/0001",
         Path("/d/cam1/0008/0001.jpg"): "0008/0001",
     }
-    assert list(_labels(sysu).values()) == ["cam1/0007/0001", "cam2/0007/0001"]
-    assert list(_labels([Path("/a.jpg"), Path("/b/a.png")]).values()) == ["a", "b/a"]
+    assert list(labels_of(sysu).values()) == ["cam1/0007/0001", "cam2/0007/0001"]
+    assert list(labels_of([Path("/a.jpg"), Path("/b/a.png")]).values()) == ["a", "b/a"]
 
 
 def test_swap_explains_what_it_cannot_do(

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from crosslight import cli
-from crosslight.commands.swap_cases import choose_meetings
 from crosslight.data.layouts import read_layout
+from crosslight.drawing.cases import choose_meetings
 from crosslight.errors import DataError
 from crosslight.types import Modality
 

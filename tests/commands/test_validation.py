@@ -9,13 +9,13 @@ import pytest
 import yaml
 from tests.data.trees import TREES, plant
 
-from crosslight.commands.contact_sheet import draw_contact_sheet
-from crosslight.commands.validation import split_people, validation_protocol
 from crosslight.config import DataConfig
 from crosslight.data.layouts import LAYOUTS, read_layout
 from crosslight.data.table import build_table
+from crosslight.drawing.contact_sheet import draw_contact_sheet
 from crosslight.errors import DataError
 from crosslight.evaluation.protocols import PROTOCOLS
+from crosslight.experiments.validation import split_people, validation_protocol
 from crosslight.gallery.sources import candidates_from
 
 

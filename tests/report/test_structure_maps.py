@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from crosslight.report.structure_maps import CHANNELS, structure_map_grid
-from crosslight.report.structure_maps import _directions as directions
-from crosslight.report.structure_maps import _selective as selective
+from crosslight.drawing.structure_maps import CHANNELS, structure_map_grid
+from crosslight.drawing.structure_maps import _directions as directions
+from crosslight.drawing.structure_maps import _selective as selective
 
 
 def test_a_row_for_each_image_and_a_column_for_each_view() -> None:

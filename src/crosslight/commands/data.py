@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from crosslight.commands.contact_sheet import draw_contact_sheet
-from crosslight.commands.data_name import name_of_data
-from crosslight.commands.pictures import picture_format
 from crosslight.config import require_range
 from crosslight.data.check import check_data
 from crosslight.data.layouts import parse_data_argument, read_layout, recognise
+from crosslight.data.naming import name_of_data
+from crosslight.drawing.contact_sheet import draw_contact_sheet
+from crosslight.drawing.pictures import picture_format
 from crosslight.errors import DataError
 from crosslight.files import require_place, written_whole
 from crosslight.types import DeepRange

@@ -11,9 +11,9 @@ from PIL import Image
 
 from crosslight.commands.gallery_add import create, tell
 from crosslight.commands.gallery_calibrate import calibrate
-from crosslight.commands.gallery_model import fingerprint_of, load_embedder
 from crosslight.commands.gallery_report import infrared_sheet, write_sheet
 from crosslight.data.layouts import read_layout
+from crosslight.experiments.embedder import fingerprint_of, load_embedder
 from crosslight.gallery.calibration import Calibration
 from crosslight.gallery.description import read_description
 from crosslight.gallery.enrolment import enrol

@@ -10,10 +10,10 @@ from PIL import Image
 from crosslight.commands.counting_bar import bar
 from crosslight.commands.flag_numbers import LARGEST, LARGEST_PERSON, require_from_to
 from crosslight.commands.gallery_filter import LIGHTS
-from crosslight.commands.gallery_model import embedder_for, load_embedder
 from crosslight.config import require_range
 from crosslight.data.folders import PassedOver
 from crosslight.errors import ConfigError, DataError
+from crosslight.experiments.embedder import embedder_for, load_embedder
 from crosslight.gallery.contradictions import each_once
 from crosslight.gallery.enrolment import Enrolled, enrol
 from crosslight.gallery.opening import create_store, open_store

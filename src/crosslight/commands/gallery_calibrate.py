@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from crosslight.commands.data_name import name_of_data
 from crosslight.commands.flag_numbers import LARGEST, require_from_to
-from crosslight.commands.gallery_model import embedder_for
 from crosslight.data.layouts import parse_data_argument, read_layout
+from crosslight.data.naming import name_of_data
 from crosslight.errors import ConfigError
+from crosslight.experiments.embedder import embedder_for
 from crosslight.gallery.calibration import Calibration, Curve
 from crosslight.gallery.calibration_fit import fit_calibration
 from crosslight.gallery.opening import open_store

@@ -12,10 +12,10 @@ from PIL import Image
 from crosslight.commands.flag_numbers import require_from_to
 from crosslight.commands.gallery import described, place_of
 from crosslight.commands.gallery_filter import LIGHTS
-from crosslight.commands.gallery_model import embedder_for
 from crosslight.config import require_range
 from crosslight.data.depth import DepthTally
 from crosslight.data.images import read_with_depth
+from crosslight.experiments.embedder import embedder_for
 from crosslight.files import printable, require_place, written_whole
 from crosslight.gallery.opening import open_store
 from crosslight.gallery.rows import Filter

@@ -8,8 +8,8 @@ from crosslight.commands.counting_bar import bar
 from crosslight.commands.flag_numbers import LARGEST, require_from_to
 from crosslight.commands.gallery_add import MOST_WORKERS, require_labels, tell
 from crosslight.commands.gallery_filter import LIGHTS, time_from
-from crosslight.commands.gallery_model import embedder_for
 from crosslight.errors import ConfigError, DataError
+from crosslight.experiments.embedder import embedder_for
 from crosslight.gallery.detectors import FORMS, BoxesFile, Detector, load_detector
 from crosslight.gallery.enrolment import Enrolled, enrol
 from crosslight.gallery.opening import open_store

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from crosslight.commands.contact_sheet import draw_contact_sheet
-from crosslight.commands.evaluate import Evaluation, load_evaluation
-from crosslight.commands.gallery_model import fingerprint_of
 from crosslight.commands.gallery_report import reliability_of
 from crosslight.config import to_plain
 from crosslight.data.promenade.recipe import MANIFEST
+from crosslight.drawing.contact_sheet import draw_contact_sheet
 from crosslight.errors import GalleryError
+from crosslight.experiments.embedder import fingerprint_of
+from crosslight.experiments.evaluation import Evaluation, load_evaluation
 from crosslight.files import require_place
 from crosslight.gallery.calibration import Calibration
 from crosslight.gallery.opening import open_store

@@ -14,8 +14,8 @@ from types import FrameType
 import uvicorn
 
 from crosslight.commands.flag_numbers import LARGEST, require_from_to
-from crosslight.commands.gallery_model import embedder_for
 from crosslight.errors import ConfigError
+from crosslight.experiments.embedder import embedder_for
 from crosslight.gallery.opening import open_store
 from crosslight.gallery.search import Searcher
 from crosslight.gallery.service.access import new_token

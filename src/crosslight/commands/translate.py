@@ -1,110 +1,23 @@
-"""Draws images in the other light; of Promenade's people also the truth, and how near it is."""
+"""Draws images in the other light into a folder, and prints how near the truth they are."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-import torch
-from PIL import Image
-from torch import Tensor
-
-from crosslight.commands.pictures import as_picture, write_png
 from crosslight.data.folders import PassedOver, images_below
-from crosslight.data.images import read_image
-from crosslight.data.promenade.dataset import MadeSet, load_world
-from crosslight.data.promenade.factors import Spectrum
-from crosslight.data.promenade.recipe import MANIFEST
 from crosslight.data.transforms import InferenceTransform
+from crosslight.drawing.pictures import as_picture, write_png
+from crosslight.drawing.translating import Worlds, row_of, translations
 from crosslight.errors import ConfigError, DataError
-from crosslight.evaluation.translation import (
-    TranslationScore,
-    Values,
-    is_only_gray,
-    mean_score,
-    score_translation,
-)
+from crosslight.evaluation.translation import TranslationScore, is_only_gray, mean_score
 from crosslight.files import require_folder, write_text
-from crosslight.methods.contract import Method, Translates
-from crosslight.report.grid import Cell, Verdict, image_grid, legible
+from crosslight.methods.contract import Translates
+from crosslight.report.grid import image_grid, legible
 from crosslight.training.run import RunFolder
-from crosslight.types import DeepRange, Modality
-
-BATCH = 32
-
-
-@dataclass(frozen=True, kw_only=True)
-class Truth:
-    """What the other camera would have seen.
-
-    Attributes:
-        image: (3, H, W) in [0, 1].
-        person: (H, W) where the person is.
-    """
-
-    image: Tensor
-    person: np.ndarray
-
-
-@dataclass(frozen=True, kw_only=True)
-class Translation:
-    """One image, there and drawn.
-
-    Attributes:
-        path: The input.
-        source: (3, H, W) in [0, 1].
-        drawn: (3, H, W) in [0, 1].
-        truth: Of Promenade's people.
-        score: See `TranslationScore`.
-    """
-
-    path: Path
-    source: Tensor
-    drawn: Tensor
-    truth: Truth | None
-    score: TranslationScore
-
-
-class Worlds:
-    """The Promenades that images belong to; each is opened once."""
-
-    def __init__(self) -> None:
-        self._opened: dict[Path, MadeSet | None] = {}
-
-    def of(self, path: Path) -> MadeSet | None:
-        """The data set around an image, None where it is no Promenade."""
-        folder = path.resolve().parent
-        if folder not in self._opened:
-            roots = (folder, *folder.parents)
-            root = next((root for root in roots if (root / MANIFEST).exists()), None)
-            self._opened[folder] = None if root is None else self._opened.get(root)
-            if root is not None and self._opened[folder] is None:
-                self._opened[root] = self._opened[folder] = load_world(root)
-        return self._opened[folder]
-
-    def is_in(self, path: Path, light: Modality) -> bool:
-        """Whether an image is known to be in a light already."""
-        made = self.of(path)
-        if made is None:
-            return False
-        is_visible = made.shot(path).spectrum == Spectrum.VISIBLE
-        return is_visible == (light == Modality.VISIBLE)
-
-    def truth(self, path: Path, light: Modality, transform: InferenceTransform) -> Truth | None:
-        """What an image would be in the other light, where that is known."""
-        made = self.of(path)
-        if made is None:
-            return None
-        spectrum = Spectrum.VISIBLE if light == Modality.VISIBLE else made.recipe.infrared
-        if spectrum is None:  # without infrared cameras nobody says which infrared is meant
-            return None
-        shot = made.shot(path).seen_in(spectrum)
-        seen = made.world.picture(shot, made.recipe.height, made.recipe.width)
-        mask = transform(Image.fromarray(seen.mask).convert("RGB"))[0].numpy()
-        return Truth(image=transform(Image.fromarray(seen.image)), person=mask >= 0.5)
+from crosslight.types import Modality
 
 
 def run_translation(
@@ -134,12 +47,12 @@ def run_translation(
     transform = InferenceTransform(data.height, data.width, data.interpolation)
     scores: dict[str, TranslationScore] = {}
     sheet = []
-    for found in _translations(method, paths, to, transform, worlds, deep_range=data.deep_range):
+    for found in translations(method, paths, to, transform, worlds, deep_range=data.deep_range):
         name = _name(found.path, images)
         write_png(as_picture(found.drawn), out / "images" / f"{name}.png")
         scores[name] = found.score
         if found.path in shown:
-            sheet.append(_row(found, to))
+            sheet.append(row_of(found, to))
     mean = mean_score(list(scores.values()))
     height, width = legible(data.height, data.width)
     write_png(image_grid(sheet, cell_height=height, cell_width=width), out / "sheet.png")
@@ -184,35 +97,6 @@ def _said(
         yield f"{count} of {len(scores)} images are only gray copies of their input."
 
 
-@torch.inference_mode()
-def _translations(
-    method: Translates,
-    paths: Sequence[Path],
-    to: Modality,
-    transform: InferenceTransform,
-    worlds: Worlds,
-    *,
-    deep_range: DeepRange | None,
-) -> Iterator[Translation]:
-    source = Modality.VISIBLE if to == Modality.INFRARED else Modality.INFRARED
-    place = next(method.parameters()).device if isinstance(method, Method) else None
-    for start in range(0, len(paths), BATCH):
-        chosen = paths[start : start + BATCH]
-        pixels = torch.stack(
-            [transform(read_image(path, deep_range=deep_range)) for path in chosen]
-        )
-        drawn = method.translate(pixels.to(place), source, to).float().cpu()
-        for path, before, after in zip(chosen, pixels, drawn, strict=True):
-            truth = worlds.truth(path, to, transform)
-            score = score_translation(
-                _values(before),
-                _values(after),
-                None if truth is None else _values(truth.image),
-                None if truth is None else truth.person,
-            )
-            yield Translation(path=path, source=before, drawn=after, truth=truth, score=score)
-
-
 def _inputs(images: Path, to: Modality, worlds: Worlds) -> tuple[list[Path], int]:
     """The images to translate, sorted; and how many of Promenade's are in that light already."""
     left = PassedOver()
@@ -236,23 +120,3 @@ def _inputs(images: Path, to: Modality, worlds: Worlds) -> tuple[list[Path], int
 def _name(path: Path, images: Path) -> str:
     inside = path.relative_to(images) if images.is_dir() else Path(path.name)
     return inside.with_suffix("").as_posix()
-
-
-def _row(found: Translation, to: Modality) -> list[Cell]:
-    light = to.name.lower()
-    name = f"{found.path.parent.name}/{found.path.stem}"
-    pictures = [(found.source, name, Verdict.QUERY)]
-    if to == Modality.INFRARED:
-        gray = found.source.permute(1, 2, 0).numpy() @ np.array((0.299, 0.587, 0.114), np.float32)
-        pictures.append((torch.from_numpy(gray).expand(3, -1, -1), "plain gray", Verdict.UNJUDGED))
-    pictures.append((found.drawn, f"drawn {light}", Verdict.UNJUDGED))
-    if found.truth is not None:
-        pictures.append((found.truth.image, f"true {light}", Verdict.UNJUDGED))
-    return [
-        Cell(image=as_picture(pixels), lines=(line,), verdict=verdict)
-        for pixels, line, verdict in pictures
-    ]
-
-
-def _values(pixels: Tensor) -> Values:
-    return pixels.permute(1, 2, 0).numpy().astype(np.float64)

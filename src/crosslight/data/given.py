@@ -36,13 +36,18 @@ def pictures_of(images: GivenImages, *, deep_range: DeepRange | None = None) -> 
     Raises:
         DataError: None at all, one that cannot be read, or something that is no image.
     """
-    found = [_picture(image, number, deep_range) for number, image in enumerate(_each(images))]
+    found = [_picture(image, number, deep_range) for number, image in enumerate(listed(images))]
     if not found:
         raise DataError(f"There is no image among those given; {_EXPECTED}.")
     return found
 
 
-def _each(images: GivenImages) -> list[Any]:
+def listed(images: GivenImages) -> list[Any]:
+    """Each of the images given, whatever it is.
+
+    Raises:
+        DataError: What was given is neither an image nor several.
+    """
     if isinstance(images, str | PathLike | Image.Image):
         return [images]
     if isinstance(images, np.ndarray | Tensor):

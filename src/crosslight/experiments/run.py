@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -14,9 +15,13 @@ from PIL import Image
 from torch import Tensor
 
 from crosslight.config import RunConfig
-from crosslight.data.given import GivenImages, pictures_of
+from crosslight.data.given import GivenImages, listed, pictures_of
 from crosslight.data.transforms import InferenceTransform
+from crosslight.drawing.grids import Grid
+from crosslight.drawing.swapping import Sitter, draw_swaps, labels_of, looks_of
+from crosslight.drawing.translating import draw_translations
 from crosslight.errors import ConfigError, DataError
+from crosslight.experiments.evaluation import Evaluation, evaluate_run
 from crosslight.gallery.search import guess_modality
 from crosslight.methods.contract import Disentangles, Method
 from crosslight.training.embedding import arithmetic
@@ -103,6 +108,52 @@ class Run:
             for name, code in self.method.codes(pixels, lights).items():
                 parts.setdefault(name, []).append(code.flatten(1).float().cpu().numpy())
         return {name: np.concatenate(found) for name, found in parts.items()}
+
+    def swap(self, *, appearance: GivenImages, structure: GivenImages, steps: int = 0) -> Grid:
+        """People in other people's clothes: every appearance (columns) on every structure (rows).
+
+        Args:
+            appearance: Whose clothes are put on, in any form that `embed` takes.
+            structure: Whose body, pose and background stay.
+            steps: Pictures to draw between the clothes of each two neighbouring columns.
+
+        Raises:
+            ConfigError: The method cannot.
+            DataError: An image cannot be read.
+        """
+        clothes, bodies = self._sitters(appearance), self._sitters(structure)
+        return draw_swaps(self.method, looks_of(clothes, steps), bodies)
+
+    def translate(self, images: GivenImages, *, to: Light) -> Grid:
+        """The same people in the other light: a row of each image and what was drawn of it.
+
+        Args:
+            images: Of the other light, in any form that `embed` takes.
+            to: 'visible' or 'infrared'.
+
+        Raises:
+            ConfigError: The method cannot.
+            DataError: An image cannot be read.
+        """
+        return draw_translations(self.method, self._sitters(images), to=Modality(_light(to)))
+
+    def evaluate(self, data: str, **options: Any) -> Evaluation:
+        """Scores the run on a data set and keeps the result in its folder; see `evaluate_run`."""
+        return evaluate_run(self.path, data, **options)
+
+    def _sitters(self, images: GivenImages) -> list[Sitter]:
+        given = listed(images)
+        pictures = pictures_of(given, deep_range=self.recipe.data.deep_range)
+        files = {n: Path(one) for n, one in enumerate(given) if isinstance(one, str | PathLike)}
+        labels = labels_of(list(files.values()))
+        return [
+            Sitter(
+                name=files[number].stem if number in files else f"image-{number}",
+                label=labels[files[number]] if number in files else f"image {number}",
+                pixels=self.transform(picture),
+            )
+            for number, picture in enumerate(pictures)
+        ]
 
     def _batches(self, images: GivenImages, modality: Lights) -> Iterator[tuple[Tensor, Tensor]]:
         pictures = pictures_of(images, deep_range=self.recipe.data.deep_range)

@@ -49,14 +49,14 @@ def recognise(root: Path) -> Layout | None:
     return fitting[0] if len(fitting) == 1 else None
 
 
-def read_layout(name: str, root: Path, *, trial: int = 1) -> SampleTable:
+def read_layout(name: str, root: Path | str, *, trial: int = 1) -> SampleTable:
     """The sample table of the data set at `root`; see `Layout.read`.
 
     Raises:
         ConfigError: No such layout.
         DataError: Another layout, incomplete, or a file that does not parse.
     """
-    layout = get_layout(name)
+    layout, root = get_layout(name), Path(root)
     if not layout.fits(root):
         raise DataError(describe_wrong_root(layout, root, LAYOUTS.values()))
     if not layout.fits_exactly(root) and (other := recognise(root)) is not None:

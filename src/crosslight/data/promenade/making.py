@@ -155,7 +155,7 @@ class _FactorTable:
 
 
 def make(
-    out: Path,
+    out: Path | str,
     *,
     preset: str = "mini",
     layout: str = "sysu-mm01",

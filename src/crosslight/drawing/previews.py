@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from crosslight.commands.pictures import as_picture, write_png
 from crosslight.config import DataConfig
 from crosslight.data.images import read_image
 from crosslight.data.table import SampleTable
 from crosslight.data.transforms import InferenceTransform
+from crosslight.drawing.pictures import as_picture, write_png
 from crosslight.errors import ConfigError
 from crosslight.methods.contract import Method, Translates
 from crosslight.report.grid import Cell, Verdict, image_grid, legible

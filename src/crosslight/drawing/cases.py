@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
-from crosslight.commands.pictures import as_picture
 from crosslight.data.images import read_image
 from crosslight.data.layouts import parse_data_argument, read_layout
 from crosslight.data.table import SampleTable
 from crosslight.data.transforms import InferenceTransform
+from crosslight.drawing.pictures import as_picture
+from crosslight.drawing.swapping import Sitter
 from crosslight.errors import DataError
 from crosslight.methods.contract import Swaps
 from crosslight.report.grid import Cell, Verdict, image_grid, legible
@@ -85,8 +85,8 @@ def draw_cases(
     count: int,
     trial: int = 1,
     deep_range: DeepRange | None = None,
-) -> tuple[Image.Image, list[tuple[str, Tensor]]]:
-    """The picture of all cases, and the images across light with their titles.
+) -> tuple[Image.Image, list[Sitter]]:
+    """The picture of all cases, and the images that meet across light.
 
     Raises:
         DataError: The data set has no test images, or they do not suffice.
@@ -96,7 +96,7 @@ def draw_cases(
     present = [split for split in TESTED if split in set(table.splits)]
     table = table.split(*present) if present else table
     rows, titles = [], []
-    across: list[tuple[str, Tensor]] = []
+    across: list[Sitter] = []
     for case, meetings in choose_meetings(table, count).items():
         for number, meeting in enumerate(meetings):
             first, second = (
@@ -112,7 +112,8 @@ def draw_cases(
                 lines = (f"{place + 1} {name}", f"{table.pids[row]}/{table.paths[row].stem}")
                 cells[place] = Cell(image=cells[place].image, verdict=Verdict.QUERY, lines=lines)
                 if case.endswith("different light"):
-                    across.append((f"{lines[1]} {name}", (first, second)[place]))
+                    label = f"{lines[1]} {name}"
+                    across.append(Sitter(name=label, label=label, pixels=(first, second)[place]))
             drawn = ("1 on 1", "2 on 1", "1 on 2", "2 on 2")
             cells[2:] = [
                 Cell(image=cell.image, lines=(name,))

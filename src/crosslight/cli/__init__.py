@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
-from crosslight.cli_data import data_app
-from crosslight.cli_endings import spoken
-from crosslight.cli_gallery import gallery_app, serve
+from crosslight.cli.data import data_app
+from crosslight.cli.endings import spoken
+from crosslight.cli.gallery import gallery_app, serve
 from crosslight.ranges import Count, Processes, Seed, Trial, Workers, in_range
 from crosslight.version import __version__
 

@@ -1,0 +1,282 @@
+"""Embeds a test set with a trained run, keeps the embeddings, and scores them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crosslight.config import build
+from crosslight.data.layouts import parse_data_argument, read_layout
+from crosslight.data.naming import name_of_data
+from crosslight.data.table import SampleTable, read_table
+from crosslight.errors import ConfigError, CrosslightError, DataError
+from crosslight.evaluation.distances import check_distance
+from crosslight.evaluation.features import Features, load_features, write_features
+from crosslight.evaluation.protocols import get_protocol
+from crosslight.evaluation.refinements import Refinement, check_refinement
+from crosslight.evaluation.score import format_table
+from crosslight.evaluation.scores import Result
+from crosslight.files import require_folder, written_together
+from crosslight.training.embedding import embed_table
+from crosslight.training.run import RunFolder
+
+FEATURES, TABLE, SETTINGS = "features.npz", "table.parquet", "settings.json"
+TEST_SPLITS = ("test", "query", "gallery", "multi-query")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a run was evaluated; kept beside its features.
+
+    Attributes:
+        layout: Name of the layout.
+        title: How tables call the data set.
+        root: Its folder.
+        trial: Split number.
+        protocols: Protocols scored.
+        distance: How embeddings were compared.
+        sampler: Gallery sampler of sysu-mm01.
+        permutations: File of the official sampler, or None.
+        flip: Whether mirror images were added.
+        unit_views: Whether the two were brought to length 1 first.
+        code: The method's code that was compared; None: its embedding.
+    """
+
+    layout: str
+    title: str
+    root: str
+    trial: int
+    protocols: tuple[str, ...]
+    distance: str
+    sampler: str
+    permutations: str | None
+    flip: bool
+    unit_views: bool = False
+    code: str | None = None
+
+    @property
+    def told(self) -> str:
+        """What was compared, for the line above a table."""
+        return f"{self.distance} distance" + (f", code {self.code}" if self.code else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """A scored run.
+
+    Attributes:
+        settings: How it was scored.
+        table: The test rows, as embedded.
+        features: Their embeddings.
+        results: Protocol → result.
+        chance: Protocol → what guessing would score, computed exactly.
+        refined: Protocol → its results after each refinement that was asked for, by names of
+            their own.
+    """
+
+    settings: Settings
+    table: SampleTable
+    features: Features
+    results: Mapping[str, Result]
+    chance: Mapping[str, Result]
+    refined: Mapping[str, tuple[Result, ...]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.settings.title}, {self.settings.told}\n{format_table(self.to_json())}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Protocol → scores and rules as of `crosslight score`, `path`, `chance`, `refined`."""
+        entries: dict[str, Any] = {}
+        for name, result in self.results.items():
+            entry = {**result.to_json(), "path": result.path}
+            if self.refined.get(name):
+                entry["refined"] = [
+                    {**refined.to_json(), "path": refined.path} for refined in self.refined[name]
+                ]
+            entries[name] = {**entry, "chance": self.chance[name].to_json()}
+        return entries
+
+
+def evaluate_run(
+    run: Path,
+    data: str,
+    *,
+    trial: int = 1,
+    protocols: Sequence[str] = (),
+    distance: str | None = None,
+    sampler: str = "seeded",
+    permutations: Path | None = None,
+    flip: bool = False,
+    unit_views: bool = False,
+    code: str | None = None,
+    refinements: Sequence[Refinement] = (),
+    workers: int = 2,
+) -> Evaluation:
+    """Scores a run, and writes `evaluation/` and `metrics.json` into its folder.
+
+    With `code` one of the method's codes is scored in place of its embedding, by the cosine unless
+    another distance is asked for; the names become `evaluation-CODE/` and `metrics-CODE.json`.
+    Each of `refinements` is scored beside the plain ranking and stands in `metrics.json` only: the
+    report shows the plain one.
+
+    Raises:
+        ConfigError: The run was trained on another split of this data set, or the distance does
+            not fit the refinements.
+    """
+    if unit_views and not flip:
+        raise ConfigError("--unit-views says how --flip sums; add --flip, or leave it out.")
+    folder = RunFolder.open(run)
+    require_folder(place := _place(run, code))
+    config = folder.load_config()
+    layout, root = parse_data_argument(data)
+    _refuse_other_split(folder, layout.name, trial)
+    table = read_layout(layout.name, root, trial=trial).with_range(config.data.deep_range)
+    present = set(table.splits)
+    splits = [split for split in TEST_SPLITS if split in present]
+    if not splits:
+        raise DataError(
+            f"{root} has no images in split test, query or gallery to score; its splits are "
+            f"{', '.join(sorted(present))}: write test, or query and gallery, into the column "
+            "split of the table."
+        )
+    table = table.split(*splits)
+    method = folder.load_method()
+    distance = distance or ("cosine" if code else method.distance)
+    for refinement in refinements:
+        check_refinement(refinement, check_distance(distance))
+    feats = embed_table(
+        method,
+        table,
+        height=config.data.height,
+        width=config.data.width,
+        interpolation=config.data.interpolation,
+        workers=workers,
+        flip=flip,
+        unit_views=unit_views,
+        precision=config.training.precision,
+        code=code,
+    )
+    features = Features(
+        feats=feats,
+        pids=table.pids,
+        cams=table.cams,
+        modality=table.modality,
+        split=table.splits,
+        paths=np.array(table.relative_paths),
+    )
+    settings = Settings(
+        layout=layout.name,
+        title=name_of_data(layout, root),
+        root=str(root.resolve()),
+        trial=trial,
+        protocols=tuple(protocols) or layout.protocols,
+        distance=distance,
+        sampler=sampler,
+        permutations=str(permutations.resolve()) if permutations else None,
+        flip=flip,
+        unit_views=unit_views,
+        code=code,
+    )
+    suffix = f"-{code}" if code else ""
+    evaluation = _score(settings, table, features, refinements)
+    metrics = evaluation.to_json()
+    # After the scores stand, and all at once: a failure leaves the last evaluation as it was.
+    with written_together(
+        *(place / name for name in (FEATURES, TABLE, SETTINGS)), run / f"metrics{suffix}.json"
+    ) as (features_file, table_file, settings_file, metrics_file):
+        write_features(features_file, features)
+        table.frame.write_parquet(table_file)
+        settings_file.write(f"{json.dumps(asdict(settings), indent=2)}\n".encode())
+        metrics_file.write(f"{json.dumps(metrics, indent=2)}\n".encode())
+    return evaluation
+
+
+def load_evaluation(run: Path, *, code: str | None = None) -> Evaluation:
+    """The last evaluation of a run, or of one of its codes, scored again from its features.
+
+    Raises:
+        ConfigError: The run, or that code, has not been evaluated.
+    """
+    place = _place(run, code)
+    by_code, flag = (f" by its code {code}", f" --code {code}") if code else ("", "")
+    again = f"crosslight evaluate {run} --data LAYOUT:ROOT{flag}"
+    if not (place / SETTINGS).exists():
+        raise ConfigError(f"{run} has not been evaluated{by_code}; say: {again}")
+    try:
+        settings = _read_settings(place / SETTINGS)
+        stored = read_table(place / TABLE)
+        features = load_features(place / FEATURES)
+    except (CrosslightError, OSError) as error:
+        raise ConfigError(
+            f"The last evaluation of {run} cannot be used: {error} Evaluate it again: {again}"
+        ) from error
+    if len(stored) != len(features.feats):
+        raise ConfigError(
+            f"The last evaluation of {run} has {len(stored)} rows in {TABLE} and "
+            f"{len(features.feats)} in {FEATURES}; evaluate it again: {again}"
+        )
+    table = SampleTable(layout=settings.layout, root=Path(settings.root), frame=stored.frame)
+    return _score(settings, table, features)
+
+
+def _read_settings(path: Path) -> Settings:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{path} is damaged ({error}).") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds no settings.")
+    return build(Settings, content, where=f"file {path}")
+
+
+def _score(
+    settings: Settings,
+    table: SampleTable,
+    features: Features,
+    refinements: Sequence[Refinement] = (),
+) -> Evaluation:
+    results, chance, refined = {}, {}, {}
+    for name in settings.protocols:
+        protocol = get_protocol(name)
+        options: dict[str, Any] = {
+            "sampler": settings.sampler,
+            "permutations": _permutations(settings),
+        }
+        results[name] = protocol.evaluate(features, distance=settings.distance, **options)
+        chance[name] = protocol.chance(features, **options)
+        refined[name] = tuple(
+            protocol.evaluate(features, distance=settings.distance, refinement=how, **options)
+            for how in refinements
+        )
+    return Evaluation(
+        settings=settings,
+        table=table,
+        features=features,
+        results=results,
+        chance=chance,
+        refined=refined,
+    )
+
+
+def _permutations(settings: Settings) -> Path | None:
+    if settings.permutations is not None:
+        return Path(settings.permutations)
+    return Path(settings.root) if settings.sampler == "official" else None
+
+
+def _refuse_other_split(folder: RunFolder, layout: str, trial: int) -> None:
+    trained = folder.load_data()
+    if trained.get("layout") == layout and trained.get("trial", trial) != trial:
+        raise ConfigError(
+            f"{folder.path} was trained on split {trained['trial']} of {layout}; split {trial} "
+            f"tests people it has seen. Say --trial {trained['trial']}."
+        )
+
+
+def _place(run: Path, code: str | None) -> Path:
+    return run / (f"evaluation-{code}" if code else "evaluation")
