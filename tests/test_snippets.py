@@ -59,7 +59,7 @@ def names(tmp_path: Path, trained: Path, promenade: Path, monkeypatch) -> dict[s
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def dgnet(tmp_path_factory, promenade: Path) -> Path:
     folder = tmp_path_factory.mktemp("dgnet")
     (folder / "dgnet.yaml").write_text(DGNET)

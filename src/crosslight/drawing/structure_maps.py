@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -56,6 +55,8 @@ def _selective(maps: NDArray[np.float32]) -> list[int]:
 
 def _heat(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """(B, h, w) → (B, h, w, 3)."""
+    import matplotlib  # brought by the extra `report`; swapping alone does without
+
     coloured = matplotlib.colormaps["magma"](_unit(values))[..., :3]
     return (255 * coloured).round().astype(np.uint8)
 

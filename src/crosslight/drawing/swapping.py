@@ -172,7 +172,8 @@ def _title(look: Look) -> Place:
 def labels_of(images: Sequence[Path]) -> dict[Path, str]:
     """Folder and file, which in most layouts name the person; more folders where two are alike."""
     parts = {path: path.absolute().with_suffix("").parts[1:] for path in images}
-    longest = max(map(len, parts.values()))
+    labels: dict[Path, str] = {}
+    longest = max(map(len, parts.values()), default=0)
     for count in range(2, longest + 1):
         labels = {path: "/".join(own[-count:]) for path, own in parts.items()}
         if len(set(labels.values())) == len(set(parts.values())):
