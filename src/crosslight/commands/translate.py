@@ -32,7 +32,6 @@ def run_translation(
     if rows < 1:
         raise ConfigError(f"--rows {rows} makes no sheet; give 1 or more.")
     folder = RunFolder.open(run)
-    require_folder(out)
     config = folder.load_config()
     method = folder.load_method().eval()
     if not isinstance(method, Translates):
@@ -42,6 +41,7 @@ def run_translation(
         )
     worlds = Worlds()
     paths, skipped = _inputs(images, to, worlds)
+    require_folder(out)
     shown = {paths[n * len(paths) // min(rows, len(paths))] for n in range(min(rows, len(paths)))}
     data = config.data
     transform = InferenceTransform(data.height, data.width, data.interpolation)
