@@ -486,10 +486,8 @@ WEIGHTS: dict[str, Any] = {
         (102, True, 0.5),
         (102, False, 0.5),
         (310, True, 0.5),
-        (310, False, 0.5),
         (310, True, 0.0),
         (310, False, 0.0),
-        (1100, True, 0.5),
         (1100, False, 0.5),
     ],
 )
