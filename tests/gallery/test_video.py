@@ -13,7 +13,8 @@ from PIL import Image
 
 from crosslight.errors import ConfigError, DataError
 from crosslight.gallery import torchvision_detector
-from crosslight.gallery.detectors import Box, BoxesFile, load_detector
+from crosslight.gallery.boxes import Box, BoxesFile
+from crosslight.gallery.detectors import load_detector
 from crosslight.gallery.enrolment import enrol
 from crosslight.gallery.exact import ExactStore
 from crosslight.gallery.frames import Decoded, frames_of

@@ -10,7 +10,8 @@ from crosslight.commands.gallery_add import MOST_WORKERS, require_labels, tell
 from crosslight.commands.gallery_filter import LIGHTS, time_from
 from crosslight.errors import ConfigError, DataError
 from crosslight.experiments.embedder import embedder_for
-from crosslight.gallery.detectors import FORMS, BoxesFile, Detector, load_detector
+from crosslight.gallery.boxes import BoxesFile, Detector
+from crosslight.gallery.detectors import FORMS, load_detector
 from crosslight.gallery.enrolment import Enrolled, enrol
 from crosslight.gallery.opening import open_store
 from crosslight.gallery.video import SMALLEST_PX, Watched, candidates_in_video

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from crosslight.errors import ConfigError, GalleryError
-from crosslight.gallery.detectors import Box
+from crosslight.gallery.boxes import Box
 
 COCO_PERSON = 1
 YOLO_PERSON = 0

@@ -7,7 +7,7 @@
         result.rank, result.hit.id, result.hit.distance, result.probability, result.accepted
     answer.verdict                                   # "in-gallery", "not-in-gallery", "unknown"
 
-`Embedder` is what the gallery needs to know about a model; commands/gallery_model.py makes one
+`Embedder` is what the gallery needs to know about a model; experiments/embedder.py makes one
 from a run folder with `load_embedder(run)`. Its `translate` is None for models that cannot show a
 person in the other light, else PIL image + source + target modality -> PIL image.
 

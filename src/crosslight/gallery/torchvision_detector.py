@@ -18,7 +18,7 @@ from torchvision.models import get_model, list_models
 from torchvision.transforms.v2 import functional as F
 
 from crosslight.errors import ConfigError
-from crosslight.gallery.detectors import Box
+from crosslight.gallery.boxes import Box
 
 PERSON = 1
 """The label of people in COCO."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from crosslight.gallery.detectors import Box
+from crosslight.gallery.boxes import Box
 from crosslight.gallery.rows import Vectors
 
 LEAST_OVERLAP = 0.1

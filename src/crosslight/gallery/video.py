@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from crosslight.files import printable
-from crosslight.gallery.detectors import Box, Detector
+from crosslight.gallery.boxes import Box, Detector
 from crosslight.gallery.enrolment import Candidate, id_of
 from crosslight.gallery.frames import Decoded, Frame, frames_of
 from crosslight.gallery.search import Embedder, guess_modality
