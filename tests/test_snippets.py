@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import crosslight as cl
+from crosslight import cli
 from crosslight.data.promenade import make
 from tests.commands.test_swap import RECIPE as DGNET
 
@@ -38,6 +39,8 @@ def names(tmp_path: Path, trained: Path, promenade: Path, monkeypatch) -> dict[s
     table = cl.read_layout("sysu-mm01", promenade).split("test")
     for name, row in (("a.jpg", 0), ("b.png", 20)):
         shutil.copy(table.paths[row], name)
+    cli.main(["gallery", "create", "people.exact", "--model", "runs/agw"])
+    cli.main(["gallery", "add", "people.exact", "a.jpg", "b.png"])
     generator = np.random.default_rng(0)
     feats = generator.standard_normal((len(table), 8)).astype(np.float32)
     half = np.where(np.arange(len(table)) % 2 == 0, "query", "gallery")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from crosslight.evaluation.features import Features
     from crosslight.evaluation.protocols import PROTOCOLS as protocols  # noqa: N811
     from crosslight.evaluation.protocols import get_protocol
+    from crosslight.experiments.embedder import open_gallery
     from crosslight.experiments.evaluation import Evaluation, load_evaluation
     from crosslight.experiments.fitting import fit
     from crosslight.experiments.run import Run, load_run
@@ -55,6 +56,7 @@ _FACE = {
     "load_run": "crosslight.experiments.run:load_run",
     "losses": "crosslight.losses:",
     "load_evaluation": "crosslight.experiments.evaluation:load_evaluation",
+    "open_gallery": "crosslight.experiments.embedder:open_gallery",
     "make_promenade": "crosslight.data.promenade:make",
     "protocols": "crosslight.evaluation.protocols:PROTOCOLS",
     "read_layout": "crosslight.data.layouts:read_layout",
@@ -81,6 +83,7 @@ __all__ = [
     "load_run",
     "losses",
     "make_promenade",
+    "open_gallery",
     "protocols",
     "read_layout",
 ]

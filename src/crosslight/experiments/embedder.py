@@ -14,7 +14,8 @@ from torch import Tensor
 
 from crosslight.data.transforms import InferenceTransform
 from crosslight.errors import ConfigError, GalleryError
-from crosslight.gallery.search import Embedder
+from crosslight.gallery.opening import open_store
+from crosslight.gallery.search import Embedder, Searcher
 from crosslight.gallery.store import StoreInfo, refusal
 from crosslight.methods.contract import Method, Swaps, Translates
 from crosslight.training.embedding import embed_images
@@ -79,6 +80,20 @@ def embedder_for(info: StoreInfo, run: Path | None = None) -> Embedder:
     if found != info.model:
         raise GalleryError(refusal(info, found))
     return load_embedder(place)
+
+
+def open_gallery(location: str | Path, *, model: Path | str | None = None) -> Searcher:
+    """A gallery that is there, with the model that filled it; `.search(image)` asks it.
+
+    Args:
+        location: A folder such as `people.lance`, or `milvus://host:port/name`.
+        model: Run folder; None: where it was when the gallery was made.
+
+    Raises:
+        GalleryError: There is no such store, it is damaged, or another model filled it.
+    """
+    store = open_store(location)
+    return Searcher(store, embedder_for(store.info, None if model is None else Path(model)))
 
 
 def fingerprint_of(run: Path) -> str:
