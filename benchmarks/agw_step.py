@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from crosslight.data.batch import Batch
 from crosslight.methods.agw import AGW, AGWConfig
+from crosslight.methods.contract import weighted
 from crosslight.training.devices import compile_networks
 
 VARIANTS = {
@@ -42,8 +43,11 @@ class Step:
     def __init__(self, method: AGW) -> None:
         self.optimizer = method.optimizers()["model"].optimizer
 
-    def __call__(self, _: str, losses: dict[str, Tensor]) -> None:
+    def __call__(
+        self, _: str, losses: dict[str, Tensor], weights: dict[str, float] | None = None
+    ) -> None:
         """Backward and step."""
+        losses = weighted(losses, weights)
         with torch.autocast(next(iter(losses.values())).device.type, enabled=False):
             torch.stack([loss.float() for loss in losses.values()]).sum().backward()
         self.optimizer.step()

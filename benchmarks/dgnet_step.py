@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT))
 from tests.oracles.dgnet import PlainStep  # noqa: E402
 
 from crosslight.data.batch import Batch  # noqa: E402
-from crosslight.methods.contract import Progress  # noqa: E402
+from crosslight.methods.contract import Progress, weighted  # noqa: E402
 from crosslight.methods.dgnet import DGNet, DGNetConfig, ramped_weights  # noqa: E402
 from crosslight.training.devices import compile_networks  # noqa: E402
 
@@ -60,8 +60,14 @@ class Step:
     def note(self, _: str) -> None:
         """Nobody listens."""
 
-    def __call__(self, name: str, losses: Mapping[str, Tensor]) -> None:
+    def __call__(
+        self,
+        name: str,
+        losses: Mapping[str, Tensor],
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
         """Backward and step."""
+        losses = weighted(losses, weights)
         groups = self.optimizers[name].param_groups
         moved = [p for group in groups for p in group["params"]]
         device = next(iter(losses.values())).device.type

@@ -24,8 +24,8 @@ METHODS = {
     "dgnet": "crosslight.methods.dgnet:DGNet",
     "dgnet-vi": "crosslight.methods.dgnet_vi:DGNetVI",
     "embedding-disentangle": "crosslight.methods.embedding_disentangle:EmbeddingDisentangle",
-    "proposed-2020": "crosslight.methods.structure_identity:Proposed2020",
-    "structure-id": "crosslight.methods.structure_identity:StructureIdentity",
+    "proposed-2020": "crosslight.methods.structure_id:Proposed2020",
+    "structure-id": "crosslight.methods.structure_id:StructureIdentity",
     "unet-disentangle": "crosslight.methods.unet_disentangle:UNetDisentangle",
     "zero-padding": "crosslight.methods.zero_padding:ZeroPadding",
 }

@@ -7,6 +7,7 @@ from tests.methods.conftest import MakeBatch
 from crosslight.config import load_recipe
 from crosslight.errors import ConfigError
 from crosslight.methods.agw import AGW, AGWConfig
+from crosslight.methods.contract import weighted
 from crosslight.nn.nonlocal_block import NonLocal
 from crosslight.nn.weights import initial_weights_left_out
 
@@ -64,9 +65,9 @@ def test_every_variant_trains(triplet: str, parts: int, make_batch: MakeBatch) -
     method = _agw(triplet=triplet, parts=parts, learn_gem_p=True)
     losses: dict[str, torch.Tensor] = {}
 
-    def update(optimizers: object, terms: dict[str, torch.Tensor]) -> None:
+    def update(_: object, terms: dict[str, torch.Tensor], weights: dict[str, float]) -> None:
         losses.update(terms)
-        torch.stack(list(terms.values())).sum().backward()
+        torch.stack(list(weighted(terms, weights).values())).sum().backward()
 
     method.training_step(batch, update)  # type: ignore[arg-type]
     assert all(torch.isfinite(loss) for loss in losses.values())

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from crosslight.losses import bidirectional_top_ranking, cross_modal_contrastive
 from crosslight.methods.bdtr import BDTR, BDTRConfig
+from crosslight.methods.contract import weighted
 from crosslight.nn.two_stream import TwoStream
 from crosslight.nn.weights import initial_weights_left_out
 
@@ -158,9 +159,9 @@ def test_every_metric_trains(metric: str, names: set[str], make_batch: MakeBatch
     method = BDTR(config, num_ids=4, height=64, width=32)
     losses: dict[str, Tensor] = {}
 
-    def update(_: object, terms: dict[str, Tensor]) -> None:
+    def update(_: object, terms: dict[str, Tensor], weights: dict[str, float]) -> None:
         losses.update(terms)
-        torch.stack(list(terms.values())).sum().backward()
+        torch.stack(list(weighted(terms, weights).values())).sum().backward()
 
     method.training_step(make_batch(), update)  # type: ignore[arg-type]
     assert losses.keys() == names

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from crosslight.data.batch import Batch
 from crosslight.errors import CheckpointError, ConfigError, TrainingError
 from crosslight.losses import batch_hard_triplet, weighted_regularised_triplet
-from crosslight.methods.contract import Progress, Translates
+from crosslight.methods.contract import Progress, Translates, weighted
 from crosslight.methods.d2rl import D2RL, D2RLConfig
 from crosslight.methods.d2rl.equations import (
     critic_losses,
@@ -52,7 +52,13 @@ class Recorded:
     def note(self, sentence: str) -> None:
         pass
 
-    def __call__(self, names: str | tuple[str, ...], losses: Mapping[str, Tensor]) -> None:
+    def __call__(
+        self,
+        names: str | tuple[str, ...],
+        losses: Mapping[str, Tensor],
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        losses = weighted(losses, weights)
         self.order.append(names)
         self.losses.update({name: value.item() for name, value in losses.items()})
         chosen = (names,) if isinstance(names, str) else names
@@ -317,7 +323,13 @@ def _feature_gradients(unify: str, stage: str, batch: Batch) -> set[str]:
     found: set[str] = set()
 
     class Alone(Recorded):
-        def __call__(self, _: str | tuple[str, ...], losses: Mapping[str, Tensor]) -> None:
+        def __call__(
+            self,
+            _: str | tuple[str, ...],
+            losses: Mapping[str, Tensor],
+            weights: Mapping[str, float] | None = None,
+        ) -> None:
+            losses = weighted(losses, weights)
             feature = [v for n, v in losses.items() if n in ("loss_triplet", "loss_id")]
             named = dict(method.named_parameters())
             for loss in feature:

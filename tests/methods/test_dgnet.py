@@ -14,7 +14,7 @@ from torch import Tensor
 
 from crosslight.data.batch import Batch
 from crosslight.errors import ConfigError
-from crosslight.methods.contract import Progress
+from crosslight.methods.contract import Progress, weighted
 from crosslight.methods.dgnet import DGNet, DGNetConfig, ramped_weights
 from crosslight.methods.dgnet import method as dgnet_method
 from crosslight.methods.dgnet.config import stepped
@@ -51,7 +51,13 @@ class Recorded:
     def note(self, sentence: str) -> None:
         self.notes.append(sentence)
 
-    def __call__(self, name: str, losses: Mapping[str, Tensor]) -> None:
+    def __call__(
+        self,
+        name: str,
+        losses: Mapping[str, Tensor],
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        losses = weighted(losses, weights)
         self.order.append(name)
         optimizer = self.optimizers[name]
         own = {id(p) for group in optimizer.param_groups for p in group["params"]}
@@ -147,7 +153,13 @@ class Routed(Recorded):
         super().__init__(method, **options)
         self.routes: dict[str, set[str]] = {}
 
-    def __call__(self, _: str, losses: Mapping[str, Tensor]) -> None:
+    def __call__(
+        self,
+        _: str,
+        losses: Mapping[str, Tensor],
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        losses = weighted(losses, weights)
         named = dict(self.method.named_parameters())
         for loss, value in losses.items():
             found = torch.autograd.grad(

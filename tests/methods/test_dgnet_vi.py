@@ -58,9 +58,9 @@ def test_an_attached_code_lets_generated_images_train_the_appearance_encoder(
     moved: list[tuple[str, ...]] = []
 
     class Watched(Routed):
-        def __call__(self, names: Any, losses: Any) -> None:
+        def __call__(self, names: Any, losses: Any, weights: Any = None) -> None:
             moved.append(names)
-            super().__call__(names, losses)
+            super().__call__(names, losses, weights)
 
     method = _method(detach_code=False).train()
     update = Watched(method, iteration=1100)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from crosslight.config import build
 from crosslight.errors import CheckpointError, ConfigError
 from crosslight.methods.bdtr import BDTR
-from crosslight.methods.contract import Progress
+from crosslight.methods.contract import Progress, weighted
 from crosslight.methods.cross_modal_triplets import draw_negatives, draw_positives, hardest
 from crosslight.methods.embedding_disentangle import (
     EmbeddingDisentangle,
@@ -189,7 +189,13 @@ class _Update:
     def __init__(self, stage: str) -> None:
         self.progress = Progress(stage=stage, iteration=0, iterations=2, iterations_per_epoch=2)
 
-    def __call__(self, _: object, losses: Mapping[str, Tensor]) -> None:
+    def __call__(
+        self,
+        _: object,
+        losses: Mapping[str, Tensor],
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        losses = weighted(losses, weights)
         torch.stack(list(losses.values())).sum().backward()
 
 

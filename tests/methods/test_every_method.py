@@ -16,7 +16,7 @@ from torch import Tensor
 
 from crosslight.config import build, to_plain
 from crosslight.data.batch import Batch
-from crosslight.methods.contract import Method, Progress
+from crosslight.methods.contract import Method, Progress, weighted
 from crosslight.registry import method_class, method_names
 
 HEIGHT, WIDTH, NUM_IDS = 64, 32, 6
@@ -44,7 +44,13 @@ class Updates:
     def note(self, sentence: str) -> None:
         pass
 
-    def __call__(self, optimizers: str | tuple[str, ...], losses: Mapping[str, Tensor]) -> None:
+    def __call__(
+        self,
+        optimizers: str | tuple[str, ...],
+        losses: Mapping[str, Tensor],
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        losses = weighted(losses, weights)
         names = (optimizers,) if isinstance(optimizers, str) else optimizers
         total = torch.stack(list(losses.values())).sum()
         total.backward()
@@ -150,7 +156,13 @@ def test_gradient_reaches_every_trainable_parameter(method: Method, make_batch: 
     seen: set[str] = set()
 
     class Watch(Updates):
-        def __call__(self, _: str | tuple[str, ...], losses: Mapping[str, Tensor]) -> None:
+        def __call__(
+            self,
+            _: str | tuple[str, ...],
+            losses: Mapping[str, Tensor],
+            weights: Mapping[str, float] | None = None,
+        ) -> None:
+            losses = weighted(losses, weights)
             torch.stack(list(losses.values())).sum().backward()
             seen.update(n for n, p in trained.items() if p.grad is not None and p.grad.any())
             for p in trained.values():

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from crosslight.config import load_recipe
 from crosslight.data.sampling import build_batches
 from crosslight.errors import ConfigError
-from crosslight.methods import structure_identity
-from crosslight.methods.contract import Progress
+from crosslight.methods.contract import Progress, weighted
 from crosslight.methods.dgnet.pairs import as_light_pairs
-from crosslight.methods.structure_body import StructureBody
-from crosslight.methods.structure_identity import Proposed2020, StructureIdentity
-from crosslight.methods.structure_identity_config import (
+from crosslight.methods.structure_id import Proposed2020, StructureIdentity
+from crosslight.methods.structure_id import method as structure_id_method
+from crosslight.methods.structure_id.body import StructureBody
+from crosslight.methods.structure_id.config import (
     FUTURE,
     REPAIRS,
     Proposed2020Config,
@@ -64,7 +64,13 @@ class Routed:
     def note(self, sentence: str) -> None:
         pass
 
-    def __call__(self, names: str | tuple[str, ...], losses: Mapping[str, Tensor]) -> None:
+    def __call__(
+        self,
+        names: str | tuple[str, ...],
+        losses: Mapping[str, Tensor],
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        losses = weighted(losses, weights)
         self.updates.append((names, set(losses)))
         named = {n: p for n, p in self.method.named_parameters() if p.requires_grad}
         for loss, value in losses.items():
@@ -190,7 +196,9 @@ class Watched(Routed):
 
     classifier_moves = False
 
-    def __call__(self, _: str | tuple[str, ...], losses: Mapping[str, Tensor]) -> None:
+    def __call__(
+        self, _: str | tuple[str, ...], losses: Mapping[str, Tensor], __: Any = None
+    ) -> None:
         if "loss_triplet_structure" not in losses:
             return
         weights = [p for n, p in self.method.named_parameters() if "classifier.weight" in n]
@@ -447,7 +455,13 @@ class Recorded(Routed):
         self.optimizers = {n: s.optimizer for n, s in method.optimizers().items()}
         self.gradients: dict[str, Tensor] = {}
 
-    def __call__(self, names: str | tuple[str, ...], losses: Mapping[str, Tensor]) -> None:
+    def __call__(
+        self,
+        names: str | tuple[str, ...],
+        losses: Mapping[str, Tensor],
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        losses = weighted(losses, weights)
         for name in (names,) if isinstance(names, str) else names:
             optimizer = self.optimizers[name]
             own = {id(p) for group in optimizer.param_groups for p in group["params"]}
@@ -500,7 +514,7 @@ def test_one_iteration_equals_the_plain_formulation(
 ) -> None:
     """Same losses, gradients, weights and running statistics, in float64, over two iterations."""
     rectangles = torch.tensor([[3, 4, 20, 10], [0, 0, 0, 0], [30, 2, 9, 21]] * 6)[:16]
-    monkeypatch.setattr(structure_identity, "draw_rectangles", lambda *_, **__: rectangles)
+    monkeypatch.setattr(structure_id_method, "draw_rectangles", lambda *_, **__: rectangles)
     ours = _method(**WEIGHTS, again_probability=float(again), erasing=erasing).double().train()
     # At their initial values of about 0 the critic and the classifiers hide much of the rest.
     generator = torch.Generator().manual_seed(3)

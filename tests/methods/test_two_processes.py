@@ -18,7 +18,7 @@ import torch.multiprocessing as mp
 from torch import Tensor
 
 from crosslight.data.batch import Batch
-from crosslight.methods.contract import Method, Progress
+from crosslight.methods.contract import Method, Progress, weighted
 from crosslight.registry import method_class
 
 SMALL: dict[str, Any] = {"backbone": "resnet10-quarter", "weights": "none"}
@@ -55,7 +55,13 @@ class Gradients:
     def note(self, sentence: str) -> None:
         pass
 
-    def __call__(self, _: str | tuple[str, ...], losses: Mapping[str, Tensor]) -> None:
+    def __call__(
+        self,
+        _: str | tuple[str, ...],
+        losses: Mapping[str, Tensor],
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        losses = weighted(losses, weights)
         torch.stack(list(losses.values())).sum().backward()
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crosslight.methods.structure_identity import Proposed2020
+from crosslight.methods.structure_id import Proposed2020
 from tests.oracles.dgnet import (
     conv,
     decode,

@@ -175,6 +175,14 @@ def test_the_log_says_what_happened(uncut: Path) -> None:
     last = training[-1]
     assert last["epoch"] == 3.0
     assert last["losses"].keys() == {"id", "spread", "fool", "critic"}
+    # The mean of the two iterations since the line before; the loop itself multiplies.
+    ramp = 0.01 * (1 + 10.5 / 12)
+    assert last["weights"] == pytest.approx({"id": 1, "spread": ramp, "fool": -0.1, "critic": 1})
+    plain, counted = last["losses"], last["weighted"]
+    assert counted["fool"] == pytest.approx(-0.1 * plain["fool"])
+    assert counted["critic"] == pytest.approx(plain["critic"])
+    assert 0.01 < counted["spread"] / plain["spread"] < 0.02
+    assert "fool" not in training[0]["weights"], "no update of the warm-up has it"
     assert last["lr"] == {"main": pytest.approx(0.05 * (1 - 0.5 * 11 / 12)), "critic": 0.01}
     assert last["images_per_s"] > 0
     assert last["seconds"] > 0

@@ -48,7 +48,8 @@ def test_a_step_is_that_of_the_summed_losses_at_the_scheduled_rate() -> None:
     expected = pair.first.weight - 0.1 * 0.75 * 3 * images.sum(dim=0)
     update(
         ("first", "second"),
-        {"one": pair.first(images).sum(), "two": 2 * pair.first(images).sum()},
+        {"one": pair.first(images).sum(), "two": pair.first(images).sum()},
+        {"two": 2.0, "of another update": torch.nan},
     )
     torch.testing.assert_close(pair.first.weight, expected, rtol=1e-5, atol=1e-6)
     assert update.learning_rates() == pytest.approx({"first": 0.075}), "no gradient moved the other"

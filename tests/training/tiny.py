@@ -73,10 +73,11 @@ class Tiny(Method):
         feats = gather_with_gradient(self._features(batch.images))
         labels = gather_with_gradient(batch.labels)
         losses = {"id": F.cross_entropy(self.classifier(feats), labels)}
-        losses["spread"] = 0.01 * (feats - feats.mean(dim=0)).square().mean()
+        losses["spread"] = (feats - feats.mean(dim=0)).square().mean()
         if update.progress.stage == "joint":
-            losses["fool"] = -0.1 * self.critics[0](feats).mean()
-        update("main", losses)
+            losses["fool"] = self.critics[0](feats).mean()
+        ramp = 0.01 * (1 + update.progress.fraction)
+        update("main", losses, {"spread": ramp, "fool": -0.1})
         if update.progress.stage == "joint":
             feats = self._features(batch.images).detach()
             noise = torch.randn_like(feats) * self.config.dropout

@@ -115,15 +115,11 @@ class AGW(Method):
                 logits, labels, label_smoothing=self.config.label_smoothing
             )  # L_id
             loss_triplet = self._triplet(embeddings, labels)  # L_wrt
-        update(
-            "model",
-            {
-                "loss_id": self.config.id_weight * loss_id,
-                "loss_triplet": self.config.triplet_weight * loss_triplet,
-            },
-        )
+        losses = {"loss_id": loss_id, "loss_triplet": loss_triplet}
+        weights = {"loss_id": self.config.id_weight, "loss_triplet": self.config.triplet_weight}
+        update("model", losses, weights)
         accuracy = (logits.argmax(dim=1) == labels).float().mean()
-        return {"loss_id": loss_id, "loss_triplet": loss_triplet, "accuracy": accuracy}
+        return {**losses, "accuracy": accuracy}
 
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:
         """The embedding after the BNNeck."""

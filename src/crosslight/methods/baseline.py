@@ -97,15 +97,11 @@ class Baseline(Method):
                 logits, labels, label_smoothing=self.config.label_smoothing
             )  # L_ID
             loss_triplet = batch_hard_triplet(f_t, labels, margin=self.config.margin)  # L_Triplet
-        update(
-            "model",
-            {
-                "loss_id": self.config.id_weight * loss_id,
-                "loss_triplet": self.config.triplet_weight * loss_triplet,
-            },
-        )
+        losses = {"loss_id": loss_id, "loss_triplet": loss_triplet}
+        weights = {"loss_id": self.config.id_weight, "loss_triplet": self.config.triplet_weight}
+        update("model", losses, weights)
         accuracy = (logits.argmax(dim=1) == labels).float().mean()
-        return {"loss_id": loss_id, "loss_triplet": loss_triplet, "accuracy": accuracy}
+        return {**losses, "accuracy": accuracy}
 
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:  # noqa: ARG002
         """The embedding after the BNNeck, BoT's f_i; modality plays no part."""

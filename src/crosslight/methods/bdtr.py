@@ -147,7 +147,12 @@ class BDTR(Method):
             logits = self.head.classify(embeddings)
             losses = {"loss_id": F.cross_entropy(logits, labels)}
             losses |= self._metric(embeddings, labels, modality)
-        update("model", losses)
+        weights = {
+            "loss_contrastive": self.config.metric_weight,
+            "loss_cross": self.config.metric_weight,
+            "loss_intra": self.config.metric_weight * self.config.intra_weight,
+        }
+        update("model", losses, weights)
         accuracy = (logits.argmax(dim=1) == labels).float().mean()
         return {**losses, "accuracy": accuracy}
 
@@ -165,7 +170,7 @@ class BDTR(Method):
         config = self.config
         if config.metric == "contrastive":
             loss = cross_modal_contrastive(embeddings, labels, modality, margin=config.cross_margin)
-            return {"loss_contrastive": config.metric_weight * loss}
+            return {"loss_contrastive": loss}
         if config.metric == "none":
             return {}
         cross, intra = bidirectional_top_ranking(
@@ -175,7 +180,4 @@ class BDTR(Method):
             cross_margin=config.cross_margin,
             intra_margin=config.intra_margin,
         )
-        return {
-            "loss_cross": config.metric_weight * cross,
-            "loss_intra": config.metric_weight * config.intra_weight * intra,
-        }
+        return {"loss_cross": cross, "loss_intra": intra}

@@ -94,17 +94,38 @@ class Update(Protocol):
         """Where training stands."""
         ...
 
-    def __call__(self, optimizers: str | tuple[str, ...], losses: Mapping[str, Tensor]) -> None:
-        """Makes one step of the named optimizers on the sum of the named, weighted losses.
+    def __call__(
+        self,
+        optimizers: str | tuple[str, ...],
+        losses: Mapping[str, Tensor],
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        """Makes one step of the named optimizers on the weighted sum of the named losses.
 
         Only the parameters of these optimizers move; whatever gradient reaches others is
-        discarded. Stops the training with the loss's name if one is not finite.
+        discarded. Stops the training with the loss's name if one is not finite. The log has the
+        weights and what they make of the losses, so that ramps can be plotted.
+
+        Args:
+            optimizers: Names in `Method.optimizers`.
+            losses: Name → plain scalar.
+            weights: Name → weight at this point of the training; 1 where there is none. Names of
+                other losses are ignored.
         """
         ...
 
     def note(self, sentence: str) -> None:
         """Shows a person a line that stays, once for all processes."""
         ...
+
+
+def weighted(
+    losses: Mapping[str, Tensor], weights: Mapping[str, float] | None
+) -> dict[str, Tensor]:
+    """What `Update` sums up: each loss as often as its weight says, in float32 at least."""
+    counted = weights or {}
+    wide = {n: v.to(torch.promote_types(v.dtype, torch.float32)) for n, v in losses.items()}
+    return {n: counted[n] * loss if n in counted else loss for n, loss in wide.items()}
 
 
 class Method(nn.Module, ABC):
@@ -142,7 +163,7 @@ class Method(nn.Module, ABC):
         """One iteration: computes the losses and calls `update` in the paper's order.
 
         Returns:
-            The named scalar losses and figures to log, detached or not.
+            The named scalar losses, plain, and figures to log, detached or not.
         """
 
     @abstractmethod

@@ -125,11 +125,18 @@ class UNetDisentangle(Method):
     def training_step(self, batch: Batch, update: Update) -> Mapping[str, Tensor]:
         """Reconstruction, reconstruction with the same person's other S, triplet on S."""
         losses = self.losses(batch)
-        update("model", losses)
+        config = self.config
+        weights = {
+            "loss_recon": config.recon_weight,
+            "loss_cross": config.cross_weight,
+            "loss_cycle": config.cycle_weight,
+            "loss_triplet": config.triplet_weight,
+        }
+        update("model", losses, weights)
         return losses
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The weighted losses whose weight is not 0.
+        """The plain losses whose weight is not 0.
 
         Raises:
             ConfigError: An image has no partner in the other modality.
@@ -141,19 +148,19 @@ class UNetDisentangle(Method):
         if config.recon_weight:
             # X1, X2 and X3: each image plays the three of them.
             rebuilt = self.decode(parts, modality)
-            found["loss_recon"] = config.recon_weight * 3 * F.mse_loss(rebuilt, images)
+            found["loss_recon"] = 3 * F.mse_loss(rebuilt, images)
         if config.cross_weight or config.cycle_weight:
             crossed = self.decode(replace(parts, s=parts.s[positive]), modality)
         if config.cross_weight:
             # ||X1 - D_1(S2, M1)||^2 + ||X2 - D_2(S1, M2)||^2
-            found["loss_cross"] = config.cross_weight * 2 * F.mse_loss(crossed, images)
+            found["loss_cross"] = 2 * F.mse_loss(crossed, images)
         if config.cycle_weight:
             # Both crossed images taken apart and their S exchanged back.
             again = self.encode(crossed, modality)
             cycled = self.decode(replace(again, s=again.s[positive]), modality)
-            found["loss_cycle"] = config.cycle_weight * 2 * F.mse_loss(cycled, images)
+            found["loss_cycle"] = 2 * F.mse_loss(cycled, images)
         if config.triplet_weight:
-            found["loss_triplet"] = config.triplet_weight * self._triplet(parts.s, batch)
+            found["loss_triplet"] = self._triplet(parts.s, batch)
         return found
 
     def encode(self, images: Tensor, modality: Tensor) -> Parts:

@@ -1,7 +1,8 @@
 """The log of a run: JSON lines that are never doubled, and the same figures for TensorBoard.
 
 Lines about training hold `stage`, `iteration` (done in that stage), `epoch` (done in that stage),
-`losses` (means since the last line), `lr` (of each optimizer that moved since then), `images_per_s`
+`losses` (means since the last line, plain), `weights` (of each loss in its update), `weighted`
+(what they make of it), `lr` (of each optimizer that moved since then), `images_per_s`
 and `seconds` (of training so far). Lines about a validation hold `stage`, `iteration`, `epoch`,
 `validation`, `best` (whether these weights were kept) and `seconds`. A figure without a finite
 value is null.
@@ -112,6 +113,18 @@ class Means:
         return means
 
 
+def by_kind(means: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """`weights/NAME` and `weighted/NAME` apart from the losses and figures of that name."""
+    found: dict[str, dict[str, float]] = {"losses": {}, "weights": {}, "weighted": {}}
+    for name, mean in means.items():
+        kind, _, loss = name.partition("/")
+        if kind in ("weights", "weighted"):
+            found[kind][loss] = mean
+        else:
+            found["losses"][name] = mean
+    return found
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _finite(inner) for key, inner in value.items()}
@@ -119,7 +132,7 @@ def _finite(value: Any) -> Any:
 
 
 def _scalars(line: Mapping[str, Any]) -> list[tuple[str, float]]:
-    groups = ("losses", "lr", "validation")
+    groups = ("losses", "weights", "weighted", "lr", "validation")
     scalars = [(f"{key}/{name}", v) for key in groups for name, v in line.get(key, {}).items()]
     if "images_per_s" in line:
         scalars.append(("images_per_s", line["images_per_s"]))

@@ -25,7 +25,7 @@ from crosslight.methods.contract import Method, Progress
 from crosslight.training.checkpoint import Checkpoints, Position, TrainingState
 from crosslight.training.devices import compile_networks, loss_scaler, on_first_rank, seed_draws
 from crosslight.training.interruption import Interruption, StopNow, TrainingInterrupted
-from crosslight.training.log import Means, RunLog
+from crosslight.training.log import Means, RunLog, by_kind
 from crosslight.training.progress import Reporter
 from crosslight.training.run import RunFolder
 from crosslight.training.stage_loader import StageLoader
@@ -265,7 +265,9 @@ class Training:
         seed_draws(self._fabric.device, *place)
         try:
             with self._fabric.autocast():
-                self._means.add(self._method.training_step(moved, self._update))
+                figures = self._method.training_step(moved, self._update)
+            self._means.add({**figures, **self._update.counted})
+            self._update.counted.clear()
         except LostValue as lost:
             raise TrainingError(
                 f"{lost} at {self._where(self._iteration + 1)}; lower the learning "
@@ -293,7 +295,7 @@ class Training:
     def _log_training(self) -> None:
         line = {
             **self._log_place(),
-            "losses": self._means.take(),
+            **by_kind(self._means.take()),
             "lr": self._update.learning_rates(),
             "images_per_s": round(self._images / self._busy_s, 1),
             "seconds": round(self.seconds, 2),

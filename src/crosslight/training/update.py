@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import torch
 import torch.distributed as dist
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from crosslight.errors import TrainingError
-from crosslight.methods.contract import Progress, Scheduled
+from crosslight.methods.contract import Progress, Scheduled, weighted
 from crosslight.nn.distributed import world_size
 
 
@@ -41,7 +41,8 @@ class LoopUpdate:
     Attributes:
         progress: Where training stands; set by the loop before each iteration.
         note: Shows a person a line that stays; set by the loop.
-        last_loss: Sum of the losses of the last update.
+        last_loss: Sum of the weighted losses of the last update.
+        counted: `weights/NAME` and `weighted/NAME` of every loss since this was emptied.
         moved: Optimizers that have made a step since this was emptied.
     """
 
@@ -56,6 +57,7 @@ class LoopUpdate:
         self.note: Callable[[str], None] = print
         self.progress = Progress(stage="", iteration=0, iterations=1, iterations_per_epoch=1)
         self.last_loss = 0.0
+        self.counted: dict[str, Tensor] = {}
         self.moved: set[str] = set()
         self._fabric = fabric
         self._optimizers = optimizers
@@ -66,8 +68,13 @@ class LoopUpdate:
             for name, scheduled in optimizers.items()
         }
 
-    def __call__(self, optimizers: str | tuple[str, ...], losses: Mapping[str, Tensor]) -> None:
-        """Makes one step of the named optimizers on the sum of the named, weighted losses.
+    def __call__(
+        self,
+        optimizers: str | tuple[str, ...],
+        losses: Mapping[str, Tensor],
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        """Makes one step of the named optimizers on the weighted sum of the named losses.
 
         Raises:
             LostValue: A loss is not finite on any rank; nothing has moved.
@@ -76,10 +83,11 @@ class LoopUpdate:
         names = (optimizers,) if isinstance(optimizers, str) else optimizers
         chosen = [self._named(name) for name in names]
         parameters = list(dict.fromkeys(p for s in chosen for p in _trainable(s.optimizer)))
-        self._refuse_lost_values(losses)
         # The caller is inside autocast, which is meant for forward passes only.
         with torch.autocast(self._fabric.device.type, enabled=False):
-            total = torch.stack([_wide(loss) for loss in losses.values()]).sum()
+            terms = weighted(losses, weights)
+            self._take_note(terms, self._refuse_lost_values(terms), weights or {})
+            total = torch.stack(list(terms.values())).sum()
             # Gradients of other parameters are not even computed.
             self._fabric.backward(total, inputs=parameters)
             self._average(parameters)
@@ -106,17 +114,29 @@ class LoopUpdate:
             )
         return self._optimizers[name]
 
-    def _refuse_lost_values(self, losses: Mapping[str, Tensor]) -> None:
-        values = torch.stack([_wide(loss.detach()) for loss in losses.values()])
+    def _refuse_lost_values(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """Gives the values, their mean over the ranks."""
+        values = torch.stack([term.detach() for term in terms.values()])
         if world_size() > 1:
             # Every rank must come to the same verdict, or the others would wait forever.
             dist.all_reduce(values)
             values /= world_size()
         if not bool(torch.isfinite(values).all()):
-            for name, value in zip(losses, values.tolist(), strict=True):
+            for name, value in zip(terms, values.tolist(), strict=True):
                 if not -float("inf") < value < float("inf"):
                     raise LostValue(name, value)
+        return values
+
+    def _take_note(
+        self, names: Collection[str], values: Tensor, weights: Mapping[str, float]
+    ) -> None:
         self.last_loss = float(values.sum())
+        counts = torch.tensor([weights.get(name, 1.0) for name in names])
+        self.counted |= {
+            f"{kind}/{name}": figure
+            for kind, figures in (("weights", counts), ("weighted", values))
+            for name, figure in zip(names, figures.to(values.device).unbind(), strict=True)
+        }
 
     def _average(self, parameters: Iterable[Tensor]) -> None:
         """Replaces each gradient by its mean over the ranks.
@@ -159,10 +179,6 @@ class LoopUpdate:
                 optimizer.step()
         if self._scaler is not None and moving:
             self._scaler.update()
-
-
-def _wide(loss: Tensor) -> Tensor:
-    return loss.to(torch.promote_types(loss.dtype, torch.float32))
 
 
 def _trainable(optimizer: torch.optim.Optimizer) -> list[Tensor]:

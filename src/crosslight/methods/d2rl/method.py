@@ -108,7 +108,7 @@ class D2RL(Method):
             torch.clear_autocast_cache()
             losses, accuracy = equations.feature_losses(self.feature_level, unified, labels)
             weights = equations.feature_weights(self.config, joint=False)
-            update("feature", _weighted(losses, weights))
+            update("feature", losses, weights)
             return {**_detached(losses), "accuracy": accuracy}
 
         level = self._image_level()
@@ -121,13 +121,13 @@ class D2RL(Method):
         weights = equations.image_weights(self.config)
         if stage == IMAGE:
             if image:
-                update("generator", _weighted(image, weights))
+                update("generator", image, weights)
             return _detached(figures)
 
         unified, labels = self._unified_samples(batch)
         feature, accuracy = equations.feature_losses(self.feature_level, unified, labels)
         weights |= equations.feature_weights(self.config, joint=True)
-        update(("generator", "feature"), _weighted({**image, **feature}, weights))
+        update(("generator", "feature"), {**image, **feature}, weights)
         return {**_detached({**figures, **feature}), "accuracy": accuracy}
 
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:
@@ -252,10 +252,6 @@ def _figures(drawn: Drawn) -> dict[str, Tensor]:
         "l1_cycle_v": F.l1_loss(drawn.cycle_v, drawn.x),
         "l1_cycle_i": F.l1_loss(drawn.cycle_i, drawn.y),
     }
-
-
-def _weighted(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
-    return {name: weights.get(name, 1.0) * loss for name, loss in losses.items()}
 
 
 def _detached(figures: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -160,6 +160,7 @@ class DGNet(DrawsCodes):
             self.appearance.backbone.load_state_dict(self.teacher.backbone.state_dict())
         figures = self._examine_teacher(pairs, update)
         weights = ramped_weights(self.config, update.progress.iteration)
+        counted = equations.loss_weights(self.config, weights)
         drawn = self._draw(pairs)
 
         critic = equations.critic_losses(
@@ -167,12 +168,12 @@ class DGNet(DrawsCodes):
         )
         update("critic", critic)
         generator, figures_only = self._generator_losses(pairs, drawn, weights)
-        update(self._generator_moves(), self._weighted(generator, weights))
+        update(self._generator_moves(), generator, counted)
         # Nothing of the generator's graph is needed for what follows: memory of one or the other.
         crossed = drawn.crossed.detach()
         del drawn
         identity = self._identity_losses(pairs, crossed, weights)
-        update("identity", self._weighted(identity, weights))
+        update("identity", identity, counted)
         losses = {**critic, **generator, **figures_only, **identity}
         return {**figures, **{name: loss.detach() for name, loss in losses.items()}}
 
@@ -205,7 +206,7 @@ class DGNet(DrawsCodes):
         logits = self.teacher(images)
         loss = F.cross_entropy(logits, labels)
         warm = min(1.0, 0.1 + 0.9 * update.progress.iteration / max(1, self.config.teacher_warmup))
-        update(TEACHER, {"loss_teacher": warm * loss})
+        update(TEACHER, {"loss_teacher": loss}, {"loss_teacher": warm})
         accuracy = (logits.argmax(dim=1) == labels).float().mean()
         return {"loss_teacher": loss.detach(), "teacher_accuracy": accuracy}
 
@@ -302,10 +303,6 @@ class DGNet(DrawsCodes):
 
     def _loss_primary(self, logits: Tensor, taught: Tensor) -> Tensor:
         return equations.loss_primary(logits, taught)
-
-    def _weighted(self, losses: Mapping[str, Tensor], weights: RampedWeights) -> dict[str, Tensor]:
-        factors = equations.loss_weights(self.config, weights)
-        return {name: factors[name] * loss for name, loss in losses.items()}
 
     def _examine_teacher(self, pairs: Pairs, update: Update) -> dict[str, Tensor]:
         progress = update.progress

@@ -112,11 +112,11 @@ class EmbeddingDisentangle(Method):
         if update.progress.stage == CLASSIFIER:
             return self._classifier_step(embeddings, labels, update)
         losses = self.losses(embeddings, labels, gather_with_gradient(batch.modality))
-        update("codes", losses)
+        update("codes", losses, equations.loss_weights(self.config))
         return losses
 
     def losses(self, embeddings: Tensor, labels: Tensor, modality: Tensor) -> dict[str, Tensor]:
-        """The weighted losses of the last stage whose weight is not 0.
+        """The plain losses of the last stage whose weight is not 0.
 
         Args:
             embeddings: (N, D) x, of the frozen network.
@@ -135,20 +135,17 @@ class EmbeddingDisentangle(Method):
         if config.simple_weight:
             rebuilt = self.decoder(modality=modality, s=s, m=m)
             with full_precision(rebuilt):
-                loss = equations.loss_simple(rebuilt, embeddings, config.norm)
-            found["loss_simple"] = config.simple_weight * loss
+                found["loss_simple"] = equations.loss_simple(rebuilt, embeddings, config.norm)
         if config.cross_weight:
             rebuilt = self.decoder(modality=modality, s=s[positive], m=m)
             with full_precision(rebuilt):
-                loss = equations.loss_cross(rebuilt, embeddings, config.norm)
-            found["loss_cross"] = config.cross_weight * loss
+                found["loss_cross"] = equations.loss_cross(rebuilt, embeddings, config.norm)
         if config.dis_weight:
             mixed = self.decoder(modality=modality, s=s[negative], m=m)
             with frozen(self.classifier):
                 logits = self.classifier(mixed)
             with full_precision(logits):
-                loss = equations.loss_dis(logits, labels[negative])
-            found["loss_dis"] = config.dis_weight * loss
+                found["loss_dis"] = equations.loss_dis(logits, labels[negative])
         if config.triplet_weight:
             with full_precision(s):
                 if config.triplet == "hard":
@@ -157,10 +154,9 @@ class EmbeddingDisentangle(Method):
                     positive, negative = hardest(
                         torch.cdist(s_now, s_now, p=order), labels, modality
                     )
-                loss = equations.triplet_loss(
+                found["loss_triplet"] = equations.triplet_loss(
                     equations.wide(s), positive, negative, margin=config.margin, norm=config.norm
                 )
-            found["loss_triplet"] = config.triplet_weight * loss
         return found
 
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:

@@ -12,10 +12,9 @@ from torch import nn
 
 from crosslight.errors import ConfigError
 from crosslight.methods.dgnet.config import GenerationConfig, refuse_size, sgd
-from crosslight.methods.dgnet.equations import Ramp, ramp_at
 from crosslight.methods.dgnet.networks import StructureSource
 from crosslight.methods.scaling import Iterations
-from crosslight.methods.structure_body import BodyName
+from crosslight.methods.structure_id.body import BodyName
 from crosslight.ranges import Range, Share
 
 
@@ -180,35 +179,6 @@ def refuse_contradictions(config: Proposed2020Config, height: int, width: int) -
             f"config.attributes names {len(config.attributes)} attributes and "
             f"config.attributes_file is {config.attributes_file}; give both or none."
         )
-
-
-def ramp_of(config: Proposed2020Config, iteration: int) -> Ramp:
-    """How far the ramped weights have grown at an iteration of the joint stage."""
-    if config.ramps == "released":
-        return ramp_at(config, iteration)
-    grown = config.ramp_step * max(0, iteration - config.ramp_start)
-    return Ramp(tested=grown, grown=grown)
-
-
-def loss_weights(config: Proposed2020Config, ramp: Ramp) -> dict[str, float]:
-    """Start of a loss's name → its weight, the longer starts first.
-
-    Args:
-        config: Where ramps end.
-        ramp: How far they have come.
-    """
-    return {
-        "loss_recon_same": config.recon_weight,
-        "loss_adversarial": config.adversarial_weight,
-        "loss_id_generated": config.generated_id_weight,
-        "loss_recon_structure": min(config.code_weight, ramp.grown),
-        "loss_cycle": min(config.cycle_weight, ramp.grown),
-        # 0 before the ramp, but there: the fine head's weight decay acts from the start.
-        "loss_id_fine": min(config.fine_weight, config.fine_ratio * ramp.tested),
-        "loss_id": config.id_weight,
-        "loss_triplet": config.triplet_weight,
-        "loss_attributes": config.attribute_weight,
-    }
 
 
 def identity_optimizer(

@@ -24,18 +24,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crosslight.data.batch import Batch
-from crosslight.losses import batch_hard_triplet
-from crosslight.methods.attribute_head import AttributeHead
 from crosslight.methods.backbone_config import build_backbone
 from crosslight.methods.contract import Progress, Scheduled, Stage, Update
 from crosslight.methods.dgnet.config import adam, stepped
 from crosslight.methods.dgnet.equations import (
     Ramp,
     adversarial_loss,
-    both,
     critic_losses,
     encoded_again,
     falls,
+    loss_cycle,
+    loss_id_generated,
+    loss_recon_same_id,
+    loss_recon_same_image,
+    loss_recon_structure,
 )
 from crosslight.methods.dgnet.generator import DrawsCodes
 from crosslight.methods.dgnet.networks import (
@@ -43,26 +45,30 @@ from crosslight.methods.dgnet.networks import (
 )
 from crosslight.methods.dgnet.pairs import Pairs, as_light_pairs, as_pairs, swapped
 from crosslight.methods.dgnet_vi import refuse_partners_across_light
-from crosslight.methods.structure_body import StructureBody, TwoHeads, in_parts
-from crosslight.methods.structure_identity_config import (
+from crosslight.methods.structure_id.attribute_head import AttributeHead
+from crosslight.methods.structure_id.body import StructureBody, TwoHeads, in_parts
+from crosslight.methods.structure_id.config import (
     FUTURE,
     REPAIRS,
     Proposed2020Config,
     StructureIdConfig,
     identity_optimizer,
+    refuse_contradictions,
+)
+from crosslight.methods.structure_id.equations import (
+    APPEARANCE,
+    STRUCTURE,
+    identity_losses,
     loss_weights,
     ramp_of,
-    refuse_contradictions,
 )
 from crosslight.nn.conv_block import init_kaiming
 from crosslight.nn.critic import MultiScaleCritic
-from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.erasing import draw_rectangles, erase
 from crosslight.nn.freezing import frozen
 from crosslight.nn.normalize import Normalize
 from crosslight.nn.precision import full_precision
 
-STRUCTURE, APPEARANCE = "structure", "appearance"
 IDENTITY, JOINT = "identity", "joint"
 
 
@@ -189,7 +195,7 @@ class Proposed2020(DrawsCodes):
             losses = self._identity_losses(pairs, vectors)
             losses |= self._attribute_loss(batch, pairs, vectors)
             ends = Ramp(tested=torch.inf, grown=torch.inf)
-            update(self._moved(), self._weighted(losses, ends))
+            update(self._moved(), losses, loss_weights(self.config, ends))
             return {name: loss.detach() for name, loss in losses.items()}
         ramp = ramp_of(self.config, update.progress.iteration)
         seen = self._see(pairs)
@@ -206,8 +212,8 @@ class Proposed2020(DrawsCodes):
         )
         update("critic", critic)
         losses = {
-            "loss_recon_same_image": both(F.l1_loss(same_image, pairs.images)),
-            "loss_recon_same_id": both(F.l1_loss(same_id, pairs.images)),
+            "loss_recon_same_image": loss_recon_same_image(same_image, pairs.images),
+            "loss_recon_same_id": loss_recon_same_id(same_id, pairs.images),
             "loss_adversarial": adversarial_loss(self.critic, crossed),
         }
         if self.config.generated_identity == "coin":
@@ -218,7 +224,7 @@ class Proposed2020(DrawsCodes):
             generated = self._losses_on_generated(pairs, seen, crossed, ramped=ramp.grown > 0)
             identity = self._identity_losses(pairs, seen.vectors)
         losses |= {**generated, **identity, **self._attribute_loss(batch, pairs, seen.vectors)}
-        update(self._moved(), self._weighted(losses, ramp))
+        update(self._moved(), losses, loss_weights(self.config, ramp))
         return {name: loss.detach() for name, loss in {**critic, **losses}.items()}
 
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:  # noqa: ARG002
@@ -328,7 +334,7 @@ class Proposed2020(DrawsCodes):
             for name, heads in self._two_heads():
                 with full_precision(vectors[name]):
                     logits = in_parts(heads.primary, vectors[name], self._passes(2))
-                losses[f"loss_id_generated_{name}"] = both(F.cross_entropy(logits, whose[name]))
+                losses[f"loss_id_generated_{name}"] = loss_id_generated(logits, whose[name])
         if not ramped or codes is None:
             return losses
         # Of x_ji, x_ij: the structures of i, j.
@@ -358,7 +364,7 @@ class Proposed2020(DrawsCodes):
                     vectors = self._encode(images, parts=2)[1]
                 with full_precision(vectors):
                     logits, _ = heads.logits(heads.embeddings(vectors, parts=self._passes(2)))
-                losses[f"loss_id_generated_{name}"] = both(F.cross_entropy(logits, whose[name]))
+                losses[f"loss_id_generated_{name}"] = loss_id_generated(logits, whose[name])
         if not ramped:
             return losses
         with frozen(self.appearance):
@@ -369,44 +375,19 @@ class Proposed2020(DrawsCodes):
         self, pairs: Pairs, seen: Seen, structure: Tensor, codes: Tensor
     ) -> dict[str, Tensor]:
         """Generated images must hold both codes: structures of i, j; appearances of i, j."""
-        loss_structure = both(F.l1_loss(structure, seen.structure.detach()))
+        loss_structure = loss_recon_structure(structure, seen.structure)
         cycled = self.decoder(structure, self.adain(codes.detach()))
-        loss_cycle = both(F.l1_loss(cycled, pairs.images))
-        return {"loss_recon_structure": loss_structure, "loss_cycle": loss_cycle}
+        cycle = loss_cycle(cycled, pairs.images)
+        return {"loss_recon_structure": loss_structure, "loss_cycle": cycle}
 
     def _identity_losses(self, pairs: Pairs, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """On real images, for each code that tells people apart."""
         losses: dict[str, Tensor] = {}
-        labels = pairs.labels.repeat(2)
-        smoothing = self.config.label_smoothing
         for name, heads in self._two_heads():
-            vectors = found[name]
-            with full_precision(vectors):
-                embeddings = heads.embeddings(vectors, parts=self._passes(4))
+            with full_precision(found[name]):
+                embeddings = heads.embeddings(found[name], parts=self._passes(4))
                 logits = heads.logits(embeddings)
-                own, partner = (
-                    both(F.cross_entropy(part, pairs.labels, label_smoothing=smoothing))
-                    for part in logits[0].chunk(2)
-                )
-                compared = logits
-                if self.config.match_on == "embedding":
-                    # Of length 1, as they are matched.
-                    compared = (F.normalize(embeddings[0]), F.normalize(embeddings[1]))
-                everybody = gather_with_gradient(labels)
-                triplets = [
-                    batch_hard_triplet(
-                        gather_with_gradient(rows), everybody, margin=self.config.margin
-                    )
-                    for rows in compared
-                ]
-                losses |= {
-                    f"loss_id_{name}": own,
-                    f"loss_id_partner_{name}": partner,
-                    f"loss_id_fine_{name}": both(
-                        F.cross_entropy(logits[1].chunk(2)[0], pairs.labels)
-                    ),
-                    f"loss_triplet_{name}": torch.stack(triplets).sum(),
-                }
+                losses |= identity_losses(self.config, name, embeddings, logits, pairs.labels)
         return losses
 
     def _attribute_loss(
@@ -416,13 +397,6 @@ class Proposed2020(DrawsCodes):
             return {}
         labels = pairs.labels.repeat(2)
         return {"loss_attributes": self.attributes.loss(found[STRUCTURE], labels, batch)}
-
-    def _weighted(self, losses: Mapping[str, Tensor], ramp: Ramp) -> dict[str, Tensor]:
-        factors = loss_weights(self.config, ramp)
-        return {
-            name: loss * next(f for start, f in factors.items() if name.startswith(start))
-            for name, loss in losses.items()
-        }
 
     def _two_heads(self) -> Iterator[tuple[str, TwoHeads]]:
         for name, heads in self.heads.items():
