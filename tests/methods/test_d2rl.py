@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from crosslight.data.batch import Batch
 from crosslight.errors import CheckpointError, ConfigError, TrainingError
 from crosslight.losses import batch_hard_triplet, weighted_regularised_triplet
-from crosslight.methods.contract import Progress, Translates, weighted
+from crosslight.methods.contract import Progress, Translates, stages_to_train, weighted
 from crosslight.methods.d2rl import D2RL, D2RLConfig
 from crosslight.methods.d2rl.equations import (
     critic_losses,
@@ -24,6 +24,7 @@ from crosslight.methods.d2rl.equations import (
 )
 from crosslight.methods.d2rl.image_level import ImageLevel
 from crosslight.nn.weights import initial_weights_left_out
+from crosslight.training.given_stages import take_given
 from crosslight.types import Modality
 
 IMAGE_LOSSES = ("vae_v", "vae_i", "gan_v", "gan_i", "cc_v", "cc_i")
@@ -473,7 +474,10 @@ def weights(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("unify", ["multispectral", "infrared"])
 def test_a_given_image_level_skips_its_stage(unify: str, weights: Path) -> None:
     method = _d2rl(image_weights=str(weights), unify=unify)
-    assert [stage.name for stage in method.stages()] == ["feature", "joint"]
+    take_given(method)
+    assert [stage.name for stage in stages_to_train(method)] == ["feature", "joint"]
+    assert method.image_level is not None
+    assert all(p.requires_grad for p in method.image_level.parameters())
     assert set(method.optimizers()) == {"feature", "critic", "generator"}
     plain = dict(_d2rl().named_parameters())
     for name, value in method.named_parameters():
@@ -483,7 +487,8 @@ def test_a_given_image_level_skips_its_stage(unify: str, weights: Path) -> None:
 
 def test_a_given_image_level_of_separate_training_is_never_moved(weights: Path) -> None:
     method = _d2rl(image_weights=str(weights), joint=False)
-    assert [stage.name for stage in method.stages()] == ["feature"]
+    take_given(method)
+    assert [stage.name for stage in stages_to_train(method)] == ["feature"]
     assert set(method.optimizers()) == {"feature"}
     assert method.image_level is not None
     assert not any(p.requires_grad for p in method.image_level.parameters())
@@ -491,13 +496,13 @@ def test_a_given_image_level_of_separate_training_is_never_moved(weights: Path) 
 
 def test_weights_of_something_else_are_refused(tmp_path: Path, weights: Path) -> None:
     with pytest.raises(CheckpointError, match="does not fit"):
-        _d2rl(image_weights=str(weights), width=4)
+        take_given(_d2rl(image_weights=str(weights), width=4))
     path = tmp_path / "other.safetensors"
     save_file({"backbone.weight": torch.zeros(3)}, path)
-    with pytest.raises(CheckpointError, match="holds no image level"):
-        _d2rl(image_weights=str(path))
-    with initial_weights_left_out():
-        assert _d2rl(image_weights="nowhere.safetensors").image_level is not None
+    with pytest.raises(CheckpointError, match="holds nothing of image_level"):
+        take_given(_d2rl(image_weights=str(path)))
+    with pytest.raises(CheckpointError, match="There is no weight file nowhere"):
+        take_given(_d2rl(image_weights="nowhere.safetensors"))
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from crosslight.data.batch import Batch
 from crosslight.errors import ConfigError
-from crosslight.methods.contract import Progress, weighted
+from crosslight.methods.contract import Progress, stages_to_train, weighted
 from crosslight.methods.dgnet import DGNet, DGNetConfig, ramped_weights
 from crosslight.methods.dgnet import method as dgnet_method
 from crosslight.methods.dgnet.config import stepped
 from crosslight.methods.dgnet.pairs import as_pairs
 from crosslight.nn.weights import initial_weights_left_out
+from crosslight.training.given_stages import take_given
 
 SMALL: dict[str, Any] = {
     "backbone": "resnet10-quarter",
@@ -316,7 +317,9 @@ def test_a_given_teacher_is_loaded_and_not_trained(tmp_path: Path, make_batch: M
             torch.manual_seed(7)
             config = DGNetConfig(**SMALL, teacher_weights=str(tmp_path / f"{name}.safetensors"))
             method = DGNet(config, num_ids=6, height=64, width=32).train()
-        assert [stage.name for stage in method.stages()] == ["joint"]
+        take_given(method)
+        assert [stage.name for stage in stages_to_train(method)] == ["joint"]
+        assert not any(p.requires_grad for p in method.teacher.parameters())
         assert "teacher" not in method.optimizers()
         method.training_step(make_batch(), Recorded(method, iteration=1100))
         for key, value in trained.teacher.state_dict().items():

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from crosslight.config import build
 from crosslight.errors import CheckpointError, ConfigError
 from crosslight.methods.bdtr import BDTR
-from crosslight.methods.contract import Progress, weighted
+from crosslight.methods.contract import Progress, stages_to_train, weighted
 from crosslight.methods.cross_modal_triplets import draw_negatives, draw_positives, hardest
 from crosslight.methods.embedding_disentangle import (
     EmbeddingDisentangle,
     EmbeddingDisentangleConfig,
 )
 from crosslight.methods.embedding_disentangle.networks import Classifier, Decoder, Encoder
+from crosslight.training.given_stages import take_given
 
 LABELS = [0, 0, 1, 1, 2, 2] * 2
 MODALITY = [0] * 6 + [1] * 6
@@ -221,11 +222,14 @@ def test_given_weights_replace_the_first_stage(tmp_path: Path, make_batch: MakeB
     expected = embeddings / embeddings.norm(dim=1, keepdim=True) * SMALL["bdtr"]["dim"] ** 0.5
     for file in ("bdtr.safetensors", "whole.safetensors"):
         method = _method(bdtr_weights=str(tmp_path / file))
-        assert [stage.name for stage in method.stages()] == ["classifier", "disentangle"]
+        take_given(method)
+        assert [stage.name for stage in stages_to_train(method)] == ["classifier", "disentangle"]
         assert set(method.optimizers()) == {"classifier", "codes"}
         assert not any(p.requires_grad for p in method.bdtr.parameters())
         found = method.eval().codes(batch.images, batch.modality)
         torch.testing.assert_close(found["bdtr"], expected)
         torch.testing.assert_close(found["s"], method.embed(batch.images, batch.modality))
-    with pytest.raises(CheckpointError, match="BDTR weight file"):
-        _method(bdtr_weights=str(tmp_path / "bdtr.safetensors"), bdtr={**SMALL["bdtr"], "dim": 8})
+    thin = {**SMALL["bdtr"], "dim": 8}
+    other = _method(bdtr_weights=str(tmp_path / "bdtr.safetensors"), bdtr=thin)
+    with pytest.raises(CheckpointError, match="of stage bdtr does not fit"):
+        take_given(other)

@@ -13,7 +13,7 @@ from crosslight.data.batches import Batches
 from crosslight.data.sampling import build_batches
 from crosslight.data.table import SampleTable
 from crosslight.errors import ConfigError
-from crosslight.methods.contract import Method, Stage
+from crosslight.methods.contract import Method, Stage, stages_to_train
 from crosslight.methods.scaling import MethodConfig
 from crosslight.nn.weights import initial_weights_left_out
 from crosslight.registry import method_class
@@ -74,4 +74,4 @@ def _stages(config: RunConfig) -> tuple[Stage, ...]:
         method: Method = method_class(config.method)(
             config.config, num_ids=2, height=config.data.height, width=config.data.width
         )
-    return method.stages()
+    return stages_to_train(method)

@@ -29,16 +29,27 @@ class Stage:
         learns_from: Name of one of the method's `codes` (see `Disentangles`): batches then hold
             that code of each image in place of the image, computed once, when the stage begins,
             without augmentation. The networks behind it must not move in this stage. None: images.
+        given: File that holds what the stage would make; it is then skipped. None: it is trained.
+        sha256: Digest that the file must have.
+        part: Attribute of the method that the stage trains: the file holds the weights of that
+            network alone, or those of the whole method.
+        frozen: Whether the later stages leave a given part as it is.
     """
 
     name: str
     epochs: int | None = None
     iterations: int | None = None
     learns_from: str | None = None
+    given: str | None = None
+    sha256: str | None = None
+    part: str | None = None
+    frozen: bool = True
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.iterations is None):
             raise ValueError(f"stage {self.name}: give either epochs or iterations")
+        if self.given is not None and self.part is None:
+            raise ValueError(f"stage {self.name}: name the part that {self.given} gives")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +130,11 @@ class Update(Protocol):
         ...
 
 
+def stages_to_train(method: Method) -> tuple[Stage, ...]:
+    """The stages in order, without those whose result is given as a file."""
+    return tuple(stage for stage in method.stages() if stage.given is None)
+
+
 def weighted(
     losses: Mapping[str, Tensor], weights: Mapping[str, float] | None
 ) -> dict[str, Tensor]:
@@ -156,7 +172,7 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def stages(self) -> tuple[Stage, ...]:
-        """The stages in order; at least one."""
+        """The stages in order, those that are given among them; at least one is trained."""
 
     @abstractmethod
     def training_step(self, batch: Batch, update: Update) -> Mapping[str, Tensor]:

@@ -18,6 +18,7 @@ from crosslight.locking import LOCK_NAME
 from crosslight.methods.contract import Method
 from crosslight.nn.weights import initial_weights_left_out
 from crosslight.registry import method_class
+from crosslight.training.given_stages import take_given
 from crosslight.training.weights import disk_faults_told, load_state, load_weights
 from crosslight.version import __version__
 
@@ -33,7 +34,16 @@ _FREE_KEYS = (
 
 
 def build_method(config: RunConfig, *, num_ids: int) -> Method:
-    """A method with the initial weights that the seed decides; no global random state moves."""
+    """A method as its training begins: the seed decides, given stages are taken over.
+
+    No global random state moves.
+    """
+    method = _build(config, num_ids=num_ids)
+    take_given(method)
+    return method
+
+
+def _build(config: RunConfig, *, num_ids: int) -> Method:
     cls = method_class(config.method)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.training.seed)
@@ -177,7 +187,7 @@ class RunFolder:
                 f"names {config.method!r}; put back the file that belongs here."
             )
         with initial_weights_left_out():
-            method = build_method(config, num_ids=card.num_ids)
+            method = _build(config, num_ids=card.num_ids)
         load_state(method, tensors, self.model_path)
         return method.eval()
 

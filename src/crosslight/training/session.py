@@ -21,7 +21,7 @@ from crosslight.data.batch import Batch
 from crosslight.data.sampling import build_batches
 from crosslight.data.table import SampleTable
 from crosslight.errors import ConfigError, CrosslightError, TrainingError
-from crosslight.methods.contract import Method, Progress
+from crosslight.methods.contract import Method, Progress, stages_to_train
 from crosslight.training.checkpoint import Checkpoints, Position, TrainingState
 from crosslight.training.devices import compile_networks, loss_scaler, on_first_rank, seed_draws
 from crosslight.training.interruption import Interruption, StopNow, TrainingInterrupted
@@ -104,7 +104,7 @@ class Training:
             method=method, optimizers=optimizers, scaler=scaler, config=config
         )
         self._checkpoints = Checkpoints(run.checkpoints_path)
-        self._stages = method.stages()
+        self._stages = stages_to_train(method)
         per_epoch = self._batches.iterations_per_epoch
         self._lengths = [s.iterations or (s.epochs or 0) * per_epoch for s in self._stages]
         self._stage = self._iteration = 0

@@ -10,7 +10,6 @@ image (4 as published).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -18,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from crosslight.data.batch import Batch
-from crosslight.errors import CheckpointError, ConfigError, TrainingError
+from crosslight.errors import ConfigError, TrainingError
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
 from crosslight.methods.d2rl import equations
 from crosslight.methods.d2rl.config import (
@@ -33,10 +32,8 @@ from crosslight.methods.d2rl.config import (
 from crosslight.methods.d2rl.feature_level import FeatureLevel, restored_order
 from crosslight.methods.d2rl.image_level import Drawn, ImageLevel
 from crosslight.nn.normalize import to_gray
-from crosslight.nn.weights import initial_weights_wanted, load_weights, read_weights
 from crosslight.types import Modality
 
-_IMAGE_LEVEL = "image_level."
 _CODE_SIZE = (16, 8)
 
 
@@ -67,17 +64,21 @@ class D2RL(Method):
         self.config = config
         self.image_level = ImageLevel(config) if config.has_image_level else None
         self.feature_level = FeatureLevel(config, num_ids=num_ids, height=height, width=width)
-        if self.image_level is not None and not config.trains_image_level:
-            if initial_weights_wanted():
-                _load_image_level(self.image_level, config)
-            self.image_level.requires_grad_(config.is_joint)
 
     def stages(self) -> tuple[Stage, ...]:
-        """The image level, the feature level, both: those that there are."""
+        """The image level, which may be given, the feature level, both: those that there are."""
         config = self.config
         found = []
-        if config.trains_image_level:
-            found.append(Stage(name=IMAGE, iterations=config.image_iterations))
+        if config.has_image_level:
+            image = Stage(
+                name=IMAGE,
+                iterations=config.image_iterations,
+                given=None if config.trains_image_level else config.image_weights,
+                sha256=config.image_sha256,
+                part="image_level",
+                frozen=not config.is_joint,
+            )
+            found.append(image)
         alone = config.feature_iterations + (0 if config.is_joint else config.joint_iterations)
         found.append(Stage(name=FEATURE, iterations=alone))
         if config.is_joint:
@@ -226,22 +227,6 @@ class D2RL(Method):
                 "unify: multispectral, visible or infrared."
             )
         return self.image_level
-
-
-def _load_image_level(level: ImageLevel, config: D2RLConfig) -> None:
-    path = Path(config.image_weights).expanduser()
-    weights = read_weights(path, sha256=config.image_sha256)
-    own = {
-        name.removeprefix(_IMAGE_LEVEL): value
-        for name, value in weights.items()
-        if name.startswith(_IMAGE_LEVEL)
-    }
-    if not own:
-        raise CheckpointError(
-            f"{path} holds no image level of D2RL; give the model.safetensors of a d2rl run whose "
-            "unify is not none."
-        )
-    load_weights(level, own, source=f"The image level's weight file {path}")
 
 
 def _figures(drawn: Drawn) -> dict[str, Tensor]:

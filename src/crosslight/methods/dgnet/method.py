@@ -39,14 +39,13 @@ from crosslight.methods.dgnet.networks import (
     AppearanceEncoder,
 )
 from crosslight.methods.dgnet.pairs import Pairs, as_pairs, swapped
-from crosslight.methods.dgnet.teacher import Teacher, knows, load_teacher, verdict
+from crosslight.methods.dgnet.teacher import Teacher, knows, verdict
 from crosslight.nn.bottleneck_head import BottleneckHead
 from crosslight.nn.critic import MultiScaleCritic
 from crosslight.nn.erasing import draw_rectangles, erase
 from crosslight.nn.freezing import frozen
 from crosslight.nn.normalize import Normalize
 from crosslight.nn.precision import full_precision
-from crosslight.nn.weights import initial_weights_wanted
 
 TEACHER, JOINT = "teacher", "joint"
 TEACHER_CHECK = 50
@@ -115,17 +114,18 @@ class DGNet(DrawsCodes):
         )
         # Images that the teacher has been asked about, and how many of them it knew.
         self.register_buffer("teacher_counts", torch.zeros(2, dtype=torch.int64))
-        if config.teacher_weights != TRAIN_TEACHER:
-            if initial_weights_wanted():
-                load_teacher(self.teacher, config.teacher_weights, config.teacher_sha256)
-            self.teacher.requires_grad_(False)
 
     def stages(self) -> tuple[Stage, ...]:
-        """The teacher's, unless its weights are given, and the joint one."""
-        joint = Stage(name=JOINT, iterations=self.config.iterations)
-        if self.config.teacher_weights != TRAIN_TEACHER:
-            return (joint,)
-        return (Stage(name=TEACHER, iterations=self.config.teacher_iterations), joint)
+        """The teacher's, which may be given, and the joint one."""
+        config = self.config
+        teacher = Stage(
+            name=TEACHER,
+            iterations=config.teacher_iterations,
+            given=None if config.teacher_weights == TRAIN_TEACHER else config.teacher_weights,
+            sha256=config.teacher_sha256,
+            part="teacher",
+        )
+        return (teacher, Stage(name=JOINT, iterations=config.iterations))
 
     def optimizers(self) -> Mapping[str, Scheduled]:
         """`teacher` and `identity` (SGD), `generator` and `critic` (Adam)."""

@@ -5,8 +5,6 @@ Letters: B batch, H and W image size, D length of its embedding.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +12,6 @@ from crosslight.nn.backbones import Backbone
 from crosslight.nn.bottleneck_head import BottleneckHead
 from crosslight.nn.freezing import frozen
 from crosslight.nn.precision import full_precision
-from crosslight.nn.weights import load_weights, read_weights
 
 
 class Teacher(nn.Module):
@@ -45,18 +42,6 @@ class Teacher(nn.Module):
     def _vectors(self, images: Tensor) -> Tensor:
         maps: Tensor = self.backbone(images)
         return maps.mean(dim=(2, 3), dtype=torch.promote_types(maps.dtype, torch.float32))
-
-
-def load_teacher(teacher: Teacher, file: str, sha256: str | None) -> None:
-    """Reads a teacher's weights, or takes them from those of a whole DG-Net.
-
-    Raises:
-        CheckpointError: No such file, another digest, or weights that do not fit.
-    """
-    path = Path(file).expanduser()
-    weights = read_weights(path, sha256=sha256)
-    own = {k.removeprefix("teacher."): v for k, v in weights.items() if k.startswith("teacher.")}
-    load_weights(teacher, own or weights, source=f"The teacher's weight file {path}")
 
 
 def knows(teacher: Teacher, images: Tensor, labels: Tensor) -> Tensor:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -34,7 +33,6 @@ from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.freezing import frozen
 from crosslight.nn.per_modality import PerModality
 from crosslight.nn.precision import full_precision
-from crosslight.nn.weights import initial_weights_wanted, load_weights, read_weights
 
 BACKBONE, CLASSIFIER, DISENTANGLE = "bdtr", "classifier", "disentangle"
 
@@ -62,10 +60,6 @@ class EmbeddingDisentangle(Method):
         is_given = config.bdtr_weights != TRAIN_BDTR
         start = dataclasses.replace(config.bdtr, weights="none") if is_given else config.bdtr
         self.bdtr = BDTR(start, num_ids=num_ids, height=height, width=width)
-        if is_given:
-            if initial_weights_wanted():
-                _load_bdtr(self.bdtr, config.bdtr_weights, config.bdtr_sha256)
-            self.bdtr.requires_grad_(False)
         dim, code = config.bdtr.dim, config.code
         self.s_encoder = PerModality(lambda: Encoder(dim, code, config.encoder_widths))
         self.m_encoder = PerModality(lambda: Encoder(dim, code, config.encoder_widths))
@@ -75,15 +69,20 @@ class EmbeddingDisentangle(Method):
         self.classifier = Classifier(dim, num_ids, config.classifier_width)
 
     def stages(self) -> tuple[Stage, ...]:
-        """BDTR's, unless its weights are given, the classifier's, and the disentangling one."""
+        """BDTR's, which may be given, the classifier's, and the disentangling one."""
         config = self.config
-        last = (
+        bdtr = Stage(
+            name=BACKBONE,
+            epochs=config.bdtr.epochs,
+            given=None if config.bdtr_weights == TRAIN_BDTR else config.bdtr_weights,
+            sha256=config.bdtr_sha256,
+            part="bdtr",
+        )
+        return (
+            bdtr,
             Stage(name=CLASSIFIER, epochs=config.classifier_epochs, learns_from="bdtr"),
             Stage(name=DISENTANGLE, epochs=config.disentangle_epochs, learns_from="bdtr"),
         )
-        if config.bdtr_weights != TRAIN_BDTR:
-            return last
-        return (Stage(name=BACKBONE, epochs=config.bdtr.epochs), *last)
 
     def optimizers(self) -> Mapping[str, Scheduled]:
         """`model` (BDTR's own), `classifier` and `codes` (Adam)."""
@@ -200,10 +199,3 @@ class EmbeddingDisentangle(Method):
 
     def _fall(self, progress: Progress) -> float:
         return 1.0 if progress.fraction < self.config.lr_fall else 0.1
-
-
-def _load_bdtr(bdtr: BDTR, file: str, sha256: str | None) -> None:
-    path = Path(file).expanduser()
-    weights = read_weights(path, sha256=sha256)
-    own = {k.removeprefix("bdtr."): v for k, v in weights.items() if k.startswith("bdtr.")}
-    load_weights(bdtr, own or weights, source=f"The BDTR weight file {path}")
