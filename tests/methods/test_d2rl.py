@@ -117,7 +117,8 @@ def test_image_losses_and_their_gradients_equal_the_equations(
         level.encoder_v, level.encoder_i, level.decoder_v, level.decoder_i, *level.critics
     )
     drawn = level.draw(x, y)
-    found = {**image_losses(level, drawn), **critic_losses(level, drawn)}
+    found = weighted(image_losses(level, drawn), image_weights(config))
+    found |= critic_losses(level, drawn)
     noise = None
     if noisy:
         v, i, cycle_v, cycle_i, critic_i, critic_v = drawn_noise
@@ -194,7 +195,8 @@ def test_one_channel_counts_as_much_as_three(make_batch: MakeBatch) -> None:
     torch.testing.assert_close(losses["loss_vae_v"], losses["loss_vae_i"])
     assert losses["loss_vae_v"].item() == pytest.approx(1.0, rel=1e-4)
     weights = image_weights(D2RLConfig(**D2RL.small, infrared_weight=3.0))
-    assert weights == {f"loss_{n}_i": 3.0 for n in ("vae", "gan", "cc", "keep")}
+    assert all(weights[f"loss_{n}_i"] == 3 * weights[f"loss_{n}_v"] for n in ("vae", "gan", "cc"))
+    assert weights["loss_vae_v"] == weights["loss_gan_v"] == 1
 
 
 @pytest.mark.parametrize("left_out", IMAGE_LOSSES)
@@ -217,7 +219,7 @@ def test_without_adversarial_losses_no_critic_moves(make_batch: MakeBatch) -> No
 def test_what_is_in_the_other_light_already_is_kept(make_batch: MakeBatch) -> None:
     level = ImageLevel(D2RLConfig(**D2RL.small, keep_weight=2.0)).eval()
     x, y = _images(level, make_batch())
-    losses = image_losses(level, level.draw(x, y))
+    losses = weighted(image_losses(level, level.draw(x, y)), image_weights(level.config))
     gray = (x * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
     kept_v = level.decoder_v(level.encoder_i(gray))
     kept_i = level.decoder_i(level.encoder_v(y.expand(-1, 3, -1, -1)))

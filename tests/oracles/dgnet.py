@@ -299,7 +299,7 @@ class PlainStep:
         if not started:
             del found["loss_recon_structure"], found["loss_recon_appearance"]
         found["loss_critic"] = float(critic_loss.detach())
-        found["loss_penalty"] = float(config.penalty_weight * penalty.detach())
+        found["loss_penalty"] = float(penalty.detach())
         return found
 
     def _step(self, names: tuple[str, ...], total: Any) -> None:

@@ -202,7 +202,7 @@ class PlainStep:
         self._step("generator", sum(factors[name] * loss for name, loss in losses.items()))
         found = {name: float(loss.detach()) for name, loss in losses.items()}
         found["loss_critic"] = float(critic_loss.detach())
-        found["loss_penalty"] = float(config.penalty_weight * penalty.detach())
+        found["loss_penalty"] = float(penalty.detach())
         return found
 
     def _step(self, name: str, total: Any) -> None:

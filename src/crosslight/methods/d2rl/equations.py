@@ -54,7 +54,7 @@ def critic_losses(level: ImageLevel, drawn: Drawn) -> dict[str, Tensor]:
 
 
 def image_losses(level: ImageLevel, drawn: Drawn) -> dict[str, Tensor]:
-    """L_I: the six image losses that are switched on, each with its own lambdas."""
+    """L_I: the six image losses that are switched on."""
     config = level.config
     with frozen(*level.critics):
         on_fake_v, on_fake_i = level.critic_v(drawn.fake_v), level.critic_i(drawn.fake_i)
@@ -62,8 +62,8 @@ def image_losses(level: ImageLevel, drawn: Drawn) -> dict[str, Tensor]:
         found: dict[ImageLoss, Tensor] = {
             "vae_v": l_vae(config, drawn.mean_v, drawn.recon_v, drawn.x),
             "vae_i": l_vae(config, drawn.mean_i, drawn.recon_i, drawn.y),
-            "gan_v": config.gan_weight * generator_loss(on_fake_v, config.gan),
-            "gan_i": config.gan_weight * generator_loss(on_fake_i, config.gan),
+            "gan_v": generator_loss(on_fake_v, config.gan),
+            "gan_i": generator_loss(on_fake_i, config.gan),
             "cc_v": l_cc(config, drawn.mean_cycle_v, drawn.cycle_v, drawn.x),
             "cc_i": l_cc(config, drawn.mean_cycle_i, drawn.cycle_i, drawn.y),
         }
@@ -74,18 +74,19 @@ def image_losses(level: ImageLevel, drawn: Drawn) -> dict[str, Tensor]:
 def keep_losses(level: ImageLevel, drawn: Drawn) -> dict[str, Tensor]:
     """Identity mapping (Zhu et al., ICCV 2017, section 5.2): nothing to do is left undone."""
     kept_v, kept_i = level.keep(drawn.x, drawn.y)
-    weight = level.config.keep_weight
     with full_precision(drawn.x):
         return {
-            "loss_keep_v": weight * F.l1_loss(kept_v, drawn.x),
-            "loss_keep_i": weight * F.l1_loss(kept_i, drawn.y),
+            "loss_keep_v": F.l1_loss(kept_v, drawn.x),
+            "loss_keep_i": F.l1_loss(kept_i, drawn.y),
         }
 
 
 def image_weights(config: D2RLConfig) -> dict[str, float]:
-    """The infrared's share of L_I; the visible losses count once."""
-    names = ("loss_vae_i", "loss_gan_i", "loss_cc_i", "loss_keep_i")
-    return dict.fromkeys(names, config.infrared_weight)
+    """Of L_I's terms; the lambdas within L_VAE and L_CC are theirs."""
+    visible = {"vae": 1.0, "gan": config.gan_weight, "cc": 1.0, "keep": config.keep_weight}
+    return {f"loss_{name}_v": weight for name, weight in visible.items()} | {
+        f"loss_{name}_i": config.infrared_weight * weight for name, weight in visible.items()
+    }
 
 
 def feature_losses(

@@ -65,9 +65,7 @@ def loss_id_generated(logits: Tensor, labels: Tensor) -> Tensor:
     return both(F.cross_entropy(logits, labels))
 
 
-def critic_losses(
-    critic: MultiScaleCritic, real: Tensor, generated: Tensor, *, penalty_weight: float
-) -> dict[str, Tensor]:
+def critic_losses(critic: MultiScaleCritic, real: Tensor, generated: Tensor) -> dict[str, Tensor]:
     """LSGAN in place of the paper's equation 7, and R1 on real images (release)."""
     real, generated = real.detach().requires_grad_(), generated.detach()
     # Not through __call__: what torch.compile makes of a network has no second derivative.
@@ -77,7 +75,7 @@ def critic_losses(
         + _sum((verdict - 1).square().mean() for verdict in on_real)
     )
     penalty = both(gradient_penalty(on_real, real).mean())
-    return {"loss_critic": loss_critic, "loss_penalty": penalty_weight * penalty}
+    return {"loss_critic": loss_critic, "loss_penalty": penalty}
 
 
 def adversarial_loss(critic: MultiScaleCritic, generated: Tensor) -> Tensor:
@@ -140,6 +138,7 @@ def loss_weights(config: DGNetConfig, ramped: RampedWeights) -> dict[str, float]
         "loss_recon_structure": ramped.code,
         "loss_id_generated": config.generated_id_weight,
         "loss_adversarial": config.adversarial_weight,
+        "loss_penalty": config.penalty_weight,
         "loss_cycle": ramped.cycle,
         "loss_primary": ramped.primary,
         "loss_fine": ramped.fine,

@@ -163,10 +163,8 @@ class DGNet(DrawsCodes):
         counted = equations.loss_weights(self.config, weights)
         drawn = self._draw(pairs)
 
-        critic = equations.critic_losses(
-            self.critic, pairs.images, drawn.crossed, penalty_weight=self.config.penalty_weight
-        )
-        update("critic", critic)
+        critic = equations.critic_losses(self.critic, pairs.images, drawn.crossed)
+        update("critic", critic, counted)
         generator, figures_only = self._generator_losses(pairs, drawn, weights)
         update(self._generator_moves(), generator, counted)
         # Nothing of the generator's graph is needed for what follows: memory of one or the other.

@@ -76,6 +76,7 @@ def loss_weights(config: Proposed2020Config, ramp: Ramp) -> dict[str, float]:
         "loss_recon_same_image": config.recon_weight,
         "loss_recon_same_id": config.recon_weight,
         "loss_adversarial": config.adversarial_weight,
+        "loss_penalty": config.penalty_weight,
         "loss_recon_structure": min(config.code_weight, ramp.grown),
         "loss_cycle": min(config.cycle_weight, ramp.grown),
         "loss_attributes": config.attribute_weight,

@@ -207,10 +207,9 @@ class Proposed2020(DrawsCodes):
             torch.cat([colours, colours[:count]]),
         ).chunk(3)
 
-        critic = critic_losses(
-            self.critic, pairs.images, crossed, penalty_weight=self.config.penalty_weight
-        )
-        update("critic", critic)
+        critic = critic_losses(self.critic, pairs.images, crossed)
+        weights = loss_weights(self.config, ramp)
+        update("critic", critic, weights)
         losses = {
             "loss_recon_same_image": loss_recon_same_image(same_image, pairs.images),
             "loss_recon_same_id": loss_recon_same_id(same_id, pairs.images),
@@ -224,7 +223,7 @@ class Proposed2020(DrawsCodes):
             generated = self._losses_on_generated(pairs, seen, crossed, ramped=ramp.grown > 0)
             identity = self._identity_losses(pairs, seen.vectors)
         losses |= {**generated, **identity, **self._attribute_loss(batch, pairs, seen.vectors)}
-        update(self._moved(), losses, loss_weights(self.config, ramp))
+        update(self._moved(), losses, weights)
         return {name: loss.detach() for name, loss in {**critic, **losses}.items()}
 
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:  # noqa: ARG002
