@@ -77,7 +77,6 @@ def test_a_place_that_cannot_be_written_is_said_before_the_work(
 @pytest.mark.parametrize(
     "command",
     [
-        ["translate", "RUN", "--images", "x", "--to", "visible"],
         ["ablate", "RECIPE", "--data", "sysu-mm01:DATA"],
         ["train", "RECIPE", "--data", "sysu-mm01:DATA"],
     ],

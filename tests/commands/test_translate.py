@@ -258,3 +258,7 @@ def test_what_cannot_be_translated_is_said(
     ):
         assert sentence in fails("translate", *arguments, "--to", "infrared", "--out", out)
     assert not out.exists()
+    (tmp_path / "file").touch()
+    below = tmp_path / "file" / "below"
+    said = fails("translate", run, "--images", cam1, "--to", "infrared", "--out", below)
+    assert f"{below} cannot be written" in said

@@ -170,11 +170,14 @@ def load_safely(path: Path) -> dict[str, Any]:
     """
     try:
         with path.open("rb") as file:
-            start = b"" if zipfile.is_zipfile(file) else _first_byte(file)
+            packed = zipfile.is_zipfile(file)
+            pickled = not packed and _first_byte(file) == _PICKLE_START
     except OSError as error:  # a folder in its place, or a disk that fails
         raise DamagedCheckpointError(_damaged(path)) from error
-    if start == _PICKLE_START:
+    if pickled:
         raise CheckpointError(_carries_code(path))
+    if not packed:
+        raise DamagedCheckpointError(_damaged(path))
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -242,7 +242,7 @@ def test_loading_names_what_is_wrong(sysu_root: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     shutil.copytree(sysu_root, out)
     (out / "factors.parquet").write_bytes(b"PAR1 no more")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="not readable as Parquet"):
         load_world(out)
     (out / "factors.parquet").unlink()
     with pytest.raises(DataError, match="was stopped"):
