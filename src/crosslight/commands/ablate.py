@@ -16,7 +16,7 @@ from crosslight.config import load_recipe, to_plain
 from crosslight.data.layouts import parse_data_argument, read_layout
 from crosslight.data.table import SampleTable
 from crosslight.errors import ConfigError
-from crosslight.evaluation.scores import SCORE_KEYS
+from crosslight.evaluation.protocols.scores import SCORE_KEYS
 from crosslight.files import require_folder, write_text, written_whole
 from crosslight.registry import did_you_mean, method_class
 from crosslight.report.ablation import (

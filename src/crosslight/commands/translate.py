@@ -20,7 +20,7 @@ from crosslight.data.promenade.factors import Spectrum
 from crosslight.data.promenade.recipe import MANIFEST
 from crosslight.data.transforms import InferenceTransform
 from crosslight.errors import ConfigError, DataError
-from crosslight.evaluation.translation import (
+from crosslight.evaluation.generation.translation import (
     TranslationScore,
     Values,
     is_only_gray,
