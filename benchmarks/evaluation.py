@@ -24,23 +24,29 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads do not bu
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from crosslight.evaluation.effort import Effort, Threads
-from crosslight.evaluation.exclusion import (
+from crosslight.evaluation.features import Features, save_features
+from crosslight.evaluation.protocols import score_file
+from crosslight.evaluation.ranking import (
     SAME_PERSON_SAME_CAMERA,
     SYSU_SAME_PLACE,
     Exclusion,
+    Labels,
+    Ranks,
+    Threads,
+    Trial,
+    rank_distances,
+    rank_features,
 )
-from crosslight.evaluation.features import Features, save_features
-from crosslight.evaluation.products import NUMPY, Product, Rows, all_products, fastest_products
-from crosslight.evaluation.ranking import Labels, Ranks, Trial, rank_distances, rank_features
-from crosslight.evaluation.reciprocal_graph import ReciprocalGraph
-from crosslight.evaluation.refinements import KReciprocal
-from crosslight.evaluation.reranking import rank_refined
-from crosslight.evaluation.score import score_file
+from crosslight.evaluation.ranking.products import multiply
+from crosslight.evaluation.reranking import KReciprocal, rank_refined
+from crosslight.evaluation.reranking.reciprocal_graph import ReciprocalGraph
 
 Floats = npt.NDArray[np.float32]
 _LATENT = 96
+_NOISES = (0.6, 1.6, 3.5, 12.0)
+"""For mAP of about 95, 50, 5 and 0.5 %."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -213,30 +219,19 @@ def make_sysu(seed: int, shots: int, part: float, trials: int = 10) -> Set:
     )
 
 
-def fastest_whole_product(queries: Floats, gallery: Floats) -> tuple[Cost, str]:
-    """The limit: the fp32 product alone, by the fastest library here, block by block."""
-    best: tuple[Cost, str] | None = None
-    for product in {NUMPY, *all_products()}:
-        if product.precision != "fp32":
-            continue
-        cost, _ = measure(lambda p=product: _multiply(p, queries, gallery))
-        if best is None or cost.cpu < best[0].cpu:
-            best = cost, product.name
-    assert best is not None
-    return best
+def product_alone(queries: Floats, gallery: Floats) -> Cost:
+    """The limit: the float32 product alone, block by block."""
+    return measure(lambda: _multiply(queries, gallery))[0]
 
 
-def _multiply(product: Product, queries: Floats, gallery: Floats) -> None:
-    out = np.empty((512, 4096), dtype=np.float32)
+def _multiply(queries: Floats, gallery: Floats) -> None:
+    out = np.empty(512 * 4096, dtype=np.float32)
     for left in range(0, len(gallery), 4096):
-        packed = product.pack(Rows(numbers=gallery[left : left + 4096]))
-        columns = min(4096, len(gallery) - left)
+        columns = gallery[left : left + 4096]
         for low in range(0, len(queries), 512):
             rows = queries[low : low + 512]
-            tile = out[: len(rows)]
-            if columns < 4096:
-                tile = np.empty((len(rows), columns), dtype=np.float32)
-            product.multiply(Rows(numbers=rows), packed, tile)
+            tile = out[: len(rows) * len(columns)].reshape(len(rows), len(columns))
+            multiply(rows, columns, tile, work=np.inf)
 
 
 def sort_based(data: Set, queries: int) -> float:
@@ -261,49 +256,35 @@ def mean_precision(ranks: Sequence[Ranks]) -> float:
     return float(np.mean([np.nanmean(r.average_precision("rectangular")) for r in ranks]))
 
 
-def plain(name: str, data: Set, share: int) -> None:
-    queries, entries = len(data.query_feats), len(data.gallery_feats)
-    table = Table(f"{name}: {queries:,} queries, {entries:,} gallery images")
-    cost, library = fastest_whole_product(data.query_feats, data.gallery_feats)
-    table.row("fp32 product alone", cost, library)
-    options = {"cmc": "image", "top": 20}
-    cost, _ = measure(lambda: data.rank(effort=Effort(screening="off"), cmc="image"))
-    table.row("ours from features, fp32, ranks only", cost)
-    cost, exact = measure(lambda: data.rank(effort=Effort(screening="off"), **options))
-    table.row("ours from features, fp32", cost, f"mAP {mean_precision(exact):.6f}")
-    cost, _ = measure(lambda: data.rank(cmc="image"))
-    table.row("ours, auto, sure bound, ranks only", cost)
-    for screening, bound in (
-        ("auto", "sure"),
-        ("auto", "statistical"),
-        ("int8x2", "sure"),
-        ("bf16", "sure"),
-        ("bf16", "statistical"),
-        ("int8", "sure"),
-        ("int8", "statistical"),
-    )[: 7 if share <= 8 else 4]:
-        if screening != "auto" and screening not in fastest_products():
-            continue
-        effort = Effort(screening=screening, bound=bound)  # type: ignore[arg-type]
-        cost, ranks = measure(lambda e=effort: data.rank(effort=e, **options))
-        same = np.array_equal(ranks[0].ranks, exact[0].ranks)
-        table.row(
-            f"ours, {screening}, {bound} bound",
-            cost,
-            f"{ranks[0].path}; ranks {'equal' if same else 'DIFFER'}",
+def plain(name: str, make: Callable[[float], Set], share: int) -> None:
+    """Features of a good network, and of ever worse ones: counting should cost the same."""
+    for noise in _NOISES:
+        data = make(noise)
+        queries, entries = len(data.query_feats), len(data.gallery_feats)
+        exact = data.rank(cmc="image")
+        title = f"{name}, mAP {100 * mean_precision(exact):.1f} %"
+        table = Table(f"{title}: {queries:,} queries, {entries:,} gallery images")
+        table.row("fp32 product alone", product_alone(data.query_feats, data.gallery_feats))
+        cost, _ = measure(lambda d=data: d.rank(cmc="image"))
+        table.row("ours from features, ranks only", cost)
+        cost, _ = measure(lambda d=data: d.rank(cmc="image", top=20))
+        table.row("ours from features", cost)
+        some = min(queries, max(2**28 // entries // 4, 8))
+        dist = np.empty((some, entries), dtype=np.float32)
+        np.subtract(1.0, data.query_feats[:some] @ data.gallery_feats.T, out=dist)
+        query = Labels(pids=data.query.pids[:some], cams=data.query.cams[:some])
+        cost, _ = measure(
+            lambda d=dist, q=query, s=data: rank_distances(
+                d, q, s.gallery, exclusion=s.exclusion, cmc="image"
+            )
         )
-    some = min(queries, max(2**28 // entries // 4, 8))
-    dist = np.empty((some, entries), dtype=np.float32)
-    np.subtract(1.0, data.query_feats[:some] @ data.gallery_feats.T, out=dist)
-    query = Labels(pids=data.query.pids[:some], cams=data.query.cams[:some])
-    cost, _ = measure(
-        lambda d=dist: rank_distances(d, query, data.gallery, exclusion=data.exclusion, cmc="image")
-    )
-    table.row("ours from distances", _scaled(cost, queries / some), _of(some, queries))
-    del dist
-    some = max(queries // share, 1)
-    cost, _ = measure(lambda: sort_based(data, some))
-    table.row("sort-based, as commonly written", _scaled(cost, queries / some), _of(some, queries))
+        table.row("ours from distances", _scaled(cost, queries / some), _of(some, queries))
+        del dist
+        some = max(queries // share, 1)
+        cost, _ = measure(lambda d=data, n=some: sort_based(d, n))
+        table.row(
+            "sort-based, as commonly written", _scaled(cost, queries / some), _of(some, queries)
+        )
 
 
 def sysu(part: float) -> None:
@@ -314,24 +295,17 @@ def sysu(part: float) -> None:
             f"SYSU-MM01 all-search, ten trials, {shots}-shot: {len(data.query_feats):,} queries, "
             f"{len(data.trials[0].gallery)} images per trial, {len(union):,} together"
         )
-        cost, library = fastest_whole_product(data.query_feats, data.gallery_feats[union])
-        table.row("fp32 product with all of them", cost, library)
-        for screening in ("off", "auto"):
-            effort = Effort(screening=screening)  # type: ignore[arg-type]
-            cost, ranks = measure(lambda e=effort, d=data: d.rank(effort=e, top=20))
-            table.row(
-                f"ours, ten trials, screening {screening}",
-                cost,
-                f"{ranks[0].path}; mAP {mean_precision(ranks):.6f}",
-            )
+        cost = product_alone(data.query_feats, data.gallery_feats[union])
+        table.row("fp32 product with all of them", cost)
+        cost, ranks = measure(lambda d=data: d.rank(top=20))
+        table.row("ours, ten trials", cost, f"mAP {mean_precision(ranks):.6f}")
 
 
 def reranking(name: str, data: Set, dense_rows: int) -> None:
     rows = np.concatenate([data.query_feats, data.gallery_feats])
     table = Table(f"k-reciprocal re-ranking, {name}: N = {len(rows):,}")
-    product = fastest_products()["fp32"]
-    cost, _ = measure(lambda r=rows: _multiply_triangle(product, r))
-    table.row("upper triangle of the fp32 product", cost, product.name)
+    cost, _ = measure(lambda r=rows: _multiply_triangle(r))
+    table.row("upper triangle of the fp32 product", cost)
     del rows
     how = KReciprocal()
 
@@ -387,17 +361,14 @@ def _part_of(data: Set, rows: int) -> Set:
     )
 
 
-def _multiply_triangle(product: Product, rows: Floats) -> None:
+def _multiply_triangle(rows: Floats) -> None:
     for left in range(0, len(rows), 2048):
         right = min(left + 2048, len(rows))
-        packed = product.pack(Rows(numbers=rows[left:right]))
         for top in range(0, right, 512):
             start = max(left, top)
-            if start > left:
-                packed = product.pack(Rows(numbers=rows[start:right]))
             part = rows[top : min(top + 512, right)]
             tile = np.empty((len(part), right - start), dtype=np.float32)
-            product.multiply(Rows(numbers=part), packed, tile)
+            multiply(part, rows[start:right], tile, work=np.inf)
 
 
 def dense_reranking(queries: Floats, gallery: Floats, how: KReciprocal) -> npt.NDArray[Any]:
@@ -480,9 +451,7 @@ def _warm() -> None:
     data = make_set(
         0, people=5, queries=30, labelled=90, distractors=3, cams=3, noise=1.0, dimensions=64
     )
-    for precision in ("off", "bf16", "int8", "int8x2"):
-        if precision == "off" or precision in fastest_products():
-            data.rank(effort=Effort(screening=precision), top=3)  # type: ignore[arg-type]
+    data.rank(top=3)
     rank_distances(
         np.zeros((30, 93), dtype=np.float32), data.query, data.gallery, exclusion=data.exclusion
     )
@@ -502,38 +471,38 @@ def main() -> None:
     part = 1.0 if full else 0.2
     wanted = lambda name: chosen.only in (None, name)  # noqa: E731
     _warm()
-    for precision, product in fastest_products().items():
-        print(f"{precision}: {product.name}, {2 / product.seconds:.0f} GFLOP per CPU-second")
-    if wanted("market1501") or wanted("rerank"):
-        data = make_set(
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+
+    def market(noise: float) -> Set:
+        return make_set(
             1,
             people=max(round(750 * part), 8),
             queries=round(3368 * part),
             labelled=round(13115 * part),
-            distractors=round(2798 * part) if not full else 15913 - 13115 + 3819,
+            distractors=round(2798 * part),
             cams=6,
-            noise=1.0,
+            noise=noise,
         )
-        if wanted("market1501"):
-            plain("Market-1501", data, 8 if full else 2)
-        if wanted("rerank"):
-            reranking("Market-1501", data, 4000 if full else 800)
-        del data
-    if wanted("msmt17") or (full and wanted("rerank-msmt17")):
-        data = make_set(
+
+    def msmt17(noise: float) -> Set:
+        return make_set(
             2,
             people=max(round(3060 * part), 8),
             queries=round(11659 * part / (1 if full else 2)),
             labelled=round(82161 * part / (1 if full else 2)),
             distractors=0,
             cams=15,
-            noise=1.05,
+            noise=noise,
         )
-        if wanted("msmt17"):
-            plain("MSMT17", data, 100 if full else 4)
-        if full and wanted("rerank-msmt17"):
-            reranking("MSMT17", data, 0)
-        del data
+
+    if wanted("market1501"):
+        plain("Market-1501", market, 8 if full else 2)
+    if wanted("msmt17"):
+        plain("MSMT17", msmt17, 100 if full else 4)
+    if wanted("rerank"):
+        reranking("Market-1501", market(1.0), 4000 if full else 800)
+    if full and wanted("rerank-msmt17"):
+        reranking("MSMT17", msmt17(1.05), 0)
     if wanted("sysu"):
         sysu(1.0 if full else 0.25)
     if wanted("disk"):

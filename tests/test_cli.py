@@ -40,7 +40,7 @@ TRAIN_FLAGS = {"--data", "--out", "--trial", "--set", "--accelerator", "--device
 
 SCORE_FLAGS = {
     *("--protocol", "--distance", "--sampler", "--permutations", "--average-precision", "--json"),
-    *("--rerank", "--k1", "--k2", "--share", "--expand", "--block", "--screening", "--bound"),
+    *("--rerank", "--k1", "--k2", "--share", "--expand", "--block"),
 }
 
 

@@ -6,8 +6,8 @@ import numba
 import pytest
 
 from crosslight.data.promenade.noise import compiled as drawing
-from crosslight.evaluation.compiled import compiled as ordered
-from crosslight.evaluation.compiled import compiled_reordered, compiled_without_nan
+from crosslight.evaluation.ranking.compiled import compiled as ordered
+from crosslight.evaluation.ranking.compiled import compiled_reordered, compiled_without_nan
 from crosslight.machine_code import machine_code
 
 COMPILERS = (machine_code, drawing, ordered, compiled_reordered, compiled_without_nan)

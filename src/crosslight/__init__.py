@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from crosslight.config import load_recipe
     from crosslight.data.layouts import read_layout
     from crosslight.data.promenade import make as make_promenade
+    from crosslight.evaluation import evaluate, score_distances
     from crosslight.evaluation.features import Features
     from crosslight.evaluation.protocols import PROTOCOLS as protocols  # noqa: N811
     from crosslight.evaluation.protocols import get_protocol
@@ -50,6 +51,7 @@ _FACE = {
     "Run": "crosslight.experiments.run:Run",
     "Swaps": "crosslight.methods.contract:Swaps",
     "Translates": "crosslight.methods.contract:Translates",
+    "evaluate": "crosslight.evaluation:evaluate",
     "fit": "crosslight.experiments.fitting:fit",
     "get_protocol": "crosslight.evaluation.protocols:get_protocol",
     "load_recipe": "crosslight.config:load_recipe",
@@ -59,6 +61,7 @@ _FACE = {
     "open_gallery": "crosslight.experiments.embedder:open_gallery",
     "make_promenade": "crosslight.data.promenade:make",
     "protocols": "crosslight.evaluation.protocols:PROTOCOLS",
+    "score_distances": "crosslight.evaluation:score_distances",
     "read_layout": "crosslight.data.layouts:read_layout",
 }
 """Public name → module and name there."""
@@ -76,6 +79,7 @@ __all__ = [
     "Swaps",
     "Translates",
     "__version__",
+    "evaluate",
     "fit",
     "get_protocol",
     "load_evaluation",
@@ -86,6 +90,7 @@ __all__ = [
     "open_gallery",
     "protocols",
     "read_layout",
+    "score_distances",
 ]
 
 

@@ -13,7 +13,7 @@ from crosslight import cli
 from crosslight.data.table import SampleTable
 from crosslight.evaluation.features import load_features
 from crosslight.evaluation.protocols import get_protocol
-from crosslight.evaluation.refinements import KReciprocal, QueryExpansion
+from crosslight.evaluation.reranking import KReciprocal, QueryExpansion
 from crosslight.experiments.evaluation import load_evaluation
 
 PROTOCOLS = {
@@ -74,7 +74,7 @@ def refined(trained, tmp_path_factory) -> dict[str, Any]:
             *("score", str(trained / "evaluation" / "features.npz")),
             *("--protocol", "sysu-mm01/all/1", "--json", str(out)),
             *("--rerank", "--k1", "7", "--k2", "3", "--share", "0.2", "--expand", "4"),
-            *("--block", "5", "--screening", "bf16", "--bound", "statistical"),
+            *("--block", "5"),
         ]
     )
     return json.loads(out.read_text())
@@ -85,7 +85,7 @@ def test_refined_scores_stand_beside_the_plain_ones(trained, refined):
     assert {key: refined[key] for key in SCORES} == {key: metrics[key] for key in SCORES}
     assert refined["protocol"] == "sysu-mm01/all/1"
     assert metrics["path"] == "fp32+float64"
-    assert refined["path"] == "bf16 (7 sigma)+float64"
+    assert refined["path"] == "fp32+float64"
     features = load_features(trained / "evaluation" / "features.npz")
     for entry, how in zip(
         refined["refined"],

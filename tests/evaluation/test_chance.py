@@ -4,20 +4,20 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from crosslight.evaluation import chance as chance_module
-from crosslight.evaluation.chance import (
+from crosslight.evaluation.features import Features
+from crosslight.evaluation.protocols import chance as chance_module
+from crosslight.evaluation.protocols import get_protocol
+from crosslight.evaluation.protocols.chance import (
     ChanceLevel,
     expected_average_precision,
     expected_identity_cmc,
     expected_image_cmc,
     expected_inverse_negative_penalty,
 )
-from crosslight.evaluation.exclusion import SAME_PERSON_SAME_CAMERA, SYSU_SAME_PLACE
-from crosslight.evaluation.features import Features
-from crosslight.evaluation.protocols import get_protocol
+from crosslight.evaluation.protocols.scores import SCORE_KEYS, score_ranks
+from crosslight.evaluation.protocols.selection import Draw
 from crosslight.evaluation.ranking import Labels, Trial, rank_distances
-from crosslight.evaluation.scores import SCORE_KEYS, score_ranks
-from crosslight.evaluation.selection import Draw
+from crosslight.evaluation.ranking.exclusion import SAME_PERSON_SAME_CAMERA, SYSU_SAME_PLACE
 from tests.evaluation.sysu_counts import sysu_test_set
 from tests.oracles import ranking as oracle
 

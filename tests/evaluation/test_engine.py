@@ -3,24 +3,27 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crosslight.errors import ConfigError, ProtocolError
-from crosslight.evaluation import effort as effort_module
-from crosslight.evaluation import engine
-from crosslight.evaluation.arithmetic import exact_dot
-from crosslight.evaluation.bounds import check_bound, float32_width, rounded_width
-from crosslight.evaluation.effort import Chooser, Effort, Threads
-from crosslight.evaluation.exclusion import (
+from crosslight.errors import ProtocolError
+from crosslight.evaluation.ranking import (
+    Labels,
+    Ranks,
+    Trial,
+    given_features,
+    rank_distances,
+    rank_features,
+)
+from crosslight.evaluation.ranking.arithmetic import exact_dot, quick_dot
+from crosslight.evaluation.ranking.bounds import QUICK_LANES, float32_width, quick_width
+from crosslight.evaluation.ranking.effort import Effort
+from crosslight.evaluation.ranking.exclusion import (
     NO_EXCLUSION,
     SAME_PERSON_SAME_CAMERA,
     SYSU_SAME_PLACE,
 )
-from crosslight.evaluation.products import NUMPY, Product, Rows, all_products, fastest_products
-from crosslight.evaluation.ranking import Labels, Ranks, Trial, rank_features
-from crosslight.evaluation.sides import Side
-from tests.incapable import IncapableError
+from crosslight.evaluation.ranking.products import multiply, multiply_parts
 from tests.oracles import exact, ranking
 
 RULES = {
@@ -29,24 +32,12 @@ RULES = {
     "same room": (SYSU_SAME_PLACE, ranking.sysu_room),
 }
 KINDS = ("cosine", "euclidean", "dot")
-EFFORTS = [
-    Effort(screening="off"),
-    *(
-        Effort(screening=precision, bound=bound)  # type: ignore[arg-type]
-        for precision in ("bf16", "int8", "int8x2")
-        for bound in ("sure", "statistical")
-    ),
-]
 
 
 def same(a: list[Ranks], b: list[Ranks]) -> None:
     for one, other in zip(a, b, strict=True):
         for name in ("starts", "ranks", "identity_rank", "seen", "top", "top_distance"):
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
-
-
-def can(effort: Effort) -> bool:
-    return effort.screening == "off" or effort.screening in fastest_products()
 
 
 @st.composite
@@ -126,22 +117,50 @@ def test_ranks_are_those_of_the_documented_arithmetic(
                 assert top == order[:4]
 
 
-@pytest.mark.parametrize("effort", EFFORTS, ids=lambda e: f"{e.screening} {e.bound}")
-@settings(max_examples=100)
+@pytest.fixture
+def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are multiplied in parts of 4 numbers from the second tile on, whatever that costs."""
+    monkeypatch.setattr(given_features, "_PART", 4)
+    monkeypatch.setattr(given_features, "_MUCH_REDONE", -1.0)
+
+
+@pytest.mark.usefixtures("in_parts")
+@settings(
+    deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(case=tables(), kind=st.sampled_from(KINDS), rule=st.sampled_from(sorted(RULES)))
-def test_no_precision_changes_a_rank(
-    effort: Effort, case: dict[str, Any], kind: str, rule: str
-) -> None:
-    if not can(effort):
-        raise IncapableError(f"this processor, or torch, cannot multiply in {effort.screening}")
+def test_products_in_parts_change_no_rank(case: dict[str, Any], kind: str, rule: str) -> None:
     options = {"exclusion": RULES[rule][0], "distance": kind, "top": 3}
-    same(run(case, effort=effort, **options), run(case, effort=Effort(block=2), **options))
+    whole = run(case, effort=Effort(), **options)  # one tile, never in parts
+    same(run(case, effort=Effort(block=1), **options), whole)
 
 
-@pytest.mark.parametrize("effort", EFFORTS, ids=lambda e: f"{e.screening} {e.bound}")
-def test_many_blocks_and_parts_are_one(effort: Effort, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not can(effort):
-        raise IncapableError(f"this processor, or torch, cannot multiply in {effort.screening}")
+@pytest.mark.parametrize("positives", [1, 3, 40, 400])
+@pytest.mark.parametrize("spread", [0.0, 1e-7, 1.0])
+def test_positives_anywhere_in_the_list_are_ranked_as_a_sort_ranks_them(
+    positives: int, spread: float
+) -> None:
+    # One far positive, many near ones, and others as near as these to the last bit.
+    generator = np.random.default_rng(positives)
+    dist = (3.0 + spread * generator.normal(size=(4, 1000))).astype(np.float32)
+    dist[:, 0] = 1e6
+    dist[:, 5:50] = dist[:, 50:51]
+    pids = np.full(1000, 2)
+    pids[generator.permutation(1000)[: positives - 1]] = 1
+    pids[0] = 1
+    query, gallery = (
+        Labels(pids=np.ones(4, int), cams=np.zeros(4, int)),
+        Labels(pids=pids, cams=np.zeros(1000, int)),
+    )
+    (ranks,) = rank_distances(dist, query, gallery, exclusion=NO_EXCLUSION, cmc="image")
+    for i in range(4):
+        order = np.argsort(dist[i], kind="stable")
+        expected = np.flatnonzero(pids[order] == 1) + 1
+        assert ranks.ranks[ranks.starts[i] : ranks.starts[i + 1]].tolist() == expected.tolist()
+
+
+@pytest.mark.usefixtures("in_parts")
+def test_many_blocks_and_parts_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(8)
     centres = generator.normal(size=(40, 33))
     query, gallery = (
@@ -158,10 +177,10 @@ def test_many_blocks_and_parts_are_one(effort: Effort, monkeypatch: pytest.Monke
         ],
     }
     options = {"exclusion": SAME_PERSON_SAME_CAMERA, "top": 30}
-    whole = run(case, effort=Effort(screening="off"), **options)
-    monkeypatch.setattr(engine, "_BLOCK_BYTES", 1)
-    monkeypatch.setattr(engine, "_QUERY_BYTES", 33 * 10 * 7)
-    same(run(case, effort=effort, **options), whole)
+    whole = run(case, effort=Effort(), **options)
+    monkeypatch.setattr(given_features, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(given_features, "_QUERY_BYTES", 33 * 10 * 7)
+    same(run(case, effort=Effort(block=3), **options), whole)
     order = generator.permutation(700)
     back = np.argsort(order)
     moved = {
@@ -170,7 +189,7 @@ def test_many_blocks_and_parts_are_one(effort: Effort, monkeypatch: pytest.Monke
         "gallery": Labels(pids=gallery.pids[order], cams=gallery.cams[order]),
         "trials": [Trial(queries=t.queries, gallery=back[t.gallery]) for t in case["trials"]],
     }
-    same(run(moved, effort=effort, **options), whole)
+    same(run(moved, effort=Effort(block=3), **options), whole)
 
 
 def test_a_row_may_stand_in_a_gallery_more_than_once() -> None:
@@ -218,98 +237,45 @@ def test_the_sure_bounds_hold(dimensions: int, spread: float) -> None:
     lengths = np.ones(60)
     width = float32_width(dimensions, lengths, 1.0, 0.0)
     assert np.all(np.abs(quick @ quick.T - truth) <= width[:, None])
-    side = Side(quick=quick, length=lengths)
-    loosest = {"bf16": 0.02, "int8": 0.1, "int8x2": 0.003}
-    for precision, most in loosest.items():
-        with Threads() as threads:
-            rows_of, form = side.rounded(precision, threads)  # type: ignore[arg-type]
-        numbers, missing = rows_of.numbers, 0.0
-        if rows_of.steps is None:
-            decoded = (numbers.astype(np.uint32) << 16).view(np.float32).astype(float)
-        else:
-            digits = numbers * rows_of.steps[:, None].astype(float)
-            decoded = digits[:, :dimensions]
-            if precision == "int8x2":
-                low = digits[:, dimensions:] / 254
-                decoded, missing = decoded + low, low @ low.T
-        width = rounded_width(dimensions, form, form, 0.0, "sure", bfloat16_result=False)
-        assert np.all(np.abs(decoded @ decoded.T - missing - truth) <= width[:, None])
-        assert width.max() < most
+    if dimensions >= 4:
+        parts = np.empty((4, 60, 60), np.float32)
+        multiply_parts(quick, quick, parts, work=0.0)
+        width = float32_width(dimensions, lengths, 1.0, 0.0, parts=4)
+        total = ((parts[0] + parts[1]) + parts[2]) + parts[3]
+        assert np.all(np.abs(total - truth) <= width[:, None])
+    sums = np.empty(QUICK_LANES, np.float32)
+    found = np.array([[quick_dot(a, b, sums) for b in quick] for a in quick])
+    assert np.all(np.abs(found - truth) <= quick_width(dimensions, lengths, 1.0, 0.0)[:, None])
 
 
-@pytest.mark.parametrize(
-    "product", [NUMPY, *all_products()], ids=lambda p: f"{p.name} {p.precision}"
-)
-def test_every_product_multiplies(product: Product) -> None:
-    generator = np.random.default_rng(1)
-    codes = generator.integers(-8, 9, (40, 64))
-    numbers: np.ndarray = codes.astype(np.float32)
-    if product.precision == "bf16":
-        numbers = (numbers.view(np.uint32) >> 16).astype(np.uint16)
-    elif product.precision == "int8":
-        numbers = codes.astype(np.int8)
-    elif product.precision == "int8x2":
-        # The same numbers with a low digit of 127, which is half a step.
-        numbers = np.concatenate([codes, np.full_like(codes, 127)], axis=1).astype(np.int8)
-    in_steps = product.precision.startswith("int8")
-    rows = Rows(numbers=numbers, steps=np.full(40, 0.5, np.float32) if in_steps else None)
-    try:
-        packed = product.pack(rows.part(8, 40))
-        values = product.multiply(rows.part(0, 8), packed, np.empty((8, 32), np.float32))
-    except (RuntimeError, AttributeError, NotImplementedError):
-        raise IncapableError(
-            f"{product.name} cannot multiply in {product.precision} here"
-        ) from None
-    if product.precision == "int8x2":
-        codes = codes + 0.5  # type: ignore[assignment]
-    expected = codes[:8] @ codes[8:].T * (0.25 if rows.steps is not None else 1.0)
-    if product.precision == "int8x2":
-        expected -= 0.25 * 64 * 0.25  # the product of the low digits is left out
-    np.testing.assert_allclose(values, expected, rtol=2**-8, atol=1e-3)
+@pytest.mark.parametrize("work", [0.0, 1e12], ids=["numpy", "torch"])
+@pytest.mark.parametrize("parts", [1, 3, 7])
+def test_every_product_multiplies(work: float, parts: int) -> None:
+    numbers = np.random.default_rng(1).integers(-8, 9, (40, 65)).astype(np.float32)
+    out = np.empty((parts, 8, 32), np.float32)
+    multiply_parts(numbers[:8], numbers[8:], out, work=work)
+    np.testing.assert_array_equal(out.sum(axis=0), numbers[:8] @ numbers[8:].T)
 
 
-def test_torch_is_not_used_for_float32_where_it_may_use_fewer_bits() -> None:
+def test_torch_is_not_used_for_float32_where_it_may_use_fewer_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used = []
+    product = torch.mm
+    monkeypatch.setattr(torch, "mm", lambda *a, **k: used.append(1) or product(*a, **k))
+    rows, out = np.ones((2, 3), np.float32), np.empty((2, 2), np.float32)
     before = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision("medium")
-        assert [p.name for p in all_products() if p.precision == "fp32"] == ["numpy"]
+        multiply(rows, rows, out, work=1e12)
+        assert (out.tolist(), used) == ([[3.0, 3.0], [3.0, 3.0]], [])
     finally:
         torch.set_float32_matmul_precision(before)
-    assert "numpy" not in [product.name for product in all_products()]
-
-
-def test_a_product_that_does_not_pay_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    def priced(precision: Any, seconds: float) -> Product:
-        return Product(
-            name="x", precision=precision, pack=NUMPY.pack, multiply=NUMPY.multiply, seconds=seconds
-        )
-
-    known = {"fp32": priced("fp32", 1.0), "bf16": priced("bf16", 0.2), "int8": priced("int8", 0.1)}
-    monkeypatch.setattr(effort_module, "fastest_products", lambda: known)
-    chooser = Chooser(Effort(), work=1e12, answers=5.0)
-    assert chooser.product().precision == "bf16"
-    chooser.learn(known["bf16"], multiplications=1e9, cpu_seconds=0.9)
-    assert chooser.product().precision == "bf16"
-    chooser.learn(known["bf16"], multiplications=1e9, cpu_seconds=1.3)
-    chooser.learn(known["int8"], multiplications=1e9, cpu_seconds=1.3)
-    assert chooser.product().precision == "fp32"
-    chooser.learn(known["fp32"], multiplications=1e9, cpu_seconds=9.0)
-    assert chooser.product().precision == "fp32"
-    assert chooser.path == "bf16+float64, then fp32+float64"
-    few = Chooser(Effort(bound="statistical"), work=1e12, answers=5.0)
-    assert few.product().precision == "int8"
-    assert few.path == "int8 (7 sigma)+float64"
-    assert Chooser(Effort(), work=1e6, answers=5.0).product() is NUMPY
-    monkeypatch.setattr(effort_module, "fastest_products", lambda: {"fp32": known["fp32"]})
-    with pytest.raises(ConfigError, match="cannot multiply in int8"):
-        Chooser(Effort(screening="int8"), work=1e12, answers=5.0)
+    multiply(rows, rows, out, work=1e12)
+    assert used == [1]
 
 
 def test_mistakes_are_explained() -> None:
-    with pytest.raises(ConfigError, match="Screening 'fp8' is unknown; choose one of auto, off"):
-        Effort(screening="fp8")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="choose one of sure, statistical"):
-        check_bound("good")
     feats, labels = np.full((1, 2), 1e200), Labels(pids=np.array([1]), cams=np.array([1]))
     trial = Trial(queries=np.array([0]), gallery=np.array([0]))
     with pytest.raises(ProtocolError, match=r"feats\[0\] holds a value as large as 1.0e\+200"):

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosslight.errors import ConfigError, ProtocolError
-from crosslight.evaluation.effort import Effort
 from crosslight.evaluation.features import Features
 from crosslight.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
-from crosslight.evaluation.scores import SCORE_KEYS, Result
+from crosslight.evaluation.protocols.scores import SCORE_KEYS, Result
+from crosslight.evaluation.ranking.effort import Effort
 from tests.evaluation.sysu_counts import image_counts, sysu_test_set
 from tests.evaluation.test_samplers import write_permutations
 from tests.oracles import ranking as oracle

@@ -5,13 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosslight.errors import ConfigError, DataError, ProtocolError
-from crosslight.evaluation.effort import Effort
-from crosslight.evaluation.exclusion import (
-    NO_EXCLUSION,
-    SAME_PERSON_SAME_CAMERA,
-    SYSU_SAME_PLACE,
-    Exclusion,
-)
 from crosslight.evaluation.ranking import (
     Labels,
     Ranks,
@@ -19,6 +12,13 @@ from crosslight.evaluation.ranking import (
     check_average_precision,
     rank_distances,
     rank_features,
+)
+from crosslight.evaluation.ranking.effort import Effort
+from crosslight.evaluation.ranking.exclusion import (
+    NO_EXCLUSION,
+    SAME_PERSON_SAME_CAMERA,
+    SYSU_SAME_PLACE,
+    Exclusion,
 )
 from tests.oracles import ranking as oracle
 

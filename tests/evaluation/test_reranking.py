@@ -6,15 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosslight.errors import ConfigError, ProtocolError
-from crosslight.evaluation import reciprocal_graph
-from crosslight.evaluation.effort import Threads
-from crosslight.evaluation.exclusion import SAME_PERSON_SAME_CAMERA
 from crosslight.evaluation.features import Features
 from crosslight.evaluation.protocols import PROTOCOLS, get_protocol
 from crosslight.evaluation.ranking import Labels, Trial, rank_distances
-from crosslight.evaluation.reciprocal_graph import ReciprocalGraph
-from crosslight.evaluation.refinements import KReciprocal, QueryExpansion
-from crosslight.evaluation.reranking import rank_refined
+from crosslight.evaluation.ranking.effort import Threads
+from crosslight.evaluation.ranking.exclusion import SAME_PERSON_SAME_CAMERA
+from crosslight.evaluation.reranking import rank_refined, reciprocal_graph
+from crosslight.evaluation.reranking.reciprocal_graph import ReciprocalGraph
+from crosslight.evaluation.reranking.refinements import KReciprocal, QueryExpansion
 from tests.oracles import reranking as oracle
 
 

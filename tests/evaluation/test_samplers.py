@@ -9,7 +9,7 @@ from scipy.io import savemat
 from crosslight.errors import ConfigError, ProtocolError
 from crosslight.evaluation.features import Features
 from crosslight.evaluation.protocols import get_protocol
-from crosslight.evaluation.samplers import (
+from crosslight.evaluation.protocols.samplers import (
     check_sampler,
     group_images,
     load_permutations,
@@ -18,7 +18,7 @@ from crosslight.evaluation.samplers import (
     people_by_name,
     seeded_gallery,
 )
-from crosslight.evaluation.selection import Draw
+from crosslight.evaluation.protocols.selection import Draw
 from tests.evaluation.sysu_counts import image_counts, sysu_test_set
 
 SEEDED_ALL = """afdc5a624656cfd6 693c8c117f9733bd 7d8ada4bb0bde9cf 34fbed3f69feec8f

@@ -5,10 +5,9 @@ import pytest
 
 from crosslight.errors import ConfigError, DataError
 from crosslight.evaluation.features import save_features
-from crosslight.evaluation.protocols import get_protocol
-from crosslight.evaluation.refinements import KReciprocal, QueryExpansion
-from crosslight.evaluation.score import format_table, score_file
-from crosslight.evaluation.scores import SCORE_KEYS
+from crosslight.evaluation.protocols import format_table, get_protocol, score_file
+from crosslight.evaluation.protocols.scores import SCORE_KEYS
+from crosslight.evaluation.reranking.refinements import KReciprocal, QueryExpansion
 from tests.evaluation.sysu_counts import sysu_test_set
 
 

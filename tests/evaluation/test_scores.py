@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 from crosslight.errors import ProtocolError
-from crosslight.evaluation.exclusion import NO_EXCLUSION
-from crosslight.evaluation.ranking import Labels, rank_distances
-from crosslight.evaluation.scores import (
+from crosslight.evaluation.protocols.scores import (
     SCORE_KEYS,
     Result,
     TrialScores,
@@ -14,6 +12,8 @@ from crosslight.evaluation.scores import (
     score_ranks,
     summarise,
 )
+from crosslight.evaluation.ranking import Labels, rank_distances
+from crosslight.evaluation.ranking.exclusion import NO_EXCLUSION
 
 
 def trial(rank1: float, length: int = 3) -> TrialScores:

@@ -7,10 +7,9 @@ import polars as pl
 import pytest
 
 from crosslight.errors import DataError
-from crosslight.evaluation import stored
-from crosslight.evaluation.features import Features, load_features
+from crosslight.evaluation.features import Features, load_features, stored
+from crosslight.evaluation.features.stored import release_pages
 from crosslight.evaluation.protocols import get_protocol
-from crosslight.evaluation.stored import release_pages
 
 
 def arrays() -> dict[str, Any]:

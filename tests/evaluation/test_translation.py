@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from crosslight.evaluation.translation import (
+from crosslight.evaluation.generation.translation import (
     correlation,
     is_only_gray,
     luma,

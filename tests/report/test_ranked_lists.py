@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crosslight.data.table import SampleTable, build_table
-from crosslight.evaluation.scores import PerQuery
+from crosslight.evaluation.protocols.scores import PerQuery
 from crosslight.report.ranked_lists import (
     choose_queries,
     place_of,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crosslight.data.table import SampleTable, build_table
-from crosslight.evaluation.scores import SCORE_KEYS, PerQuery, Result, TrialScores
+from crosslight.evaluation.protocols.scores import SCORE_KEYS, PerQuery, Result, TrialScores
 from crosslight.report.verdict import score_row, standard_error, verdict_sentences
 
 

@@ -177,8 +177,6 @@ def score(
     share: float | None = None,
     expand: Expand = None,
     block: int | None = None,
-    screening: Literal["auto", "off", "bf16", "int8", "int8x2"] = "auto",
-    bound: Literal["sure", "statistical"] = "sure",
     json: Path | None = None,
 ) -> None:
     """Score features made by any program; docs/features-format.md describes the file.
@@ -199,15 +197,11 @@ def score(
             0.3.
         expand: Also score after query expansion by so many nearest images, in rows of their own.
         block: Queries multiplied at once, by default 512; fewer need less memory.
-        screening: Precision of the first product; auto: the cheapest that is measured to pay.
-            Changes no score.
-        bound: Error bound of the first product: sure holds for every input; statistical (seven
-            standard deviations) is faster and not a proof.
         json: Also write the scores here.
     """
     from crosslight.commands.refinement_flags import chosen_refinements
     from crosslight.commands.score import run_score
-    from crosslight.evaluation.effort import Effort
+    from crosslight.evaluation.ranking.effort import Effort
 
     run_score(
         features,
@@ -217,7 +211,7 @@ def score(
         permutations=permutations,
         average_precision=average_precision,
         refinements=chosen_refinements(rerank=rerank, expand=expand, k1=k1, k2=k2, share=share),
-        effort=Effort(block=block, screening=screening, bound=bound),
+        effort=Effort(block=block),
         json_path=json,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from crosslight.evaluation.refinements import Refinement
+from crosslight.evaluation.reranking import Refinement
 from crosslight.experiments.evaluation import Evaluation, evaluate_run
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crosslight.errors import ConfigError
-from crosslight.evaluation.refinements import KReciprocal, QueryExpansion, Refinement
+from crosslight.evaluation.reranking.refinements import KReciprocal, QueryExpansion, Refinement
 
 
 def chosen_refinements(

@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from crosslight.evaluation.effort import Effort
-from crosslight.evaluation.refinements import REFINED_RULE, Refinement
-from crosslight.evaluation.score import format_table, score_file
+from crosslight.evaluation.protocols import format_table, score_file
+from crosslight.evaluation.ranking.effort import Effort
+from crosslight.evaluation.reranking.refinements import REFINED_RULE, Refinement
 from crosslight.files import require_place, write_text
 
 

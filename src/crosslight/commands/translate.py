@@ -12,7 +12,7 @@ from crosslight.data.transforms import InferenceTransform
 from crosslight.drawing.pictures import as_picture, write_png
 from crosslight.drawing.translating import Worlds, row_of, translations
 from crosslight.errors import ConfigError, DataError
-from crosslight.evaluation.translation import TranslationScore, is_only_gray, mean_score
+from crosslight.evaluation.generation import TranslationScore, is_only_gray, mean_score
 from crosslight.files import require_folder, write_text
 from crosslight.methods.contract import Translates
 from crosslight.report.grid import image_grid, legible

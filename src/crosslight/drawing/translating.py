@@ -20,7 +20,7 @@ from crosslight.drawing.grids import Grid
 from crosslight.drawing.pictures import as_picture
 from crosslight.drawing.swapping import Sitter
 from crosslight.errors import ConfigError
-from crosslight.evaluation.translation import TranslationScore, Values, score_translation
+from crosslight.evaluation.generation import TranslationScore, Values, score_translation
 from crosslight.methods.contract import Method, Translates
 from crosslight.report.grid import Cell, Verdict, image_grid, legible
 from crosslight.types import DeepRange, Modality

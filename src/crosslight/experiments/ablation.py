@@ -12,7 +12,7 @@ from crosslight.config import load_recipe, to_plain
 from crosslight.data.layouts import parse_data_argument, read_layout
 from crosslight.data.table import SampleTable
 from crosslight.errors import ConfigError
-from crosslight.evaluation.scores import SCORE_KEYS
+from crosslight.evaluation.protocols import SCORE_KEYS
 from crosslight.experiments.budget import images_seen, overrides_for
 from crosslight.experiments.evaluation import Evaluation, evaluate_run
 from crosslight.experiments.fitting import Fitting, prepare

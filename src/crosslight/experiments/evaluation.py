@@ -15,12 +15,10 @@ from crosslight.data.layouts import parse_data_argument, read_layout
 from crosslight.data.naming import name_of_data
 from crosslight.data.table import SampleTable, read_table
 from crosslight.errors import ConfigError, CrosslightError, DataError
-from crosslight.evaluation.distances import check_distance
 from crosslight.evaluation.features import Features, load_features, write_features
-from crosslight.evaluation.protocols import get_protocol
-from crosslight.evaluation.refinements import Refinement, check_refinement
-from crosslight.evaluation.score import format_table
-from crosslight.evaluation.scores import Result
+from crosslight.evaluation.protocols import Result, format_table, get_protocol
+from crosslight.evaluation.ranking import check_distance
+from crosslight.evaluation.reranking import Refinement, check_refinement
 from crosslight.files import require_folder, written_together
 from crosslight.training.embedding import embed_table
 from crosslight.training.run import RunFolder

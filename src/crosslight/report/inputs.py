@@ -16,7 +16,7 @@ from PIL import Image
 
 from crosslight.data.table import SampleTable
 from crosslight.errors import DataError, ProtocolError
-from crosslight.evaluation.scores import Result
+from crosslight.evaluation.protocols.scores import Result
 from crosslight.report.reliability import Reliability
 
 PACKAGES = ("crosslight", "torch", "torchvision", "timm", "lightning-fabric", "numpy")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from crosslight.data.table import SampleTable
-from crosslight.evaluation.scores import PerQuery
+from crosslight.evaluation.protocols.scores import PerQuery
 from crosslight.report.embedded import Picture, as_jpeg
 from crosslight.report.grid import Cell, Verdict, image_grid, load_or_placeholder
 from crosslight.types import UNKNOWN_CAM, Modality

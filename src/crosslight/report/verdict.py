@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crosslight.data.table import SampleTable
-from crosslight.evaluation.scores import SCORE_KEYS, Result
+from crosslight.evaluation.protocols.scores import SCORE_KEYS, Result
 from crosslight.report.distances import PairHistogram
 from crosslight.types import Modality
 

@@ -1,0 +1,175 @@
+"""Scores of what a researcher has at hand: features, or only a matrix of distances."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crosslight.errors import ProtocolError
+from crosslight.evaluation.features import Features, load_features
+from crosslight.evaluation.features.given_arrays import cam_array, distance_array, id_array
+from crosslight.evaluation.protocols.protocols import (
+    AP_TEXT,
+    CMC_TEXT,
+    TOP,
+    Protocol,
+    get_protocol,
+)
+from crosslight.evaluation.protocols.scores import CMC_LENGTH, PerQuery, Result, score_ranks
+from crosslight.evaluation.ranking import (
+    Effort,
+    Labels,
+    Trial,
+    check_average_precision,
+    rank_distances,
+)
+from crosslight.evaluation.reranking import Refinement
+
+
+def evaluate(
+    features: Features | Path | str,
+    protocol: str,
+    *,
+    distance: str = "cosine",
+    sampler: str = "seeded",
+    permutations: Path | None = None,
+    average_precision: str = "rectangular",
+    trials: int = 10,
+    effort: Effort | None = None,
+    refinement: Refinement | None = None,
+) -> Result:
+    """Scores features by a published protocol.
+
+    Args:
+        features: The whole test set, or the file that holds it.
+        protocol: A name of `PROTOCOLS`.
+        distance: 'cosine', 'euclidean' or 'dot' (larger is nearer).
+        sampler: 'seeded' or 'official', for the protocols that draw galleries.
+        permutations: `rand_perm_cam.mat` or the root of SYSU-MM01, for 'official'.
+        average_precision: 'rectangular' or 'trapezoid'.
+        trials: How many galleries are drawn.
+        effort: Block size; changes no result.
+        refinement: Re-ranking or query expansion; the result bears another name then.
+
+    Raises:
+        DataError: The file cannot be used.
+        ProtocolError: The features cannot be scored by this protocol.
+        ConfigError: A name or an option is wrong.
+    """
+    chosen = get_protocol(protocol)
+    return chosen.evaluate(
+        features if isinstance(features, Features) else load_features(features),
+        distance=distance,
+        sampler=sampler,
+        permutations=permutations,
+        average_precision=average_precision,
+        trials=trials,
+        effort=effort,
+        refinement=refinement,
+    )
+
+
+def score_distances(
+    dist: Any,
+    q_pids: Any,
+    g_pids: Any,
+    q_cams: Any = None,
+    g_cams: Any = None,
+    *,
+    protocol: str,
+    average_precision: str = "rectangular",
+) -> Result:
+    """Scores a matrix of distances by the rules of a protocol.
+
+    These are its camera rule, and whether rank-k counts images or people. Nothing is selected or
+    drawn: for a protocol that draws galleries, such as SYSU-MM01's, the columns are one drawn
+    gallery and the result is that of one trial. Rows and columns of pid -1 are junk and left out.
+
+    Args:
+        dist: `(Q, G)`, smaller is nearer; numpy, lists or a torch tensor.
+        q_pids: `(Q,)` people of the rows.
+        g_pids: `(G,)` people of the columns; their order decides between equal distances.
+        q_cams: `(Q,)` cameras, needed where the protocol has a camera rule.
+        g_cams: `(G,)`.
+        protocol: A name of `PROTOCOLS`.
+        average_precision: 'rectangular' or 'trapezoid'.
+
+    Raises:
+        DataError: Something is not an array of the right kind.
+        ProtocolError: Shapes and lengths do not fit, cameras are missing, or nothing can be scored.
+        ConfigError: A name is unknown.
+    """
+    chosen, area = get_protocol(protocol), check_average_precision(average_precision)
+    dist = distance_array("dist", dist)
+    if dist.ndim != 2:
+        raise ProtocolError(
+            f"dist has shape {dist.shape}, expected (Q, G), a row per query and a column per "
+            "gallery image; reshape it."
+        )
+    query = _labels(chosen, "q", q_pids, q_cams, dist.shape[0], "row")
+    gallery = _labels(chosen, "g", g_pids, g_cams, dist.shape[1], "column")
+    trial = Trial(
+        queries=np.flatnonzero(query.pids >= 0), gallery=np.flatnonzero(gallery.pids >= 0)
+    )
+    if not len(trial.queries) or not len(trial.gallery):
+        raise ProtocolError(
+            f"dist has {len(trial.queries)} queries and {len(trial.gallery)} gallery images that "
+            "are not junk (pid -1), so there is nothing to rank; give the numbers of the people."
+        )
+    (ranks,) = rank_distances(
+        dist, query, gallery, [trial], exclusion=chosen.exclusion, cmc=chosen.cmc, top=TOP
+    )
+    entries = len(trial.gallery)
+    if chosen.cmc == "identity":
+        entries = len(np.unique(gallery.pids[trial.gallery]))
+    scores = score_ranks(
+        ranks, cmc=chosen.cmc, average_precision=area, length=min(CMC_LENGTH, entries)
+    )
+    rows = np.where(ranks.top >= 0, trial.gallery[ranks.top], -1)
+    return Result(
+        protocol=chosen.name,
+        distance="given",
+        sampler=None,
+        rules=(
+            f"queries: {len(trial.queries)} rows, gallery: {len(trial.gallery)} columns of a given "
+            "matrix; junk (pid -1) left out",
+            f"left out: {chosen.exclusion.text}",
+            CMC_TEXT[chosen.cmc],
+            AP_TEXT[area],
+            "equal distances: order of the columns",
+        ),
+        trials=(scores,),
+        per_query=PerQuery(
+            query_rows=trial.queries,
+            valid=ranks.valid,
+            average_precision=ranks.average_precision(area),
+            first_rank=ranks.first_rank(chosen.cmc),
+            gallery_rows=rows,
+            distances=ranks.top_distance,
+            correct=(rows >= 0) & (gallery.pids[rows] == query.pids[trial.queries][:, None]),
+        ),
+        path=ranks.path,
+    )
+
+
+def _labels(protocol: Protocol, side: str, pids: Any, cams: Any, count: int, what: str) -> Labels:
+    people = id_array(f"{side}_pids", pids, None)
+    _check_length(f"{side}_pids", len(people), count, what)
+    if cams is None and protocol.exclusion.reads_cams:
+        raise ProtocolError(
+            f"{side}_cams is not given, but the {protocol.name} protocol leaves out images by "
+            "camera; give q_cams and g_cams, or use protocol='any-camera'."
+        )
+    if cams is not None:
+        _check_length(f"{side}_cams", len(np.atleast_1d(np.asarray(cams))), count, what)
+    return Labels(pids=people, cams=cam_array(f"{side}_cams", cams, count))
+
+
+def _check_length(name: str, found: int, expected: int, what: str) -> None:
+    if found != expected:
+        raise ProtocolError(
+            f"{name} has {found} entries, but dist has {expected} {what}s; give one per {what}, in "
+            "their order, or transpose dist."
+        )

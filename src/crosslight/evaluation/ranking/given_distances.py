@@ -1,0 +1,108 @@
+"""Counts from distances that are given or made block by block, such as re-ranked ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crosslight.errors import ProtocolError
+from crosslight.evaluation.ranking.distances import IntArray
+from crosslight.evaluation.ranking.effort import Effort, Threads
+from crosslight.evaluation.ranking.pooling import Pool
+from crosslight.evaluation.ranking.rows import in_float
+from crosslight.evaluation.ranking.tally import MET_BYTES, Counted, Tally, labelled
+
+_DISTANCE_BYTES = 64 * 2**20
+
+
+def count_distances(
+    pool: Pool,
+    rows_of: Callable[[IntArray, IntArray], npt.NDArray[Any]],
+    *,
+    top: int,
+    people: bool,
+    effort: Effort,
+    path: str,
+) -> Counted:
+    """Counts from distances, a block of queries at a time.
+
+    Args:
+        pool: Queries and slots.
+        rows_of: (rows of the query table, rows of the gallery table) → distances.
+        top: How many nearest images of the first gallery to keep.
+        people: Whether to count people as well as images.
+        effort: The number of queries of a block.
+        path: What `Counted.path` says.
+
+    Raises:
+        ProtocolError: A distance is not a number.
+    """
+    from crosslight.evaluation.ranking import counting, people_met, records
+
+    tally = Tally(pool, top, people)
+    slots = pool.slot_rows
+    step = effort.block or int(np.clip(_DISTANCE_BYTES // (8 * max(len(slots), 1)), 1, 1024))
+    if people:
+        step = min(step, max(MET_BYTES // (2 * pool.people * pool.member_bits.shape[1]), 1))
+    nothing = np.zeros((1, 1), dtype=np.float32)
+    with Threads() as threads:
+        for low in range(0, len(pool.query_rows), step):
+            part = slice(low, min(low + step, len(pool.query_rows)))
+            dist = in_float(rows_of(pool.query_rows[part], slots))
+            values = np.empty(dist.shape, dtype=np.float32)
+            threads.over(
+                len(dist),
+                dist.size,
+                lambda a, b, d=dist, v=values: counting.nearness_of(d[a:b], v[a:b]),  # type: ignore[misc]
+            )
+            if np.isnan(values[:, :1]).any():
+                row, column = np.argwhere(np.isnan(dist))[0]
+                raise ProtocolError(
+                    f"dist[{pool.query_rows[low + row]}, {slots[column]}] is not a number; compute "
+                    "the distances again."
+                )
+            own = slice(int(pool.starts[part.start]), int(pool.starts[part.stop]))
+            starts = pool.starts[part.start : part.stop + 1] - own.start
+            owner = np.repeat(np.arange(part.stop - part.start), np.diff(starts))
+            pairs = pool.positives[own]
+            nearness = -dist[owner, pairs].astype(np.float64)
+            people_met.order_positives(
+                starts, pairs, nearness, tally.slots[own], tally.nearness[own]
+            )
+            positives = records.Positives(
+                starts=starts,
+                slots=tally.slots[own],
+                nearness=tally.nearness[own],
+                own_starts=pool.own_starts,
+                own_slots=pool.own_slots,
+            )
+            labels, counts = labelled(pool, tally, positives, part)
+            source = records.Source(
+                kind=records.GIVEN,
+                queries=dist,
+                gallery=dist,
+                terms=np.zeros(1),
+                quick_queries=nothing,
+                quick_gallery=nothing,
+                offset=np.zeros(len(slots), dtype=np.float32),
+            )
+            zero = np.zeros(len(dist))
+            doubt = records.Doubt(scale=np.ones(len(dist)), tile=zero, quick=zero)
+            threads.over(
+                len(values),
+                values.size,
+                lambda a, b, v=values, w=positives, n=labels, c=counts, o=source, d=doubt: (  # type: ignore[misc]
+                    counting.count_tile(v[None], 0, 0, a, b, w, n, c, o, d)
+                ),
+            )
+    return tally.result(path)
+
+
+def read_columns(rows: npt.NDArray[Any], columns: IntArray) -> npt.NDArray[Any]:
+    """Columns of a block; all of them in order are not copied."""
+    if len(columns) == rows.shape[1] and np.array_equal(columns, np.arange(len(columns))):
+        return rows
+    return np.ascontiguousarray(rows[:, columns])

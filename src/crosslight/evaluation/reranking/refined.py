@@ -1,0 +1,146 @@
+"""Re-ranking and query expansion of any protocol, as results of their own.
+
+Both use the queries and the whole gallery of a trial together, so what they score is another task
+than ranking one query at a time. Their figures belong in a column of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crosslight.evaluation.ranking import (
+    CmcKind,
+    Labels,
+    Ranks,
+    Trial,
+    rank_features,
+    rank_streamed,
+)
+from crosslight.evaluation.ranking.distances import Distance, FloatArray
+from crosslight.evaluation.ranking.effort import Effort, Threads
+from crosslight.evaluation.ranking.exclusion import Exclusion
+from crosslight.evaluation.reranking.reciprocal_graph import ReciprocalGraph
+from crosslight.evaluation.reranking.refinements import QueryExpansion, Refinement
+
+
+def rank_refined(
+    query_feats: npt.NDArray[Any],
+    query: Labels,
+    gallery_feats: npt.NDArray[Any],
+    gallery: Labels,
+    trials: Sequence[Trial],
+    *,
+    exclusion: Exclusion,
+    distance: Distance,
+    how: Refinement | None,
+    cmc: CmcKind = "identity",
+    top: int = 0,
+    effort: Effort | None = None,
+) -> list[Ranks]:
+    """Ranks after re-ranking or query expansion, each trial by itself; plain ranks without.
+
+    The arguments are those of `rank_features`; `top_distance` holds the re-ranked distances.
+
+    Raises:
+        ConfigError: The distance is 'dot', which has no neighbourhoods.
+    """
+    if how is None:
+        return rank_features(
+            query_feats,
+            query,
+            gallery_feats,
+            gallery,
+            trials,
+            exclusion=exclusion,
+            distance=distance,
+            cmc=cmc,
+            top=top,
+            effort=effort,
+        )
+    results: list[Ranks] = []
+    for number, trial in enumerate(trials):
+        tops = top if number == 0 else 0
+        if isinstance(how, QueryExpansion):
+            feats, asked = _expanded(
+                query_feats, query, gallery_feats, gallery, trial, exclusion, distance, how, effort
+            )
+            local = Trial(queries=np.arange(len(trial.queries)), gallery=trial.gallery)
+            results += rank_features(
+                feats,
+                asked,
+                gallery_feats,
+                gallery,
+                [local],
+                exclusion=exclusion,
+                distance=distance,
+                cmc=cmc,
+                top=tops,
+                effort=effort,
+            )
+            continue
+        with Threads() as threads:
+            graph = ReciprocalGraph(
+                query_feats,
+                np.unique(trial.queries),
+                gallery_feats,
+                np.unique(trial.gallery),
+                how,
+                distance,
+                threads,
+            )
+            results += rank_streamed(
+                graph.distances,
+                query,
+                gallery,
+                [trial],
+                exclusion=exclusion,
+                cmc=cmc,
+                top=tops,
+                effort=effort or Effort(),
+                path="fp32+float64, re-ranked",
+            )
+    return results
+
+
+def _expanded(
+    query_feats: npt.NDArray[Any],
+    query: Labels,
+    gallery_feats: npt.NDArray[Any],
+    gallery: Labels,
+    trial: Trial,
+    exclusion: Exclusion,
+    distance: Distance,
+    how: QueryExpansion,
+    effort: Effort | None,
+) -> tuple[FloatArray, Labels]:
+    (ranks,) = rank_features(
+        query_feats,
+        query,
+        gallery_feats,
+        gallery,
+        [trial],
+        exclusion=exclusion,
+        distance=distance,
+        cmc="image",
+        top=how.k,
+        effort=effort,
+    )
+    feats = np.empty((len(trial.queries), query_feats.shape[1]))
+    for i, row in enumerate(trial.queries.tolist()):
+        own = _unit(query_feats[row][None])
+        joining = trial.gallery[ranks.top[i][ranks.top[i] >= 0]]
+        others = _unit(gallery_feats[joining])
+        weights = np.clip(others @ own[0], 0.0, None) ** how.power
+        feats[i] = (own[0] + weights @ others) / (1.0 + weights.sum())
+    return feats, Labels(pids=query.pids[trial.queries], cams=query.cams[trial.queries])
+
+
+def _unit(rows: npt.NDArray[Any]) -> FloatArray:
+    rows = np.asarray(rows, dtype=np.float64)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: FloatArray = rows / np.where(norms > 0, norms, 1.0)
+    return unit

@@ -1,0 +1,116 @@
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from crosslight.errors import ConfigError, ProtocolError
+from crosslight.evaluation import Features, evaluate, save_features, score_distances
+from tests.evaluation.sysu_counts import sysu_test_set
+
+
+def market() -> Features:
+    generator = np.random.default_rng(4)
+    pids = generator.integers(1, 9, 120)
+    pids[50:60] = -1
+    return Features(
+        feats=generator.normal(size=(120, 6)) + 0.4 * pids[:, None],
+        pids=pids,
+        cams=generator.integers(1, 4, 120),
+        split=np.array(["query"] * 20 + ["gallery"] * 100),
+    )
+
+
+def halves(features: Features) -> tuple[np.ndarray, ...]:
+    dist = ((features.feats[:20, None] - features.feats[None, 20:]) ** 2).sum(axis=2)
+    pids, cams = features.pids, features.cams
+    return dist, pids[:20], pids[20:], cams[:20], cams[20:]
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor, np.ndarray.tolist])
+@pytest.mark.parametrize("area", ["rectangular", "trapezoid"])
+def test_a_matrix_scores_as_the_features_behind_it(kind, area: str) -> None:
+    features = market()
+    whole = evaluate(features, "market1501", distance="euclidean", average_precision=area)
+    given = score_distances(
+        *map(kind, halves(features)), protocol="market1501", average_precision=area
+    )
+    assert given.mean == whole.mean
+    assert given.cmc.tolist() == whole.cmc.tolist()
+    assert given.queries_valid == whole.queries_valid
+    assert given.per_query.correct.tolist() == whole.per_query.correct.tolist()
+
+
+def test_a_drawn_gallery_is_scored_as_one_trial() -> None:
+    features = sysu_test_set()
+    whole = evaluate(features, "sysu-mm01/all/1", distance="euclidean", trials=1)
+    queries = whole.per_query.query_rows
+    from crosslight.evaluation.protocols.selection import Draw, SysuSelector
+
+    (trial,) = (
+        SysuSelector(gallery_cams=(1, 2, 4, 5), shots=1).select(features, Draw(trials=1)).trials
+    )
+    feats = features.feats.astype(float)
+    dist = np.stack(
+        [((feats[row] - feats[trial.gallery]) ** 2).sum(axis=1) for row in queries.tolist()]
+    )
+    given = score_distances(
+        dist,
+        features.pids[queries],
+        features.pids[trial.gallery],
+        features.cams[queries],
+        features.cams[trial.gallery],
+        protocol="sysu-mm01/all/1",
+    )
+    assert given.mean == pytest.approx(whole.mean)
+    assert given.cmc == pytest.approx(whole.cmc)
+
+
+def test_features_may_be_a_file(tmp_path) -> None:
+    save_features(tmp_path / "f.npz", market())
+    assert evaluate(tmp_path / "f.npz", "market1501").to_json() == (
+        evaluate(market(), "market1501").to_json()
+    )
+
+
+def test_a_result_is_a_short_table_with_its_figures_at_hand() -> None:
+    result = evaluate(market(), "market1501")
+    assert (result.rank1, result.mAP, result.mINP) == tuple(
+        result.mean[key] for key in ("rank1", "mAP", "mINP")
+    )
+    lines = str(result).splitlines()
+    assert len(lines) == 2
+    assert lines[1].split()[:2] == ["market1501", f"{100 * result.rank1:.2f}"]
+    html = result._repr_html_()
+    cells = re.findall(r"<t[hd]>([^<]*)</t[hd]>", html)
+    assert cells == [cell for line in lines for cell in line.split()]
+
+
+def test_mistakes_with_a_matrix_are_explained() -> None:
+    dist, q, g, q_cams, g_cams = halves(market())
+    wrong = {
+        r"dist has shape \(2,\), expected \(Q, G\)": ([1.0, 2.0], q, g, q_cams, g_cams),
+        "q_pids has 100 entries, but dist has 20 rows": (dist, g, q, g_cams, q_cams),
+        "g_cams has 20 entries, but dist has 100 columns": (dist, q, g, q_cams, q_cams),
+        "q_cams is not given.*protocol='any-camera'": (dist, q, g),
+        "0 queries and .* are not junk": (dist, np.full(20, -1), g, q_cams, g_cams),
+        "None of the 20 queries": (dist, q + 50, g, q_cams, g_cams),
+    }
+    for message, arguments in wrong.items():
+        with pytest.raises(ProtocolError, match=message):
+            score_distances(*arguments, protocol="market1501")
+    assert 0 < score_distances(dist, q, g, protocol="any-camera").mAP < 1
+    with pytest.raises(ConfigError, match="did you mean market1501"):
+        score_distances(dist, q, g, protocol="market")
+
+
+def test_the_room_is_entered_without_heavy_imports() -> None:
+    code = (
+        "import sys, crosslight.evaluation as e; "
+        "print(sorted({'torch', 'numba', 'numpy'} & set(sys.modules))); "
+        "e.evaluate; print(sorted({'torch', 'numba'} & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.split() == ["[]", "[]"]
