@@ -125,9 +125,7 @@ def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("in_parts")
-@settings(
-    deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=tables(), kind=st.sampled_from(KINDS), rule=st.sampled_from(sorted(RULES)))
 def test_products_in_parts_change_no_rank(case: dict[str, Any], kind: str, rule: str) -> None:
     options = {"exclusion": RULES[rule][0], "distance": kind, "top": 3}

@@ -83,17 +83,20 @@ class Means:
     """
 
     def __init__(self, sums: Mapping[str, tuple[float, int]], device: torch.device) -> None:
+        # In float64 the sums of a few float32 losses are exact, so a mean does not depend on where
+        # a training was cut. Apple's devices have no such numbers.
+        kind = torch.float32 if device.type == "mps" else torch.float64
         self._sums = {
-            name: (torch.tensor(total, device=device), count)
+            name: (torch.tensor(total, device=device, dtype=kind), count)
             for name, (total, count) in sums.items()
         }
-        self._zero = torch.zeros((), device=device)
+        self._zero = torch.zeros((), device=device, dtype=kind)
 
     def add(self, figures: Mapping[str, Tensor]) -> None:
         """Takes in one iteration."""
         for name, value in figures.items():
             total, count = self._sums.get(name, (self._zero, 0))
-            self._sums[name] = (total + value.detach().float(), count + 1)
+            self._sums[name] = (total + value.detach().to(total), count + 1)
 
     def sums(self) -> dict[str, tuple[float, int]]:
         """Name → sum and count."""
