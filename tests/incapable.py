@@ -6,4 +6,4 @@ import pytest
 
 
 class IncapableError(pytest.skip.Exception):
-    """No installation helps: the processor, the system or a server cannot do what the test needs."""
+    """No installation helps: processor, system or server cannot do what the test needs."""
