@@ -142,10 +142,11 @@ def evaluate(
         expand: Also score after query expansion by so many nearest images, in rows of their own.
         workers: Processes that load images.
     """
-    from crosslight.commands.evaluate import run_evaluation
+    from crosslight.commands.evaluate import print_evaluation
     from crosslight.commands.refinement_flags import chosen_refinements
+    from crosslight.experiments.evaluation import evaluate_run
 
-    run_evaluation(
+    evaluation = evaluate_run(
         run,
         data,
         trial=trial,
@@ -159,6 +160,7 @@ def evaluate(
         refinements=chosen_refinements(rerank=rerank, expand=expand),
         workers=workers,
     )
+    print_evaluation(evaluation)
 
 
 @app.command(name="score")
@@ -254,9 +256,10 @@ def ablate(
         trial: Split number, for layouts that have several.
         accelerator: Where to train.
     """
-    from crosslight.commands.ablate import run_ablation
+    from crosslight.commands.ablate import run_rows
+    from crosslight.experiments.ablation import ablate as ablate_rows
 
-    run_ablation(
+    rows = ablate_rows(
         recipe,
         data,
         out,
@@ -270,6 +273,7 @@ def ablate(
         trial=trial,
         accelerator=accelerator,
     )
+    run_rows(rows, out)
 
 
 @app.command(name="swap")

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from crosslight.commands.evaluate import run_evaluation
+from crosslight.commands.evaluate import print_evaluation
 from crosslight.commands.report import write_report
 from crosslight.commands.train import run_training
+from crosslight.experiments.evaluation import evaluate_run
 from crosslight.files import write_text
 
 RECIPE = "demo"
@@ -51,7 +52,8 @@ def run_demo(out: Path, *, seed: int = 0, workers: int = 2) -> None:
             accelerator="cpu",
         )
     with _step("3/5  Searching for the others across light", seconds, "embed and score"):
-        evaluation = run_evaluation(run, argument, protocols=PROTOCOLS, workers=workers)
+        evaluation = evaluate_run(run, argument, protocols=PROTOCOLS, workers=workers)
+        print_evaluation(evaluation)
         write_text(out / "metrics.json", json.dumps(evaluation.to_json(), indent=2) + "\n")
     with _step("4/5  Enrolling them in a gallery that can be searched", seconds, "enrol"):
         # Imported here: LanceDB should not be there yet when the steps above start processes.

@@ -13,8 +13,8 @@ from crosslight.files import written_whole
 
 
 def as_picture(pixels: Tensor) -> Image.Image:
-    """(3, H, W) in [0, 1] as an RGB picture."""
-    values = (pixels * 255).round().clamp(0, 255).byte().permute(1, 2, 0)
+    """(3, H, W) in [0, 1], on any device, as an RGB picture."""
+    values = (pixels.float().cpu() * 255).round().clamp(0, 255).byte().permute(1, 2, 0)
     return Image.fromarray(np.ascontiguousarray(values.numpy()))
 
 

@@ -7,12 +7,12 @@ import json
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from crosslight.data.transforms import InferenceTransform
+from crosslight.drawing.pictures import as_picture
 from crosslight.errors import ConfigError, GalleryError
 from crosslight.gallery.opening import open_store
 from crosslight.gallery.search import Embedder, Searcher
@@ -123,7 +123,7 @@ def _translated(
     method: Method, transform: InferenceTransform, image: Image.Image, source: int, target: int
 ) -> Image.Image:
     assert isinstance(method, Translates)
-    return _picture(method.translate(_pixels(method, transform, image), source, target)[0])
+    return as_picture(method.translate(_pixels(method, transform, image), source, target)[0])
 
 
 @torch.inference_mode()
@@ -135,14 +135,9 @@ def _swapped(
 ) -> Image.Image:
     assert isinstance(method, Swaps)
     clothes, body = (_pixels(method, transform, image) for image in (appearance, structure))
-    return _picture(method.swap(clothes, body)[0])
+    return as_picture(method.swap(clothes, body)[0])
 
 
 def _pixels(method: Method, transform: InferenceTransform, image: Image.Image) -> Tensor:
     place = next(method.parameters()).device
     return transform(image)[None].to(place)
-
-
-def _picture(pixels: Tensor) -> Image.Image:
-    values = (pixels.float().cpu() * 255).round().clamp(0, 255).byte().permute(1, 2, 0)
-    return Image.fromarray(np.ascontiguousarray(values.numpy()))
