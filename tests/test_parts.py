@@ -25,15 +25,28 @@ class WithoutExtras(PathFinder):
         return None if absent else super().find_spec(name, path, target)
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutExtras
-from crosslight import cli
-cli.main(sys.argv[1:])
+"""
+COMMAND = "from crosslight import cli\ncli.main(sys.argv[1:])\n"
+NOTEBOOK = """
+import crosslight as cl
+from crosslight.errors import MissingPartError
+from crosslight.gallery.frames import frames_of
+from pathlib import Path
+
+frames = frames_of(Path("a.mp4"), every_s=1)
+for ask in (lambda: cl.open_gallery(sys.argv[1]), lambda: next(frames)):
+    try:
+        ask()
+    except MissingPartError as error:
+        print(error)
 """
 
 
-def bare(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Runs a command as if none of the extras were installed."""
+def bare(*arguments: object, what: str = COMMAND) -> subprocess.CompletedProcess[str]:
+    """Runs a command, or lines of Python, as if none of the extras were installed."""
+    code = BARE.format(modules=set(EXTRAS)) + what
     return subprocess.run(
-        [sys.executable, "-c", BARE.format(modules=set(EXTRAS)), *map(str, arguments)],
+        [sys.executable, "-c", code, *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
@@ -98,6 +111,14 @@ def test_what_is_missing_is_named_with_how_to_get_it(
     named = re.search(r"pip install 'crosslight\[([a-z-]+)\]'", ran.stderr)
     assert named is not None, ran.stderr
     assert named[1] == extra
+
+
+def test_a_library_raises_the_same_sentence(tmp_path: Path) -> None:
+    store = tmp_path / "people.lance"
+    store.mkdir()
+    write_description(store, "lance", INFO)
+    ran = bare(store, what=NOTEBOOK)
+    assert re.findall(r"crosslight\[([a-z-]+)\]", ran.stdout) == ["gallery", "video"], ran.stderr
 
 
 def test_every_extra_brings_what_it_is_asked_for() -> None:

@@ -98,13 +98,11 @@ def __getattr__(name: str) -> Any:
     if name not in _FACE:
         raise AttributeError(f"module 'crosslight' has no attribute {name!r}")
     module, _, attribute = _FACE[name].partition(":")
-    try:
+    from crosslight.parts import named_if_missing
+
+    with named_if_missing():
         home = import_module(module)
         found = getattr(home, attribute) if attribute else home
-    except ModuleNotFoundError as error:
-        from crosslight.parts import missing_part
-
-        raise missing_part(error) or error from error
     globals()[name] = found
     return found
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from crosslight.errors import MissingPartError
 
@@ -24,12 +25,20 @@ EXTRAS: Mapping[str, str] = {
 """Module → the extra of `pip install 'crosslight[EXTRA]'` that brings it."""
 
 
-def missing_part(error: ModuleNotFoundError) -> MissingPartError | None:
-    """What to install, where the module that was not found belongs to an optional part."""
-    module = (error.name or "").partition(".")[0]
-    if module not in EXTRAS:
-        return None
-    return MissingPartError(
-        f"This needs {module}, which is not installed; say: "
-        f"pip install 'crosslight[{EXTRAS[module]}]'"
-    )
+@contextmanager
+def named_if_missing() -> Iterator[None]:
+    """Around imports of an optional part.
+
+    Raises:
+        MissingPartError: It is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in EXTRAS:
+            raise
+        raise MissingPartError(
+            f"This needs {module}, which is not installed; say: "
+            f"pip install 'crosslight[{EXTRAS[module]}]'"
+        ) from error

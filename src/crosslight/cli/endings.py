@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from crosslight.errors import CrosslightError
-from crosslight.parts import missing_part
+from crosslight.parts import named_if_missing
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -27,14 +27,10 @@ def spoken() -> Iterator[None]:
             stream.reconfigure(errors="backslashreplace")
     sentence, code = "", 0
     try:
-        yield
+        with named_if_missing():
+            yield
     except CrosslightError as error:
         sentence, code = str(error), error.exit_code
-    except ModuleNotFoundError as error:
-        missing = missing_part(error)
-        if missing is None:
-            raise
-        sentence, code = str(missing), missing.exit_code
     except KeyboardInterrupt:
         sentence, code = "interrupted", 130
     except BrokenPipeError:

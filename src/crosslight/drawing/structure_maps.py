@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from crosslight.parts import named_if_missing
 from crosslight.report.grid import Cell, Verdict, image_grid, legible
 
 CHANNELS = 5
@@ -55,7 +56,8 @@ def _selective(maps: NDArray[np.float32]) -> list[int]:
 
 def _heat(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """(B, h, w) → (B, h, w, 3)."""
-    import matplotlib  # brought by the extra `report`; swapping alone does without
+    with named_if_missing():
+        import matplotlib
 
     coloured = matplotlib.colormaps["magma"](_unit(values))[..., :3]
     return (255 * coloured).round().astype(np.uint8)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from crosslight.errors import DataError
 from crosslight.gallery.calibration import Calibration, Curve
 from crosslight.gallery.store import Distance, prepared
+from crosslight.parts import named_if_missing
 from crosslight.types import UNKNOWN_CAM
 
 BINS = 1_000
@@ -185,7 +186,8 @@ def _judge(
 
 def _logistic(counts: _Counts) -> FloatArray:
     """Log ratio as a straight line in the distance."""
-    from sklearn.linear_model import LogisticRegression
+    with named_if_missing():
+        from sklearn.linear_model import LogisticRegression
 
     x = np.concatenate([counts.centres, counts.centres])[:, None]
     mean, scale = float(x.mean()), float(x.std()) or 1.0
@@ -201,7 +203,8 @@ def _logistic(counts: _Counts) -> FloatArray:
 
 def _isotonic(counts: _Counts) -> FloatArray:
     """Log ratio as falling steps; a step's own counts, smoothed, bound what it may claim."""
-    from sklearn.isotonic import IsotonicRegression
+    with named_if_missing():
+        from sklearn.isotonic import IsotonicRegression
 
     same, different = counts.same.sum(), counts.different.sum()
     weight = counts.same / same + counts.different / different

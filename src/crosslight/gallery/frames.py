@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from crosslight.errors import DataError, GalleryError
+from crosslight.errors import DataError
+from crosslight.parts import named_if_missing
 
 if TYPE_CHECKING:
     from av import VideoFrame, VideoStream
@@ -75,12 +76,10 @@ def frames_of(path: Path, *, every_s: float, decoded: Decoded | None = None) -> 
 
     Raises:
         DataError: Not a video, or nothing in it can be decoded.
-        GalleryError: PyAV is not installed.
+        MissingPartError: PyAV is not installed.
     """
-    try:
+    with named_if_missing():
         import av
-    except ImportError as error:
-        raise GalleryError("Reading videos needs the package av; say: pip install av") from error
     if not path.is_file():
         raise DataError(f"There is no video at {path}; check the path.")
     decoded = Decoded() if decoded is None else decoded

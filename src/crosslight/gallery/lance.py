@@ -14,8 +14,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import lancedb
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from crosslight.errors import GalleryError
@@ -28,14 +30,6 @@ from crosslight.gallery.rows import COLUMNS, EVERYTHING, SCHEMA, Filter, Hit, Ro
 from crosslight.gallery.store import ClosedAtTheEnd, StoreInfo, checked_queries, checked_rows
 from crosslight.gallery.writing import WriterLock, sync_new
 from crosslight.types import DeepRange
-
-try:
-    import lancedb
-    import pyarrow as pa
-except ImportError as missing:  # pragma: no cover
-    raise GalleryError(
-        f"The store needs the package {missing.name}; say: pip install lancedb"
-    ) from missing
 
 TABLE = "rows"
 VECTOR = "vector"

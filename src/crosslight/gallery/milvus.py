@@ -24,6 +24,8 @@ from urllib.parse import urlsplit
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from pymilvus import DataType, MilvusClient
+from pymilvus.exceptions import MilvusException
 
 from crosslight.errors import GalleryError
 from crosslight.gallery.complaints import sentence, told
@@ -42,14 +44,6 @@ from crosslight.gallery.nearest import Nearest
 from crosslight.gallery.rows import EVERYTHING, SCHEMA, Filter, Hit, Rows, hits_from
 from crosslight.gallery.store import ClosedAtTheEnd, StoreInfo, checked_queries, checked_rows
 from crosslight.types import DeepRange
-
-try:
-    from pymilvus import DataType, MilvusClient
-    from pymilvus.exceptions import MilvusException
-except ImportError as missing:  # pragma: no cover
-    raise GalleryError(
-        "A milvus:// store needs the package pymilvus; say: pip install 'crosslight[milvus]'"
-    ) from missing
 
 T = TypeVar("T")
 

@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from crosslight.errors import ConfigError, GalleryError
+from crosslight.errors import ConfigError
 from crosslight.gallery.boxes import Box
+from crosslight.parts import named_if_missing
 
 COCO_PERSON = 1
 YOLO_PERSON = 0
@@ -38,16 +39,12 @@ class OnnxDetector:
 
     Raises:
         ConfigError: The file cannot be used.
-        GalleryError: onnxruntime is not installed.
+        MissingPartError: onnxruntime is not installed.
     """
 
     def __init__(self, path: Path, threshold: float) -> None:
-        try:
+        with named_if_missing():
             import onnxruntime
-        except ImportError as error:
-            raise GalleryError(
-                "A detector in an ONNX file needs onnxruntime; say: pip install onnxruntime"
-            ) from error
         try:
             self._session = onnxruntime.InferenceSession(
                 str(path), providers=onnxruntime.get_available_providers()

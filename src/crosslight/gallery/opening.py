@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crosslight.errors import GalleryError
 from crosslight.gallery.description import read_description
+from crosslight.gallery.exact import ExactStore
 from crosslight.gallery.store import Distance, Store, StoreInfo
+from crosslight.parts import named_if_missing
 from crosslight.types import DeepRange
+
+if TYPE_CHECKING:
+    from crosslight.gallery.lance import LanceStore
+    from crosslight.gallery.milvus import MilvusStore
 
 MILVUS = "milvus://"
 MILVUS_LITE = ".milvus"
@@ -23,23 +30,18 @@ def open_store(location: str | Path) -> Store:
             Milvus Lite store (`people.milvus`), or `milvus://host:port/name`.
 
     Raises:
-        GalleryError: There is none, it is damaged, or what it needs is not installed.
+        GalleryError: There is none, or it is damaged.
+        MissingPartError: What it needs is not installed.
     """
     name = str(location)
     if _is_milvus(name):
-        from crosslight.gallery.milvus import MilvusStore
-
-        return MilvusStore(name)
+        return _milvus_store()(name)
     folder = Path(name)
     kind, _ = read_description(folder)
     if kind == "exact":
-        from crosslight.gallery.exact import ExactStore
-
         return ExactStore(folder)
     if kind == "lance":
-        from crosslight.gallery.lance import LanceStore
-
-        return LanceStore(folder)
+        return _lance_store()(folder)
     raise GalleryError(f"{folder} is a store of the kind {kind!r}; update crosslight to read it.")
 
 
@@ -67,7 +69,8 @@ def create_store(
         deep_range: As in `StoreInfo`.
 
     Raises:
-        GalleryError: Something is there already, or what it needs is not installed.
+        GalleryError: Something is there already.
+        MissingPartError: What it needs is not installed.
     """
     info = StoreInfo(
         model=model,
@@ -86,16 +89,22 @@ def create_like(location: str | Path, info: StoreInfo) -> Store:
     """Makes an empty store for rows of the same model, with the same calibration."""
     name = str(location)
     if _is_milvus(name):
-        from crosslight.gallery.milvus import MilvusStore
-
-        return MilvusStore.create(name, info)
+        return _milvus_store().create(name, info)
     if name.endswith(EXACT):
-        from crosslight.gallery.exact import ExactStore
-
         return ExactStore.create(Path(name), info)
-    from crosslight.gallery.lance import LanceStore
+    return _lance_store().create(Path(name), info)
 
-    return LanceStore.create(Path(name), info)
+
+def _lance_store() -> type[LanceStore]:
+    with named_if_missing():
+        from crosslight.gallery.lance import LanceStore
+    return LanceStore
+
+
+def _milvus_store() -> type[MilvusStore]:
+    with named_if_missing():
+        from crosslight.gallery.milvus import MilvusStore
+    return MilvusStore
 
 
 def _is_milvus(name: str) -> bool:
