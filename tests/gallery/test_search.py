@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from crosslight.data.images import guess_modality
 from crosslight.errors import GalleryError
 from crosslight.gallery.calibration import Calibration, Curve
 from crosslight.gallery.enrolment import enrol
 from crosslight.gallery.exact import ExactStore
 from crosslight.gallery.rows import Filter
-from crosslight.gallery.search import Searcher, guess_modality
+from crosslight.gallery.search import Searcher
 from tests.gallery.rows import INFO
 from tests.gallery.writer import EMBEDDER, candidates, name_of
 

@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError, features
 from crosslight.data.depth import Depth, depth_of
 from crosslight.data.formats import HEAD_BYTES, RAW, Unread, is_raw, recognised
 from crosslight.errors import DataError
-from crosslight.types import DeepRange
+from crosslight.types import DeepRange, Modality
 
 MAX_PIXELS = 64_000_000
 """Images with more pixels are refused before they are decoded."""
@@ -40,6 +40,9 @@ TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 UPRIGHT = 1
+
+GRAY_TOLERANCE = 6.0
+"""Mean spread of R, G and B, of 255, up to which an image counts as infrared."""
 
 
 def read_image(path: Path, *, deep_range: DeepRange | None = None) -> Image.Image:
@@ -107,6 +110,13 @@ def size_of(path: Path) -> tuple[int, int]:
         # orientation elsewhere, and Pillow has turned its size already.
         turned = "exif" in image.info and _orientation(image) >= 5
         return (width, height) if turned else (height, width)
+
+
+def guess_modality(image: Image.Image) -> int:
+    """Infrared where the image has no colour, else visible."""
+    small = np.asarray(image.convert("RGB").resize((32, 64)), dtype=np.float32)
+    spread = float((small.max(axis=2) - small.min(axis=2)).mean())
+    return int(Modality.INFRARED if spread <= GRAY_TOLERANCE else Modality.VISIBLE)
 
 
 @contextmanager

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from crosslight.config import RunConfig
 from crosslight.data.given import GivenImages, listed, pictures_of
+from crosslight.data.images import guess_modality
 from crosslight.data.transforms import InferenceTransform
 from crosslight.drawing.grids import Grid
 from crosslight.drawing.swapping import Sitter, draw_swaps, labels_of, looks_of
 from crosslight.drawing.translating import draw_translations
 from crosslight.errors import ConfigError, DataError
 from crosslight.experiments.evaluation import Evaluation, evaluate_run
-from crosslight.gallery.search import guess_modality
 from crosslight.methods.contract import Disentangles, Method
 from crosslight.training.embedding import arithmetic
 from crosslight.training.run import RunFolder

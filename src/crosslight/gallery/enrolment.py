@@ -17,10 +17,10 @@ import polars as pl
 from PIL import Image
 
 from crosslight.data.depth import Depth, DepthTally
-from crosslight.data.images import read_with_depth
+from crosslight.data.images import guess_modality, read_with_depth
 from crosslight.errors import DataError
 from crosslight.gallery.rows import COLUMNS, Rows, build_rows
-from crosslight.gallery.search import Embedder, guess_modality
+from crosslight.gallery.search import Embedder
 from crosslight.gallery.store import Store
 from crosslight.types import UNKNOWN_CAM, DeepRange
 

@@ -23,19 +23,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 from PIL import Image
 
+from crosslight.data.images import guess_modality
 from crosslight.errors import GalleryError
 from crosslight.gallery.calibration import Calibration
 from crosslight.gallery.rows import EVERYTHING, Filter, Hit, Vectors
 from crosslight.gallery.store import Distance, Store, refusal
-from crosslight.types import DeepRange, Modality
+from crosslight.types import DeepRange
 
 Verdict = Literal["in-gallery", "not-in-gallery", "unknown"]
-
-GRAY_TOLERANCE = 6.0
-"""Mean spread of R, G and B, of 255, up to which an image counts as infrared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,13 +179,6 @@ class Searcher:
             false_match_rate=calibration.false_match_rate if calibration else None,
             seconds=time.perf_counter() - start,
         )
-
-
-def guess_modality(image: Image.Image) -> int:
-    """Infrared where the image has no colour, else visible."""
-    small = np.asarray(image.convert("RGB").resize((32, 64)), dtype=np.float32)
-    spread = float((small.max(axis=2) - small.min(axis=2)).mean())
-    return int(Modality.INFRARED if spread <= GRAY_TOLERANCE else Modality.VISIBLE)
 
 
 def _verdict(results: Sequence[Result]) -> Verdict:

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from crosslight.data.images import guess_modality
 from crosslight.files import printable
 from crosslight.gallery.boxes import Box, Detector
 from crosslight.gallery.enrolment import Candidate, id_of
 from crosslight.gallery.frames import Decoded, Frame, frames_of
-from crosslight.gallery.search import Embedder, guess_modality
+from crosslight.gallery.search import Embedder
 from crosslight.gallery.tracking import Track, Tracker
 from crosslight.types import UNKNOWN_CAM
 

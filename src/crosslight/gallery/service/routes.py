@@ -12,8 +12,8 @@ from fastapi.responses import PlainTextResponse, Response
 from PIL import Image
 from pydantic import Field
 
+from crosslight.data.images import guess_modality
 from crosslight.gallery.rows import Filter
-from crosslight.gallery.search import guess_modality
 from crosslight.gallery.service import metrics
 from crosslight.gallery.service.access import Access
 from crosslight.gallery.service.desk import Desk
