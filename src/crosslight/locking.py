@@ -19,10 +19,11 @@ class FolderLock:
 
     Args:
         folder: Exists.
+        name: Of the file.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / LOCK_NAME
+    def __init__(self, folder: Path, name: str = LOCK_NAME) -> None:
+        self._path = folder / name
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:

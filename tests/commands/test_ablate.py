@@ -13,7 +13,7 @@ from crosslight import cli
 from crosslight.config import load_recipe, recipe_names
 from crosslight.data.layouts import read_layout
 from crosslight.errors import ConfigError
-from crosslight.experiments.ablation import switched
+from crosslight.experiments.ablation import ablate, switched
 from crosslight.experiments.budget import images_seen, overrides_for
 from crosslight.registry import METHODS
 
@@ -47,6 +47,23 @@ def test_variants_are_trained_once_and_compared(
     assert found["tiny"]["scores"]["sysu-mm01/all/1"]["mAP"]["sd"] is not None
     config = found["tiny+hard"]["trainings"][0]["config"]["config"]
     assert (config["triplet"], config["margin"]) == ("hard", 0.3)
+
+
+def test_a_row_that_another_process_is_at_is_passed_over(
+    recipe: Path, promenade: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, data = str(recipe), f"sysu-mm01:{promenade}"
+    switches = ("hard:config.triplet=hard,config.margin=0.3",)
+    asked = {"switches": switches, "images": 32, "protocols": ("sysu-mm01/all/1",)}
+    theirs = ablate(name, data, tmp_path, **asked)
+    assert next(theirs).state == "begins"
+    cli.main(_arguments(recipe, promenade, tmp_path, "--images", "32"))
+    assert "No row is finished yet." in capsys.readouterr().out
+    cli.main(_arguments(recipe, promenade, tmp_path, "--switches", *switches, "--images", "32"))
+    assert f"{tmp_path / 'tiny' / 'seed-0'} is another process's." in capsys.readouterr().out
+    assert list(json.loads((tmp_path / "ablation.json").read_text())) == ["tiny+hard"]
+    assert [row.state for row in theirs] == ["done", "was done"]
+    assert list(json.loads((tmp_path / "ablation.json").read_text())) == ["tiny", "tiny+hard"]
 
 
 def test_a_finished_variant_is_not_mixed_with_another_budget(

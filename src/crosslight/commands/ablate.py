@@ -16,9 +16,15 @@ def run_rows(rows: Iterable[Row], out: Path) -> None:
             print(f"\n{row.number}/{row.total}  {row.name}, seed {row.seed}", flush=True)
         if row.state == "was done":
             print(f"{row.place} is finished.", flush=True)
+        elif row.state == "elsewhere":
+            print(f"{row.place} is another process's.", flush=True)
         elif row.fitting is not None and row.fitting.chosen_by is not None:
             print(row.fitting.chosen_by, flush=True)
         if row.evaluation is not None:
             print_evaluation(row.evaluation)
-    print(f"\n{(out / 'ablation.md').read_text(encoding='utf-8')}")
+    table = out / "ablation.md"
+    if not table.is_file():
+        print("\nNo row is finished yet.")
+        return
+    print(f"\n{table.read_text(encoding='utf-8')}")
     print(f"{out}: ablation.md, ablation.json, ablation.png.")

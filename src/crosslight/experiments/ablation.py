@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from crosslight.experiments.evaluation import Evaluation, evaluate_run
 from crosslight.experiments.fitting import Fitting, prepare
 from crosslight.experiments.validation import split_people
 from crosslight.files import require_folder, write_text, written_whole
+from crosslight.locking import LOCK_NAME, FolderLock
 from crosslight.registry import did_you_mean, method_class
 from crosslight.report.ablation import (
     Finished,
@@ -58,7 +60,8 @@ class Row:
         name: Of the variant.
         seed: Of the training.
         place: Its run folder.
-        state: `begins`, `done`, or `was done` by an earlier call.
+        state: `begins`, `done`, `was done` by an earlier call, or `elsewhere`: another process
+            works on it.
         fitting: Of a row that begins.
         evaluation: Of a row that is done now.
     """
@@ -68,7 +71,7 @@ class Row:
     name: str
     seed: int
     place: Path
-    state: Literal["begins", "done", "was done"]
+    state: Literal["begins", "done", "was done", "elsewhere"]
     fitting: Fitting | None = None
     evaluation: Evaluation | None = None
 
@@ -91,7 +94,8 @@ def ablate(
     """Trains what is not trained yet, scores it, and writes `ablation.md`, `.json` and `.png`.
 
     The three files hold all that the folder has, so an ablation may grow over several calls. Each
-    row is given when it begins and when it is done; the next begins when it is asked for.
+    row is given when it begins and when it is done; the next begins when it is asked for. Several
+    processes may fill one folder: each takes the rows that no other is at.
 
     Raises:
         ConfigError: No such recipe or switch, or the folder holds another training of that name.
@@ -123,21 +127,40 @@ def ablate(
             place=place,
             state="was done",
         )
-        if _finished_before(place, variant, own, protocols or layout.protocols) is None:
-            fitting = prepare(
-                variant.recipe, data, place, trial=trial, overrides=own, accelerator=accelerator
-            )
-            yield replace(row, state="begins", fitting=fitting)
-            summary = fitting.train_all(accelerator=accelerator)
-            workers = fitting.recipe.data.workers
-            evaluation = evaluate_run(
-                place, data, trial=trial, protocols=protocols, workers=workers
-            )
-            finished = _finished(variant, own, fitting, summary, evaluation)
-            write_text(place / RESULT, json.dumps(asdict(finished), indent=2) + "\n")
-            row = replace(row, state="done", evaluation=evaluation)
+        with _claimed(place) as is_ours:
+            if not is_ours:
+                row = replace(row, state="elsewhere")
+            elif _finished_before(place, variant, own, protocols or layout.protocols) is None:
+                fitting = prepare(
+                    variant.recipe, data, place, trial=trial, overrides=own, accelerator=accelerator
+                )
+                yield replace(row, state="begins", fitting=fitting)
+                summary = fitting.train_all(accelerator=accelerator)
+                workers = fitting.recipe.data.workers
+                evaluation = evaluate_run(
+                    place, data, trial=trial, protocols=protocols, workers=workers
+                )
+                finished = _finished(variant, own, fitting, summary, evaluation)
+                write_text(place / RESULT, json.dumps(asdict(finished), indent=2) + "\n")
+                row = replace(row, state="done", evaluation=evaluation)
         _compare(out, [v.name for v in variants], title=f"{recipe_name(recipe)} on {data}")
         yield row
+
+
+@contextmanager
+def _claimed(place: Path) -> Iterator[bool]:
+    """Whether the row of a run folder is this process's, which holds while the block runs."""
+    require_folder(place.parent)
+    lock = FolderLock(place.parent, f".{place.name}{LOCK_NAME}")
+    try:
+        lock.acquire()
+    except BlockingIOError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def recipe_name(recipe: str) -> str:
@@ -240,6 +263,8 @@ def _finished(
 def _compare(out: Path, order: Sequence[str], *, title: str) -> None:
     read = (_read(path) for path in sorted(out.glob(f"*/*/{RESULT}")))
     rows = as_rows([finished for finished in read if finished is not None], order)
+    if not rows:
+        return
     write_text(out / "ablation.md", ablation_markdown(rows, title=title))
     write_text(out / "ablation.json", json.dumps(ablation_json(rows), indent=2) + "\n")
     with written_whole(out / "ablation.png") as file:
