@@ -307,8 +307,8 @@ def _guarded(what: str, measure: Callable[[], Row]) -> Rows:
 PARTS: dict[str, tuple[Callable[[str], Rows], float]] = {
     "machine": (machine, 0.2),
     "group": (group, 0.2),
-    "agw step": (agw_step, 0.3),
-    "dgnet step": (dgnet_step, 0.45),
+    "agw step": (agw_step, 0.4),
+    "dgnet step": (dgnet_step, 0.5),
     "resuming": (resuming, 0.4),
     "training": (training, 0.5),
     "commands": (commands, 0.6),
@@ -342,7 +342,8 @@ def main() -> None:
     end = time.monotonic() + arguments.seconds
     for part in chosen:
         left = end - time.monotonic()
-        for row in _run_part(part, arguments, PARTS[part][1] * left):
+        share = 1.0 if part == chosen[-1] else PARTS[part][1]
+        for row in _run_part(part, arguments, share * left):
             rows.append({"part": part, "ok": True, **row})
             _write(rows, arguments.out)
             print(_line(rows[-1]), flush=True)
