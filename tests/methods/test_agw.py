@@ -3,6 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 from tests.methods.conftest import MakeBatch
+from tests.methods.iterations import assert_iterations_agree, mirrored, scrambled
+from tests.methods.updates import at
+from tests.oracles.agw import PlainAGW
 
 from crosslight.config import load_recipe
 from crosslight.errors import ConfigError
@@ -100,3 +103,37 @@ def test_order_of_modalities_in_the_batch_does_not_matter(make_batch: MakeBatch)
         straight = method.embed(batch.images, batch.modality)
         mirrored = method.embed(batch.images[flipped], batch.modality[flipped])
     torch.testing.assert_close(mirrored[flipped], straight, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("triplet", "views", "options"),
+    [
+        ("weighted", 1, {}),
+        ("weighted-squared", 2, {"parts": 2, "non_local": (0, 1, 0, 1)}),
+        ("hard", 1, {"margin": 0.7, "learn_gem_p": True, "non_local_width": 1}),
+    ],
+)
+def test_iterations_agree_with_the_papers(
+    triplet: str, views: int, options: dict[str, object], make_batch: MakeBatch
+) -> None:
+    method = scrambled(
+        _agw(
+            triplet=triplet,
+            gem_p=2.6,
+            label_smoothing=0.13,
+            id_weight=0.7,
+            triplet_weight=1.9,
+            lr=0.01,
+            backbone_lr_factor=0.3,
+            weight_decay=7e-4,
+            momentum=0.8,
+            warmup_epochs=3,
+            step_epochs=(2, 4),
+            step_factor=0.4,
+            **options,
+        )
+    )
+    places = [at(method, iteration=i, iterations_per_epoch=5) for i in (9, 10, 17)]
+    oracle = PlainAGW(method.state_dict(), method.config)
+    batches = mirrored(make_batch(views=views), 3)
+    assert_iterations_agree(method, oracle, batches, places=places)

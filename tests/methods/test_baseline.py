@@ -3,6 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 from tests.methods.conftest import MakeBatch
+from tests.methods.iterations import assert_iterations_agree, mirrored, scrambled
+from tests.methods.updates import at
+from tests.oracles.baseline import PlainBaseline
 
 from crosslight.methods.baseline import Baseline, BaselineConfig
 from crosslight.nn.weights import initial_weights_left_out
@@ -32,3 +35,26 @@ def test_any_timm_backbone_trains(backbone: str, make_batch: MakeBatch) -> None:
     batch = make_batch(per_modality=1)
     figures = method.training_step(batch, lambda *_: None)  # type: ignore[arg-type]
     assert all(torch.isfinite(value) for value in figures.values())
+
+
+@pytest.mark.parametrize("margin", [0.37, None])
+def test_iterations_agree_with_the_papers(margin: float | None, make_batch: MakeBatch) -> None:
+    config = BaselineConfig(
+        backbone="resnet10-quarter",
+        weights="none",
+        margin=margin,
+        label_smoothing=0.13,
+        id_weight=0.7,
+        triplet_weight=1.9,
+        lr=3e-3,
+        backbone_lr_factor=0.3,
+        weight_decay=7e-4,
+        warmup_iterations=11,
+        warmup_start=0.15,
+        schedule="cosine",
+        final_factor=0.05,
+    )
+    method = scrambled(Baseline(config, num_ids=6, height=64, width=32))
+    places = [at(method, iteration=i, iterations=37) for i in (10, 11, 12)]
+    oracle = PlainBaseline(method.state_dict(), config)
+    assert_iterations_agree(method, oracle, mirrored(make_batch(), 3), places=places)

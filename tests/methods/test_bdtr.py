@@ -6,6 +6,8 @@ from collections.abc import Callable
 import pytest
 import torch
 from tests.methods.conftest import MakeBatch
+from tests.methods.iterations import assert_iterations_agree, mirrored, scrambled
+from tests.methods.updates import at
 from tests.oracles import bdtr as oracle
 from torch import Tensor
 
@@ -167,3 +169,27 @@ def test_every_metric_trains(metric: str, names: set[str], make_batch: MakeBatch
     assert losses.keys() == names
     gradient = method.backbone.networks[1].network.conv1[0].weight.grad  # type: ignore[union-attr,index]
     assert gradient.abs().max() > 0
+
+
+@pytest.mark.parametrize("metric", ["ranking", "contrastive"])
+def test_iterations_agree_with_the_papers(metric: str, make_batch: MakeBatch) -> None:
+    config = BDTRConfig(
+        backbone="resnet10-quarter",
+        weights="none",
+        dim=16,
+        dropout=0.3,
+        metric=metric,  # type: ignore[arg-type]
+        metric_weight=0.7,
+        cross_margin=0.9,
+        intra_margin=1.3,
+        intra_weight=0.3,
+        lr=0.05,
+        backbone_lr_factor=0.3,
+        weight_decay=7e-4,
+        momentum=0.8,
+        step_epochs=(2, 4),
+    )
+    method = scrambled(BDTR(config, num_ids=4, height=64, width=32))
+    places = [at(method, iteration=i, iterations_per_epoch=5) for i in (9, 10, 21)]
+    plain = oracle.PlainBDTR(method.state_dict(), config)
+    assert_iterations_agree(method, plain, mirrored(make_batch(), 3), places=places)

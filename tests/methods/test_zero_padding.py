@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import torch
 from tests.methods.conftest import MakeBatch
+from tests.methods.iterations import assert_iterations_agree, mirrored, scrambled
+from tests.methods.updates import at
+from tests.oracles.zero_padding import PlainZeroPadding
 from torch import nn
 
 from crosslight.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
@@ -42,3 +45,22 @@ def test_colour_is_not_seen(make_batch: MakeBatch) -> None:
 
 def test_feature_is_compared_by_euclidean_distance_and_not_normalised() -> None:
     assert ZeroPadding.distance == "euclidean"
+
+
+def test_iterations_agree_with_the_papers(make_batch: MakeBatch) -> None:
+    config = ZeroPaddingConfig(
+        backbone="resnet10-quarter",
+        weights="none",
+        label_smoothing=0.11,
+        lr=0.07,
+        backbone_lr_factor=0.3,
+        weight_decay=7e-4,
+        momentum=0.8,
+        warmup_epochs=3,
+        step_epochs=(2, 3),
+        step_factor=0.4,
+    )
+    method = scrambled(ZeroPadding(config, num_ids=6, height=64, width=32))
+    places = [at(method, iteration=i, iterations_per_epoch=5) for i in (9, 10, 17)]
+    oracle = PlainZeroPadding(method.state_dict(), config)
+    assert_iterations_agree(method, oracle, mirrored(make_batch(), 3), places=places)

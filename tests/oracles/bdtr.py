@@ -1,9 +1,29 @@
-"""The losses of BDTR and TONE as their papers write them, one anchor and one pair at a time."""
+"""BDTR and TONE as their papers write them, one anchor and one pair at a time; their iterations.
+
+A network for each light, a linear layer with batch norm that both share and whose values are the
+embedding, leaky ReLU, dropout, classifier.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+
+from tests.oracles.draws import Draws, dropout
+from tests.oracles.plain import (
+    SGD,
+    Plain,
+    accuracy,
+    batch_norm,
+    cross_entropy,
+    leaky,
+    linear,
+    normalised,
+    resnet10,
+    stairs,
+)
 
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:
@@ -77,3 +97,53 @@ def contrastive(embeddings: Tensor, labels: Tensor, modality: Tensor, margin: fl
     zero = embeddings.sum() * 0
     means = [sum(terms, zero) / max(len(terms), 1) for terms in (pulled, pushed)]
     return 0.5 * torch.stack(means).mean()
+
+
+class PlainBDTR(Plain):
+    """Two ResNets and what they share; BDTR's loss across lights, or TONE's.
+
+    Args:
+        state: Weights by name.
+        config: SGD with momentum, which falls in steps.
+    """
+
+    def __init__(self, state: Any, config: Any) -> None:
+        super().__init__(state)
+        self.config = config
+        self.optimizers["model"] = SGD(
+            (self.w.under("backbone"), config.lr * config.backbone_lr_factor),
+            (self.w.under("head"), config.lr),
+            momentum=config.momentum,
+            penalty=config.weight_decay,
+        )
+
+    def step(self, batch: Any, progress: Any, _: Draws) -> dict[str, float]:
+        """One iteration; gives the figures."""
+        config, w = self.config, self.w
+        images = normalised(w, batch.images)
+        vectors: Any = [None] * len(images)
+        for light in (0, 1):
+            rows = [i for i, m in enumerate(batch.modality.tolist()) if m == light]
+            maps = resnet10(w, f"backbone.networks.{light}.network", images[rows], last_stride=2)
+            for row, own in zip(rows, maps.mean(dim=(2, 3)), strict=True):
+                vectors[row] = own
+        embeddings = batch_norm(w, "head.norm", linear(w, "head.linear", torch.stack(vectors)))
+        kept = dropout(leaky(embeddings, 0.1), config.dropout)
+        logits = linear(w, "head.classifier", kept)
+        losses = {"loss_id": cross_entropy(logits, batch.labels)}
+        total = losses["loss_id"]
+        if config.metric == "ranking":
+            cross, intra = top_ranking(
+                embeddings, batch.labels, batch.modality, config.cross_margin, config.intra_margin
+            )
+            losses |= {"loss_cross": cross, "loss_intra": intra}
+            total = total + config.metric_weight * (cross + config.intra_weight * intra)
+        else:
+            pulled = contrastive(embeddings, batch.labels, batch.modality, config.cross_margin)
+            losses["loss_contrastive"] = pulled
+            total = total + config.metric_weight * pulled
+
+        epoch = progress.iteration // progress.iterations_per_epoch
+        self.move(["model"], total, {"model": stairs(epoch, config.step_epochs, 0.1)})
+        figures = {name: loss.item() for name, loss in losses.items()}
+        return {**figures, "accuracy": accuracy(logits, batch.labels)}
