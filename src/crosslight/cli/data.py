@@ -21,7 +21,13 @@ def make_promenade(
     out: Positional[Path],
     *,
     preset: Literal["tiny", "mini", "small", "full"] = "mini",
-    layout: Literal["sysu-mm01", "regdb", "market1501"] = "sysu-mm01",
+    layout: Literal["sysu-mm01", "regdb", "market1501", "table"] = "sysu-mm01",
+    people: int | None = None,
+    val_people: int | None = None,
+    test_people: int | None = None,
+    images_per_camera: Count | None = None,
+    worlds: Count = 1,
+    first_world: int | None = None,
     height: Pixels = 256,
     width: Pixels = 128,
     seed: Seed = 0,
@@ -35,13 +41,23 @@ def make_promenade(
         out: Folder to write; a killed run continues where it was.
         preset: How many people and images; tiny is for trying commands out, full is as large as
             the published set.
-        layout: Whose folders, names and split files.
+        layout: Whose folders, names and split files. table: visible, near-infrared and thermal
+            images of the same people, and a table of them.
+        people: People for training. None: the preset's.
+        val_people: People for validation. None: the preset's.
+        test_people: People for testing. None: the preset's.
+        images_per_camera: Images of every person by every camera that sees them. None: the
+            preset's.
+        worlds: Worlds that the people live in, each with cameras, backgrounds, light and wardrobe
+            of its own.
+        first_world: Number of the first world. None: 0 for one world, the standard one, whose
+            cameras are the same for every seed; 1 for several.
         height: Image height in pixels.
         width: Image width in pixels.
         seed: Decides every image; the same seed gives the same bytes for any number of workers.
         workers: Processes that draw.
         infrared: Spectrum of the infrared cameras. None: the layout's own, near-infrared for
-            sysu-mm01 and thermal for regdb.
+            sysu-mm01, thermal for regdb and both for table.
         difficulty: How hard people are to tell apart and cameras to reconcile.
     """
     from crosslight.commands.data import make_promenade as run
@@ -50,6 +66,12 @@ def make_promenade(
         out,
         preset=preset,
         layout=layout,
+        people=people,
+        val_people=val_people,
+        test_people=test_people,
+        images_per_camera=images_per_camera,
+        worlds=worlds,
+        first_world=first_world,
         height=height,
         width=width,
         seed=seed,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from crosslight.data.layouts import Layout
-from crosslight.data.promenade.recipe import MANIFEST, read_manifest
+from crosslight.data.promenade.recipe import MANIFEST, Recipe, read_manifest
 
 
 def name_of_data(layout: Layout, root: Path) -> str:
@@ -11,5 +11,13 @@ def name_of_data(layout: Layout, root: Path) -> str:
     if not (root / MANIFEST).exists():
         return layout.title
     made = read_manifest(root)
-    light = f"{made.infrared}, " if made.infrared else ""
-    return f"Promenade {made.preset} ({light}layout of {layout.title})"
+    light = "".join(f"{light}, " for light in made.infrared_lights)
+    title = "a table" if layout.name == "table" else f"layout of {layout.title}"
+    return f"Promenade {_size(made)} ({light}{title})"
+
+
+def _size(made: Recipe) -> str:
+    size = made.preset if made.people is None else f"of {made.size.ids} people"
+    if made.worlds > 1:
+        return f"{size} in {made.worlds} worlds"
+    return f"{size} in world {made.first_world}" if made.first_world else size

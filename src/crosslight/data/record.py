@@ -7,21 +7,20 @@ from pathlib import Path
 import polars as pl
 
 from crosslight.data.faults import Fault
-from crosslight.data.layouts.contract import Expected
+from crosslight.data.layouts.contract import PROMENADE, Expected
 from crosslight.data.layouts.listing import counted
 from crosslight.data.table import SampleTable
 from crosslight.errors import DataError
 from crosslight.types import Modality
 
 # Known by name: importing the generator would take longer than the whole check.
-MANIFEST = "promenade.json"
 FACTORS = "factors.parquet"
 COLUMNS = ["path", "pid", "spectrum", "split"]
 
 
 def is_promenade(root: Path) -> bool:
     """Whether Promenade made the data set at a root."""
-    return (root / MANIFEST).is_file()
+    return (root / PROMENADE).is_file()
 
 
 def recorded_counts(table: SampleTable) -> tuple[Expected, ...]:

@@ -90,10 +90,10 @@ class Worlds:
         made = self.of(path)
         if made is None:
             return None
-        spectrum = Spectrum.VISIBLE if light == Modality.VISIBLE else made.recipe.infrared
-        if spectrum is None:  # without infrared cameras nobody says which infrared is meant
+        dark = made.recipe.infrared_lights
+        if not dark and light != Modality.VISIBLE:  # nobody says which infrared is meant
             return None
-        shot = made.shot(path).seen_in(spectrum)
+        shot = made.shot(path).seen_in(Spectrum.VISIBLE if light == Modality.VISIBLE else dark[0])
         seen = made.world.picture(shot, made.recipe.height, made.recipe.width)
         mask = transform(Image.fromarray(seen.mask).convert("RGB"))[0].numpy()
         return Truth(image=transform(Image.fromarray(seen.image)), person=mask >= 0.5)

@@ -9,7 +9,7 @@ SIZE = (48, 24)
 
 
 def make_tiny(
-    out: Path, *, layout: str = "sysu-mm01", workers: int = 0, seed: int = 3
+    out: Path, *, layout: str = "sysu-mm01", workers: int = 0, seed: int = 3, **wishes: int
 ) -> MakeSummary:
     return make(
         out,
@@ -20,6 +20,7 @@ def make_tiny(
         seed=seed,
         workers=workers,
         progress=False,
+        **wishes,
     )
 
 
@@ -50,4 +51,12 @@ def regdb_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def market_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("promenade") / "market"
     make_tiny(root, layout="market1501")
+    return root
+
+
+@pytest.fixture(scope="session")
+def worlds_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All lights of people of three worlds."""
+    root = tmp_path_factory.mktemp("promenade") / "worlds"
+    make_tiny(root, layout="table", people=4, test_people=3, images_per_camera=1, worlds=3)
     return root

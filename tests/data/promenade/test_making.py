@@ -145,6 +145,10 @@ def test_error_in_a_worker_reaches_the_user(tmp_path: Path) -> None:
         ({"difficulty": "hard"}, "difficulty"),
         ({"infrared": "thermal"}, "infrared"),
         ({"preset": "mini"}, "preset"),
+        ({"people": 9}, "people"),
+        ({"images_per_camera": 1}, "images_per_camera"),
+        ({"worlds": 2}, "worlds"),
+        ({"first_world": 1}, "first_world"),
     ],
 )
 def test_other_configuration_is_refused(
@@ -185,6 +189,17 @@ def test_foreign_folders_are_refused(tmp_path: Path) -> None:
         ({"layout": "market1501", "infrared": "thermal"}, "visible images only"),
         ({"layout": "regdb", "infrared": "near-infrared"}, "it has thermal"),
         ({"workers": -2}, "-2 workers"),
+        ({"people": -1}, "--people is -1: give 0 or more"),
+        ({"people": 9990}, "numbers at most 9999 people, and 9990 [+] 24 [+] 40 are asked for"),
+        ({"people": 0, "val_people": 0, "test_people": 0}, "without people"),
+        ({"layout": "table", "people": 100_000}, "at most 99999 people"),
+        ({"layout": "market1501", "val_people": 3}, "leave --val-people out"),
+        ({"layout": "regdb", "people": 0}, "both halves of regdb need people"),
+        ({"images_per_camera": 0}, "give 1 to 255"),
+        ({"images_per_camera": 256}, "give 1 to 255"),
+        ({"worlds": 0}, "--worlds is 0"),
+        ({"worlds": 185}, "give --worlds 184 or fewer"),
+        ({"first_world": -1}, "--first-world is -1"),
     ],
 )
 def test_impossible_wishes_are_refused(
@@ -203,7 +218,7 @@ def test_thermal_in_sysu_layout(tmp_path: Path) -> None:
     assert json.loads((out / "promenade.json").read_text())["infrared"] == "thermal"
 
 
-@pytest.mark.parametrize("root_name", ["sysu_root", "regdb_root", "market_root"])
+@pytest.mark.parametrize("root_name", ["sysu_root", "regdb_root", "market_root", "worlds_root"])
 def test_table_rebuilds_every_image(root_name: str, request: pytest.FixtureRequest) -> None:
     root: Path = request.getfixturevalue(root_name)
     made = load_world(root)

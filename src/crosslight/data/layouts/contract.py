@@ -13,6 +13,9 @@ from crosslight.data.table import SampleTable
 from crosslight.errors import DataError
 from crosslight.types import Modality
 
+PROMENADE = "promenade.json"
+"""What lies beside images that Promenade drew."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:

@@ -14,11 +14,16 @@ from crosslight.errors import DataError
 SEPARATORS = re.compile(r"[,;\s]+")
 
 
-def read_ids(folder: Path, stem: str) -> list[int]:
+def read_ids(folder: Path, stem: str, *, drawn: bool = False) -> list[int]:
     """The people of `<stem>.txt`, or of `<stem>.mat` where there is no text file; sorted, unique.
 
     The text holds numbers, padded or not, in any order, on one line or several, separated by
     commas or blanks. The MATLAB file holds them in the variable `id`.
+
+    Args:
+        folder: Where the lists lie.
+        stem: Name of the list.
+        drawn: The people were drawn to order, so that a list may be meant to name nobody.
 
     Raises:
         DataError: Neither file is there, or it does not parse.
@@ -33,7 +38,7 @@ def read_ids(folder: Path, stem: str) -> list[int]:
             f"The list of people {text} is missing, and so is {matlab.name}; "
             "it belongs to the data set: copy it from its archive."
         )
-    if not ids:
+    if not ids and not drawn:
         raise DataError(f"{text if text.is_file() else matlab} names nobody; copy it again.")
     return sorted(set(ids))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from crosslight.data.layouts.contract import Expected, Layout, Search
+from crosslight.data.layouts.contract import PROMENADE, Expected, Layout, Search
 from crosslight.data.layouts.id_lists import read_ids, require_people
 from crosslight.data.layouts.listing import image_names, person_folders
 from crosslight.data.table import SampleTable, build_table
@@ -29,8 +29,9 @@ def read(root: Path, trial: int) -> SampleTable:
     pids: list[int] = []
     cams: list[int] = []
     splits: list[str] = []
+    drawn = (root / PROMENADE).is_file()
     for split in SPLITS:
-        ids = read_ids(root / "exp", f"{split}_id")
+        ids = read_ids(root / "exp", f"{split}_id", drawn=drawn)
         require_people(ids, present, root / "exp" / f"{split}_id.txt")
         for cam, people in images.items():
             for pid in ids:

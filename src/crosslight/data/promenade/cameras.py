@@ -2,7 +2,8 @@
 
 As in SYSU-MM01, cameras 1 and 2 hang indoors and 4 and 5 outdoors and see by day; 3 (in the room of
 camera 2's kind) and 6 (outdoors) see in the dark by their own infrared lamp. Every camera also has
-the other kind of light, so that any moment can be drawn in any spectrum.
+the other kind of light, so that any moment can be drawn in any spectrum. 7 and 8 are thermal
+cameras beside 3 and 6, for sets that hold all three lights.
 """
 
 from dataclasses import dataclass
@@ -14,9 +15,12 @@ from crosslight.data.promenade.arrays import Floats
 
 Ground: TypeAlias = Literal["tile", "carpet", "paver", "asphalt"]
 Wall: TypeAlias = Literal["panel", "doors", "facade", "hedge"]
+Tone: TypeAlias = tuple[float, float, float, float]
 
 INFRARED_CAMERAS = (3, 6)
 VISIBLE_CAMERAS = (1, 2, 4, 5)
+THERMAL_CAMERAS = {7: 3, 8: 6}
+"""Thermal cameras, and beside which camera they hang."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +46,20 @@ class Lamp:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """What a camera looks at; half width and depth in metres. `seed` places the furniture."""
+    """What a camera looks at; half width and depth in metres. `seed` places the furniture.
+
+    `grain` scales the patterns of ground and wall; the tones multiply their red, green, blue and
+    near-infrared reflectances.
+    """
 
     ground: Ground
     wall: Wall
     half_width: float
     depth: float
     seed: int
+    grain: float = 1.0
+    ground_tone: Tone | None = None
+    wall_tone: Tone | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,3 +218,4 @@ CAMERAS: dict[int, Camera] = {
         motion=0.7,
     ),
 }
+CAMERAS |= {heat: CAMERAS[beside] for heat, beside in THERMAL_CAMERAS.items()}

@@ -19,7 +19,7 @@ class MadeSet:
         root: Its folder.
         recipe: What it was made from.
         table: The factor table, one row per image.
-        world: The world that its people live in.
+        world: The world, or the worlds, that its people live in.
     """
 
     def __init__(self, root: Path, recipe: Recipe, table: polars.DataFrame) -> None:
@@ -27,7 +27,7 @@ class MadeSet:
         self.recipe = recipe
         self.table = table
         people = table.filter(polars.col("pid") > 0)["pid"].max()
-        self.world = World(recipe.seed, int(str(people or 1)), difficulty=recipe.difficulty)
+        self.world = World.of(recipe, int(str(people or 1)))
 
     @cached_property
     def _rows(self) -> dict[str, int]:

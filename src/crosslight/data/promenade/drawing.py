@@ -1,13 +1,13 @@
 """Draws a person: structure and look in, picture out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from crosslight.data.promenade.arrays import Bools, Floats, Pixels
-from crosslight.data.promenade.cameras import Camera
+from crosslight.data.promenade.cameras import CAMERAS, Camera
 from crosslight.data.promenade.factors import (
     NOBODY,
     Look,
@@ -79,6 +79,7 @@ def render(
     width: int,
     *,
     crowd: Callable[[int], Person] | None = None,
+    cameras: Mapping[int, Camera] = CAMERAS,
 ) -> Pixels:
     """Draws a person.
 
@@ -89,6 +90,7 @@ def render(
         height: Rows of the image.
         width: Columns of the image.
         crowd: Gives the people that a view mentions by number; without it the street is empty.
+        cameras: The cameras of the world by number.
 
     Returns:
         `(height, width, 3)`; infrared has three equal channels.
@@ -96,7 +98,9 @@ def render(
     Raises:
         ConfigError: The size cannot be drawn.
     """
-    return render_with_mask(structure, look, spectrum, height, width, crowd=crowd).image
+    return render_with_mask(
+        structure, look, spectrum, height, width, crowd=crowd, cameras=cameras
+    ).image
 
 
 def render_with_mask(
@@ -107,13 +111,14 @@ def render_with_mask(
     width: int,
     *,
     crowd: Callable[[int], Person] | None = None,
+    cameras: Mapping[int, Camera] = CAMERAS,
 ) -> Picture:
     """Draws a person and says where it can be seen; arguments as in `render`."""
     check_size(height, width)
     view = structure.view
     mesh = build_figure(structure.body, structure.cut, structure.pose)
     actor = place_actor(mesh, view.x, view.y, view.yaw)
-    frame = frame_actor(actor, view)
+    frame = frame_actor(actor, cameras[view.camera], view)
     rows, columns = int(height * SUPERSAMPLING), int(width * SUPERSAMPLING)
     canvas = _draw_backdrop(frame, view, spectrum, actor, rows, columns)
     rng = np.random.default_rng([view.seed, _SCENE_STREAM])

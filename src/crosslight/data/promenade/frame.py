@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crosslight.data.promenade.arrays import Floats, rotation
-from crosslight.data.promenade.cameras import CAMERAS, Camera
+from crosslight.data.promenade.cameras import Camera
 from crosslight.data.promenade.factors import View
 from crosslight.data.promenade.mesh import Mesh
 
@@ -62,9 +62,8 @@ def place_actor(mesh: Mesh, x: float, y: float, yaw: float) -> Actor:
     )
 
 
-def frame_actor(actor: Actor, view: View) -> Frame:
+def frame_actor(actor: Actor, camera: Camera, view: View) -> Frame:
     """The detector's box around an actor, with the view's jitter."""
-    camera = CAMERAS[view.camera]
     local = (actor.positions - camera.position) @ camera.axes.T
     plane = local[:, :2] / local[:, 2:]
     low, high = plane.min(0), plane.max(0)

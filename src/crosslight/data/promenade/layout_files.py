@@ -1,11 +1,16 @@
 """The lists that belong to a layout: split files, permutations, trials."""
 
+import csv
 import io
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from scipy.io import savemat
 
 from crosslight.data.promenade.arrays import Integers
+from crosslight.data.promenade.cameras import VISIBLE_CAMERAS
+from crosslight.data.promenade.factors import Spectrum
+from crosslight.data.promenade.recipe import PlannedImage
 
 _PERMUTATION_STREAM, _TRIAL_STREAM = 43, 47
 _TRIALS = 10
@@ -21,7 +26,7 @@ def _mat(name: str, value: Integers | np.ndarray[tuple[int, ...], np.dtype[np.ob
 
 
 def _permutations(
-    counts: dict[tuple[int, int], int], ids: int, seed: int
+    counts: Mapping[tuple[int, int], int], ids: int, seed: int
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.object_]]:
     """`cell{camera}{pid}` of `(10, n)` permutations of 1..n, empty where a camera saw nobody."""
     cameras = np.empty((_CAMERAS, 1), object)
@@ -37,7 +42,7 @@ def _permutations(
 
 
 def sysu_files(
-    splits: dict[str, list[int]], counts: dict[tuple[int, int], int], ids: int, seed: int
+    splits: dict[str, list[int]], counts: Mapping[tuple[int, int], int], ids: int, seed: int
 ) -> dict[str, bytes]:
     """The folder `exp/` of SYSU-MM01.
 
@@ -56,11 +61,14 @@ def sysu_files(
     return files
 
 
-def regdb_lists(paths: dict[str, dict[int, list[str]]], ids: int, seed: int) -> dict[str, bytes]:
+def regdb_lists(
+    paths: dict[str, dict[int, list[str]]], train: int, ids: int, seed: int
+) -> dict[str, bytes]:
     """The folder `idx/` of RegDB: ten halvings of the people.
 
     Args:
         paths: For `visible` and `thermal`, the images of each person.
+        train: How many people are for training.
         ids: How many people there are.
         seed: For the halvings.
     """
@@ -68,7 +76,7 @@ def regdb_lists(paths: dict[str, dict[int, list[str]]], ids: int, seed: int) -> 
     for trial in range(1, _TRIALS + 1):
         rng = np.random.default_rng([seed, _TRIAL_STREAM, trial])
         people = [int(pid) for pid in rng.permutation(ids) + 1]
-        halves = {"train": sorted(people[: ids // 2]), "test": sorted(people[ids // 2 :])}
+        halves = {"train": sorted(people[:train]), "test": sorted(people[train:])}
         for half, members in halves.items():
             for light, images in paths.items():
                 lines = [
@@ -76,3 +84,35 @@ def regdb_lists(paths: dict[str, dict[int, list[str]]], ids: int, seed: int) -> 
                 ]
                 files[f"idx/{half}_{light}_{trial}.txt"] = "".join(lines).encode()
     return files
+
+
+def table_files(images: Iterable[PlannedImage]) -> dict[str, bytes]:
+    """`table.csv` of all images, and a table of the test people for each light that asks.
+
+    In `table.csv` test people are sought by every infrared image among the visible ones. In
+    `test-LIGHT.csv` images of that light are the queries; visible ones ask at cameras 1 and 4 and
+    are found at 2 and 5, so that no image answers one of its own camera.
+    """
+    images = list(images)
+    tests = [image for image in images if image.split == "test"]
+    files = {"table.csv": _table(images, {light for light in Spectrum if light != "visible"})}
+    for light in dict.fromkeys(image.spectrum for image in tests):
+        if light == Spectrum.VISIBLE:
+            shown = [image for image in tests if image.spectrum == light]
+        else:
+            shown = [image for image in tests if image.spectrum in (light, Spectrum.VISIBLE)]
+        files[f"test-{light.value}.csv"] = _table(shown, {light})
+    return files
+
+
+def _table(images: Iterable[PlannedImage], asking: set[Spectrum]) -> bytes:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("path", "pid", "cam", "modality", "split", "spectrum"))
+    for image in images:
+        visible = image.spectrum == Spectrum.VISIBLE
+        asks = image.spectrum in asking and (not visible or image.camera in VISIBLE_CAMERAS[::2])
+        split = image.split if image.split != "test" else "query" if asks else "gallery"
+        modality = "visible" if visible else "infrared"
+        rows.writerow((image.path, image.pid, image.camera, modality, split, image.spectrum.value))
+    return text.getvalue().encode()

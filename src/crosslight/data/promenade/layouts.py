@@ -1,86 +1,25 @@
 """Which images a data set consists of, and where they go: the published layouts, exactly."""
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from crosslight.data.promenade.arrays import Integers
-from crosslight.data.promenade.cameras import INFRARED_CAMERAS, VISIBLE_CAMERAS
+from crosslight.data.promenade.cameras import INFRARED_CAMERAS, THERMAL_CAMERAS, VISIBLE_CAMERAS
 from crosslight.data.promenade.factors import Shot, Spectrum
-from crosslight.data.promenade.layout_files import regdb_lists, sysu_files
-from crosslight.data.promenade.recipe import LayoutName, Plan, PlannedImage, PresetName, Recipe
+from crosslight.data.promenade.layout_files import regdb_lists, sysu_files, table_files
+from crosslight.data.promenade.recipe import Plan, PlannedImage, Recipe
+from crosslight.data.promenade.sizes import LayoutName, Size
 from crosslight.data.promenade.world import CROWD_SIZE, CROWD_START, World
 
 _PLAN_STREAM, _JUNK_STREAM, _FACING_STREAM = 31, 37, 41
-_REGDB_CAMERA, _REGDB_IMAGES = 4, 10
+_REGDB_CAMERA = 4
+_MARKET_FOLDERS = ("bounding_box_train", "bounding_box_test", "query", "gt_bbox", "gt_query")
 _JUNK_INDEX = 10_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class _SysuSize:
-    """People per split, and the range of images per person and (visible, infrared) camera."""
-
-    train: int
-    val: int
-    test: int
-    train_images: tuple[tuple[int, int], tuple[int, int]]
-    val_images: tuple[tuple[int, int], tuple[int, int]]
-    test_images: tuple[tuple[int, int], tuple[int, int]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _MarketSize:
-    """People per half, range of images per person and camera, distractors, junk."""
-
-    train: int
-    test: int
-    images: tuple[int, int]
-    distractors: int
-    junk: int
-
-
-_SYSU: dict[PresetName, _SysuSize] = {
-    "tiny": _SysuSize(
-        train=6,
-        val=2,
-        test=6,
-        train_images=((2, 2), (2, 3)),
-        val_images=((2, 2), (2, 2)),
-        test_images=((2, 2), (2, 2)),
-    ),
-    "mini": _SysuSize(
-        train=120,
-        val=24,
-        test=40,
-        train_images=((3, 4), (5, 6)),
-        val_images=((3, 3), (4, 4)),
-        test_images=((4, 4), (6, 6)),
-    ),
-    "small": _SysuSize(
-        train=200,
-        val=50,
-        test=96,
-        train_images=((4, 6), (6, 8)),
-        val_images=((3, 4), (4, 5)),
-        test_images=((13, 15), (13, 15)),
-    ),
-    "full": _SysuSize(
-        train=296,
-        val=99,
-        test=96,
-        train_images=((15, 28), (14, 20)),
-        val_images=((5, 7), (9, 11)),
-        test_images=((16, 28), (18, 22)),
-    ),
-}
-_REGDB: dict[PresetName, int] = {"tiny": 6, "mini": 60, "small": 120, "full": 412}
-_MARKET: dict[PresetName, _MarketSize] = {
-    "tiny": _MarketSize(train=5, test=4, images=(1, 2), distractors=4, junk=3),
-    "mini": _MarketSize(train=100, test=40, images=(2, 4), distractors=60, junk=40),
-    "small": _MarketSize(train=300, test=150, images=(3, 5), distractors=500, junk=300),
-    "full": _MarketSize(train=751, test=750, images=(2, 6), distractors=2798, junk=3819),
-}
 # The share of people whom a camera never saw, as among the test people of SYSU-MM01. Cameras 1 and
 # 2 see the same people, and everybody passes camera 6.
 _INDOOR_SHARE = 0.58
@@ -108,39 +47,71 @@ def _cameras_of(rng: np.random.Generator, people: list[int]) -> dict[int, set[in
     return seen
 
 
-def _plan_sysu(recipe: Recipe) -> Plan:
-    size = _SYSU[recipe.preset]
-    rng = np.random.default_rng([recipe.seed, _PLAN_STREAM, 0])
-    splits = _splits(rng, {"train": size.train, "val": size.val, "test": size.test})
-    ranges = {"train": size.train_images, "val": size.val_images, "test": size.test_images}
-    infrared = recipe.infrared or Spectrum.NEAR_INFRARED
+def _images_by(
+    rng: np.random.Generator,
+    size: Size,
+    pid: int,
+    split: str,
+    lights: dict[int, Spectrum],
+    seen: set[int],
+) -> list[PlannedImage]:
+    """The images of a person by the cameras that saw them."""
     images: list[PlannedImage] = []
-    counts: dict[tuple[int, int], int] = {}
+    for camera, spectrum in lights.items():
+        low, high = size.images[split][spectrum != Spectrum.VISIBLE]
+        count = int(rng.integers(low, high + 1))
+        if camera in seen:
+            images += [
+                PlannedImage(
+                    path=f"cam{camera}/{pid:04d}/{index + 1:04d}.jpg",
+                    pid=pid,
+                    person=pid,
+                    camera=camera,
+                    index=index,
+                    spectrum=spectrum,
+                    split=split,
+                )
+                for index in range(count)
+            ]
+    return images
+
+
+def _plan_sysu(recipe: Recipe) -> Plan:
+    size = recipe.size
+    rng = np.random.default_rng([recipe.seed, _PLAN_STREAM, 0])
+    splits = _splits(rng, size.people)
+    infrared = recipe.infrared or Spectrum.NEAR_INFRARED
+    lights = dict.fromkeys(VISIBLE_CAMERAS, Spectrum.VISIBLE)
+    lights |= dict.fromkeys(INFRARED_CAMERAS, infrared)
+    images: list[PlannedImage] = []
     for split, people in splits.items():
         seen = _cameras_of(rng, people)
         for pid in people:
-            for camera in (*VISIBLE_CAMERAS, *INFRARED_CAMERAS):
-                dark = camera in INFRARED_CAMERAS
-                low, high = ranges[split][dark]
-                count = int(rng.integers(low, high + 1))
-                if camera not in seen[pid]:
-                    continue
-                counts[camera, pid] = count
-                images += [
-                    PlannedImage(
-                        path=f"cam{camera}/{pid:04d}/{index + 1:04d}.jpg",
-                        pid=pid,
-                        person=pid,
-                        camera=camera,
-                        index=index,
-                        spectrum=infrared if dark else Spectrum.VISIBLE,
-                        split=split,
-                    )
-                    for index in range(count)
-                ]
-    ids = size.train + size.val + size.test
-    files = sysu_files(splits, counts, ids, recipe.seed)
-    return Plan(ids=ids, images=tuple(images), files=files)
+            images += _images_by(rng, size, pid, split, lights, seen[pid])
+    counts = Counter((image.camera, image.pid) for image in images)
+    files = sysu_files(splits, counts, size.ids, recipe.seed)
+    return Plan(
+        ids=size.ids,
+        images=tuple(images),
+        files=files,
+        folders=tuple(f"cam{camera}" for camera in sorted(lights)),
+    )
+
+
+def _plan_table(recipe: Recipe) -> Plan:
+    """All lights of the same people: every camera sees everybody, two of them the heat."""
+    size = recipe.size
+    rng = np.random.default_rng([recipe.seed, _PLAN_STREAM, 3])
+    lights = dict.fromkeys(VISIBLE_CAMERAS, Spectrum.VISIBLE)
+    lights |= dict.fromkeys(INFRARED_CAMERAS, Spectrum.NEAR_INFRARED)
+    lights |= dict.fromkeys(THERMAL_CAMERAS, Spectrum.THERMAL)
+    wanted = {Spectrum.VISIBLE, *recipe.infrared_lights}
+    seen = {camera for camera, spectrum in lights.items() if spectrum in wanted}
+    images: list[PlannedImage] = []
+    for split, people in _splits(rng, size.people).items():
+        for pid in people:
+            images += _images_by(rng, size, pid, split, lights, seen)
+    return Plan(ids=size.ids, images=tuple(images), files=table_files(images))
 
 
 def _facing(seed: int, pid: int) -> float:
@@ -149,8 +120,9 @@ def _facing(seed: int, pid: int) -> float:
 
 
 def _plan_regdb(recipe: Recipe) -> Plan:
-    ids = _REGDB[recipe.preset]
-    world = World(recipe.seed, ids, difficulty=recipe.difficulty)
+    size = recipe.size
+    ids, count = size.ids, size.train_images[0][1]
+    world = World.of(recipe, ids)
     images, serial = [], 0
     paths: dict[str, dict[int, list[str]]] = {"visible": {}, "thermal": {}}
     for pid in range(1, ids + 1):
@@ -160,9 +132,9 @@ def _plan_regdb(recipe: Recipe) -> Plan:
             names = [
                 f"{spectrum.value.title()}/{pid}/"
                 f"{sex}_{side}_{letter}_{serial + index + 1:05d}_{pid}.bmp"
-                for index in range(_REGDB_IMAGES)
+                for index in range(count)
             ]
-            serial += _REGDB_IMAGES
+            serial += count
             paths[spectrum.value][pid] = names
             images += [
                 PlannedImage(
@@ -177,7 +149,8 @@ def _plan_regdb(recipe: Recipe) -> Plan:
                 )
                 for index, name in enumerate(names)
             ]
-    return Plan(ids=ids, images=tuple(images), files=regdb_lists(paths, ids, recipe.seed))
+    files = regdb_lists(paths, size.train, ids, recipe.seed)
+    return Plan(ids=ids, images=tuple(images), files=files)
 
 
 def _market_name(pid: int, camera: int, index: int, number: int, detection: int) -> str:
@@ -205,15 +178,16 @@ def _market_images(
 
 
 def _plan_market(recipe: Recipe) -> Plan:
-    size = _MARKET[recipe.preset]
+    size = recipe.size
     rng = np.random.default_rng([recipe.seed, _PLAN_STREAM, 2])
     splits = _splits(rng, {"train": size.train, "test": size.test})
     images: list[PlannedImage] = []
     for split, people in splits.items():
+        low, high = size.images[split][0]
         for pid in people:
             cameras = sorted(rng.permutation(6)[: rng.integers(3, 7)] + 1)
             for camera in (int(number) for number in cameras):
-                count = int(rng.integers(size.images[0], size.images[1] + 1))
+                count = int(rng.integers(low, high + 1))
                 taken = (pid, camera)
                 if split == "train":
                     images += _market_images(
@@ -228,17 +202,13 @@ def _plan_market(recipe: Recipe) -> Plan:
                 images += _market_images(
                     "gt_bbox", "multi-query", *taken, range(count + 1), by_hand=True
                 )
-    images += _market_strangers(rng, size, splits["test"])
-    return Plan(
-        ids=size.train + size.test,
-        images=tuple(images),
-        files={},
-        folders=("gt_query",),
-    )
+    if size.test:
+        images += _market_strangers(rng, size, splits["test"], crowd=CROWD_SIZE * recipe.worlds)
+    return Plan(ids=size.ids, images=tuple(images), files={}, folders=_MARKET_FOLDERS)
 
 
 def _market_strangers(
-    rng: np.random.Generator, size: _MarketSize, people: list[int]
+    rng: np.random.Generator, size: Size, people: list[int], *, crowd: int
 ) -> list[PlannedImage]:
     """Distractors are people of the crowd; junk are bad boxes of test people."""
     images = []
@@ -246,7 +216,7 @@ def _market_strangers(
         camera = int(rng.integers(1, 7))
         junk = number >= size.distractors
         pid = -1 if junk else 0
-        person = people[rng.integers(len(people))] if junk else CROWD_START + number % CROWD_SIZE
+        person = people[rng.integers(len(people))] if junk else CROWD_START + number % crowd
         name = _market_name(pid, camera, number, number, 3 if junk else 2)
         images.append(
             PlannedImage(
@@ -267,6 +237,7 @@ _PLANNERS: dict[LayoutName, Callable[[Recipe], Plan]] = {
     "sysu-mm01": _plan_sysu,
     "regdb": _plan_regdb,
     "market1501": _plan_market,
+    "table": _plan_table,
 }
 
 

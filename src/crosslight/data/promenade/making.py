@@ -38,6 +38,7 @@ from crosslight.data.promenade.recipe import (
     Plan,
     Recipe,
     claim_folder,
+    make_folder,
     make_recipe,
     remove_parts,
     write_whole,
@@ -159,6 +160,12 @@ def make(
     *,
     preset: str = "mini",
     layout: str = "sysu-mm01",
+    people: int | None = None,
+    val_people: int | None = None,
+    test_people: int | None = None,
+    images_per_camera: int | None = None,
+    worlds: int = 1,
+    first_world: int | None = None,
     height: int = 256,
     width: int = 128,
     seed: int = 0,
@@ -170,20 +177,30 @@ def make(
     """Writes a data set into a folder, or completes one that was begun.
 
     Beside the images lie the lists of the layout, `promenade.json` with these settings, and
-    `factors.parquet` with one row per image: path, pid, person, camera, index, spectrum, split
-    and every factor.
+    `factors.parquet` with one row per image: path, pid, person, world, camera, index, spectrum,
+    split and every factor.
 
     Args:
         out: A new or empty folder, or one that an earlier call began with the same settings.
         preset: `tiny`, `mini`, `small` or `full`: how many people and images; `tiny` is only
             for smoke tests.
-        layout: `sysu-mm01`, `regdb` or `market1501`.
+        layout: `sysu-mm01`, `regdb`, `market1501`, or `table`: visible, near-infrared and thermal
+            images of the same people, and a table of them.
+        people: People for training, in place of the preset's.
+        val_people: People for validation, likewise.
+        test_people: People for testing, likewise.
+        images_per_camera: Images of every person by every camera that sees them, likewise.
+        worlds: How many worlds the people live in, each with cameras, backgrounds, light and
+            wardrobe of its own.
+        first_world: Number of the first of them. Unless given, 0 for one world, the standard one,
+            whose cameras are the same for every seed; 1 for several, which leave it unseen.
         height: Rows of the images.
         width: Columns of the images.
-        seed: Same seed, same bytes, for any number of workers.
+        seed: Same seed, same bytes, for any number of workers; another seed, other people, and
+            other worlds but for the standard one.
         workers: Processes; 0 and 1 work in this one.
         infrared: `near-infrared` or `thermal` for the infrared cameras of `sysu-mm01`; the
-            layout's own (near-infrared there, thermal in `regdb`) unless given.
+            layout's own (near-infrared there, thermal in `regdb`, both in `table`) unless given.
         difficulty: `easy`, `default` or `hard`.
         progress: Shows a bar on the standard error stream.
 
@@ -200,23 +217,58 @@ def make(
         seed=seed,
         infrared=infrared,
         difficulty=difficulty,
+        people=people,
+        val_people=val_people,
+        test_people=test_people,
+        images_per_camera=images_per_camera,
+        worlds=worlds,
+        first_world=first_world,
     )
     if workers < 0:
         raise ConfigError(f"{workers} workers cannot work: give --workers 0 or more.")
     started = time.monotonic()
     out = Path(out)
     claim_folder(out, recipe)
-    remove_parts(out)
     plan = plan_images(recipe)
-    for folder in plan.folders:
-        (out / folder).mkdir(exist_ok=True)
-    for name, content in plan.files.items():
-        write_whole(out / name, content)
+    _prepare(out, plan)
     if workers > 1:
         produced = _produce_in_workers(out, recipe, plan, workers)
     else:
         produced = _produce_here(out, recipe, plan)
     table = _FactorTable()
+    rendered = _collect(produced, table, out, recipe, len(plan.images), progress=progress)
+    write_whole(out / FACTORS, table.content())
+    return MakeSummary(
+        out=out,
+        images=len(plan.images),
+        rendered=rendered,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _prepare(out: Path, plan: Plan) -> None:
+    """Everything but the images."""
+    remove_parts(out)
+    for folder in plan.folders:
+        make_folder(out / folder)
+    for name, content in plan.files.items():
+        write_whole(out / name, content)
+
+
+def _collect(
+    produced: Iterator[Produced],
+    table: _FactorTable,
+    out: Path,
+    recipe: Recipe,
+    images: int,
+    *,
+    progress: bool,
+) -> int:
+    """Waits for all images; how many of them were drawn now.
+
+    Raises:
+        MakeInterruptedError: Ctrl-C.
+    """
     rendered = done = 0
     bar = Progress(
         TextColumn("{task.description}"),
@@ -229,7 +281,7 @@ def make(
     )
     try:
         with bar:
-            task = bar.add_task(f"Promenade {preset}", total=len(plan.images))
+            task = bar.add_task(f"Promenade {recipe.preset}", total=images)
             for chunk in produced:
                 table.add(chunk)
                 rendered += chunk.rendered
@@ -238,13 +290,7 @@ def make(
     except KeyboardInterrupt:
         produced.close()  # type: ignore[attr-defined]
         raise MakeInterruptedError(
-            f"stopped with at least {done} of {len(plan.images)} images in {out}: "
+            f"stopped with at least {done} of {images} images in {out}: "
             "run the same command again to go on."
         ) from None
-    write_whole(out / FACTORS, table.content())
-    return MakeSummary(
-        out=out,
-        images=len(plan.images),
-        rendered=rendered,
-        seconds=time.monotonic() - started,
-    )
+    return rendered

@@ -75,7 +75,7 @@ class Producer:
         """
         self._root = root
         self._recipe = recipe
-        self._world = World(recipe.seed, ids, difficulty=recipe.difficulty)
+        self._world = World.of(recipe, ids)
 
     def produce(self, number: int, images: Iterable[PlannedImage]) -> Produced:
         """Makes sure that the images of a chunk exist.
@@ -91,6 +91,7 @@ class Producer:
                 "path": planned.path,
                 "pid": planned.pid,
                 "person": planned.person,
+                "world": self._world.number_of(planned.person),
                 "camera": planned.camera,
                 "index": planned.index,
                 "spectrum": planned.spectrum.value,

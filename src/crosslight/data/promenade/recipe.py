@@ -5,19 +5,24 @@ import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from crosslight.data.promenade.difficulty import DifficultyName, difficulty_named
 from crosslight.data.promenade.drawing import check_size
 from crosslight.data.promenade.factors import Spectrum
+from crosslight.data.promenade.settings import STANDARD
+from crosslight.data.promenade.sizes import (
+    LAYOUTS,
+    PRESETS,
+    LayoutName,
+    PresetName,
+    Size,
+    size_of,
+)
 from crosslight.errors import ConfigError, DataError
 
-LayoutName: TypeAlias = Literal["sysu-mm01", "regdb", "market1501"]
-PresetName: TypeAlias = Literal["tiny", "mini", "small", "full"]
 Manner: TypeAlias = Literal["plain", "paired", "hand-drawn", "junk"]
 
-LAYOUTS: tuple[LayoutName, ...] = ("sysu-mm01", "regdb", "market1501")
-PRESETS: tuple[PresetName, ...] = ("tiny", "mini", "small", "full")
 MANIFEST = "promenade.json"
 FACTORS = "factors.parquet"
 GENERATOR = 1
@@ -27,6 +32,7 @@ _INFRARED: dict[LayoutName, tuple[Spectrum, ...]] = {
     "sysu-mm01": (Spectrum.NEAR_INFRARED, Spectrum.THERMAL),
     "regdb": (Spectrum.THERMAL,),
     "market1501": (),
+    "table": (Spectrum.NEAR_INFRARED, Spectrum.THERMAL),
 }
 
 
@@ -34,7 +40,8 @@ _INFRARED: dict[LayoutName, tuple[Spectrum, ...]] = {
 class Recipe:
     """Everything that the bytes of a data set depend on.
 
-    `infrared` is `None` where the layout has visible images only.
+    `infrared` is `None` where the layout has visible images only, and where a table has both kinds
+    of infrared. Counts of people and images are `None` where they are those of the preset.
     """
 
     layout: LayoutName
@@ -44,7 +51,37 @@ class Recipe:
     seed: int
     infrared: Spectrum | None
     difficulty: DifficultyName
+    people: int | None = None
+    val_people: int | None = None
+    test_people: int | None = None
+    images_per_camera: int | None = None
+    worlds: int = 1
+    first_world: int = STANDARD
     generator: int = GENERATOR
+
+    @property
+    def size(self) -> Size:
+        """How many people and images."""
+        return size_of(
+            self.layout,
+            self.preset,
+            people=self.people,
+            val_people=self.val_people,
+            test_people=self.test_people,
+            images_per_camera=self.images_per_camera,
+        )
+
+    @property
+    def world_numbers(self) -> range:
+        """The numbers of the worlds."""
+        return range(self.first_world, self.first_world + self.worlds)
+
+    @property
+    def infrared_lights(self) -> tuple[Spectrum, ...]:
+        """The infrared light of its images; a table may have two."""
+        if self.infrared is not None:
+            return (self.infrared,)
+        return _INFRARED[self.layout]
 
     def text(self) -> str:
         """The manifest that is written beside the images."""
@@ -59,7 +96,7 @@ class PlannedImage:
         path: Relative to the root, with slashes.
         pid: The number that the layout gives: 0 for distractors, -1 for junk.
         person: The number of the person in the world.
-        camera: 1 to 6.
+        camera: 1 to 6; 7 and 8 are thermal cameras beside 3 and 6.
         index: Which shot of the person by this camera.
         spectrum: In which light.
         split: `train`, `val`, `test`, `query`, `gallery`, ...
@@ -95,17 +132,14 @@ def make_recipe(
     seed: int,
     infrared: Spectrum | str | None = None,
     difficulty: str = "default",
+    people: int | None = None,
+    val_people: int | None = None,
+    test_people: int | None = None,
+    images_per_camera: int | None = None,
+    worlds: int = 1,
+    first_world: int | None = None,
 ) -> Recipe:
-    """Checks the wishes of a user.
-
-    Args:
-        preset: `tiny` (a smoke test), `mini`, `small` or `full`.
-        layout: `sysu-mm01`, `regdb` or `market1501`.
-        height: Rows of the images.
-        width: Columns of the images.
-        seed: 0 or more.
-        infrared: The light of the infrared cameras; the first that the layout has unless given.
-        difficulty: `easy`, `default` or `hard`.
+    """Checks the wishes of a user; they are those of `make`.
 
     Raises:
         ConfigError: One of them does not exist or does not fit the others.
@@ -120,25 +154,52 @@ def make_recipe(
     if seed < 0:
         raise ConfigError(f"the seed is {seed}: give a seed of 0 or more.")
     difficulty_named(difficulty)
-    choices = _INFRARED[known_layout]
-    chosen = choices[0] if choices else None
-    if infrared is not None:
-        if infrared not in choices:
-            allowed = " or ".join(choices) or "visible images only"
-            raise ConfigError(
-                f"the layout {layout} cannot hold {infrared} images, it has {allowed}: "
-                "leave --infrared out or choose another --layout."
-            )
-        chosen = Spectrum(infrared)
-    return Recipe(
+    recipe = Recipe(
         layout=known_layout,
         preset=known_preset,
         height=height,
         width=width,
         seed=seed,
-        infrared=chosen,
+        infrared=_infrared(known_layout, infrared),
         difficulty=difficulty,  # type: ignore[arg-type]
+        people=people,
+        val_people=val_people,
+        test_people=test_people,
+        images_per_camera=images_per_camera,
+        worlds=worlds,
+        first_world=_first_world(worlds, first_world),
     )
+    ids = recipe.size.ids
+    if worlds > ids:
+        raise ConfigError(
+            f"{worlds} worlds are asked for, and {ids} people to live in them: give --worlds "
+            f"{ids} or fewer, or more --people."
+        )
+    return recipe
+
+
+def _infrared(layout: LayoutName, wish: Spectrum | str | None) -> Spectrum | None:
+    choices = _INFRARED[layout]
+    if wish is None:
+        return choices[0] if choices and layout != "table" else None
+    if wish not in choices:
+        allowed = " or ".join(choices) or "visible images only"
+        raise ConfigError(
+            f"the layout {layout} cannot hold {wish} images, it has {allowed}: "
+            "leave --infrared out or choose another --layout."
+        )
+    return Spectrum(wish)
+
+
+def _first_world(worlds: int, first: int | None) -> int:
+    """The standard world where it is alone: several are drawn, and leave it unseen."""
+    if worlds < 1:
+        raise ConfigError(f"--worlds is {worlds}: give 1 or more.")
+    if first is None:
+        return STANDARD if worlds == 1 else STANDARD + 1
+    if first < 0:
+        raise ConfigError(f"--first-world is {first}: give 0, the standard world, or more.")
+    return first
 
 
 def read_manifest(root: Path) -> Recipe:
@@ -179,8 +240,9 @@ def claim_folder(out: Path, recipe: Recipe) -> None:
             old, new = getattr(begun, field.name), getattr(recipe, field.name)
             if old != new:
                 raise ConfigError(
-                    f"{out} holds a Promenade made with {field.name} {old}, and {new} is asked "
-                    "for: give the same settings to complete it, or another folder."
+                    f"{out} holds a Promenade made with {field.name} {_said(old)}, and "
+                    f"{_said(new)} is asked for: give the same settings to complete it, or "
+                    "another folder."
                 )
         return
     if out.exists() and any(out.iterdir()):
@@ -189,6 +251,10 @@ def claim_folder(out: Path, recipe: Recipe) -> None:
             "so that nothing of yours is overwritten."
         )
     write_whole(out / MANIFEST, recipe.text().encode())
+
+
+def _said(value: Any) -> str:
+    return "by default" if value is None else str(value)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -204,13 +270,29 @@ def write_whole(path: Path, content: bytes) -> None:
         part.replace(path)
     except OSError as error:
         _remove(part)
-        raise DataError(
-            f"{path} could not be written ({error.strerror or error}): make room or choose another "
-            "folder; what is there is whole, and the same command goes on from it."
-        ) from error
+        raise _unwritten(path, error) from error
     except BaseException:
         _remove(part)
         raise
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder, or finds it made.
+
+    Raises:
+        DataError: Something is in the way, or nothing can be written there.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritten(path, error) from error
+
+
+def _unwritten(path: Path, error: OSError) -> DataError:
+    return DataError(
+        f"{path} could not be written ({error.strerror or error}): make room or choose another "
+        "folder; what is there is whole, and the same command goes on from it."
+    )
 
 
 def _remove(part: Path) -> None:

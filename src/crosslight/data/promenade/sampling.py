@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from crosslight.data.promenade.cameras import CAMERAS
+from crosslight.data.promenade.cameras import Camera
 from crosslight.data.promenade.difficulty import Difficulty
 from crosslight.data.promenade.factors import (
     NOBODY,
@@ -235,11 +235,14 @@ def draw_pose(rng: np.random.Generator, body: Body, cut: Cut) -> Pose:
 
 
 def draw_view(
-    rng: np.random.Generator, camera: int, difficulty: Difficulty, crowd: tuple[int, int]
+    rng: np.random.Generator,
+    number: int,
+    camera: Camera,
+    difficulty: Difficulty,
+    crowd: tuple[int, int],
 ) -> View:
-    """Draws how a camera sees somebody; bystanders come from the numbers `range(*crowd)`."""
-    spec = CAMERAS[camera]
-    facing = spec.facings[rng.integers(len(spec.facings))] + 22 * rng.normal()
+    """Draws how camera `number` sees somebody; bystanders come from the numbers `range(*crowd)`."""
+    facing = camera.facings[rng.integers(len(camera.facings))] + 22 * rng.normal()
     jitter = 0.03 * difficulty.nuisance
     occluder: Occluder = "none"
     if rng.random() < min(0.6, 0.16 * difficulty.nuisance):
@@ -248,14 +251,14 @@ def draw_view(
     bystander, passer = (int(number) for number in rng.integers(*crowd, size=2))
     tint = np.exp(0.09 * difficulty.tint * rng.normal(size=3))
     light = 0.12 * rng.normal(size=3)
-    resolution = spec.resolution * difficulty.resolution * rng.uniform(0.75, 1.25)
+    resolution = camera.resolution * difficulty.resolution * rng.uniform(0.75, 1.25)
     return View(
-        camera=camera,
+        camera=number,
         x=rng.uniform(-2.4, 2.4),
-        y=rng.uniform(*spec.distance),
+        y=rng.uniform(*camera.distance),
         yaw=math.radians(facing),
         seed=int(rng.integers(1 << 31)),
-        exposure=math.exp(spec.exposure_spread * difficulty.exposure * rng.normal()),
+        exposure=math.exp(camera.exposure_spread * difficulty.exposure * rng.normal()),
         tint_red=float(tint[0]),
         tint_green=float(tint[1]),
         tint_blue=float(tint[2]),
@@ -270,7 +273,7 @@ def draw_view(
         bystander=bystander if somebody else NOBODY,
         passer=passer if occluder == "person" else NOBODY,
         resolution=min(max(resolution, 0.25), 1.0),
-        blur=rng.uniform(0.3, 0.9) * spec.blur * difficulty.blur,
-        motion=max(0.0, float(rng.normal())) * spec.motion * difficulty.blur,
+        blur=rng.uniform(0.3, 0.9) * camera.blur * difficulty.blur,
+        motion=max(0.0, float(rng.normal())) * camera.motion * difficulty.blur,
         jpeg=int(rng.integers(35, 92)),
     )

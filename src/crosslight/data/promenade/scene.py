@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 
 from crosslight.data.promenade.arrays import Bools, Floats, Integers, compiled
-from crosslight.data.promenade.cameras import Camera, Place
+from crosslight.data.promenade.cameras import Camera, Place, Tone
 from crosslight.data.promenade.noise import texture
 
 _FAR = 1e6
@@ -96,6 +96,7 @@ def inverse_of(rays: Floats) -> Floats:
 
 
 def _ground(place: Place, x: Floats, y: Floats) -> Floats:
+    x, y = x / place.grain, y / place.grain
     stains = 1 + 0.10 * texture(x * 0.13, y * 0.13) + 0.08 * texture(x * 1.1, y * 1.1)
     if place.ground == "tile":
         line = (np.mod(x, 0.6) < 0.025) | (np.mod(y, 0.6) < 0.025)
@@ -112,11 +113,16 @@ def _ground(place: Place, x: Floats, y: Floats) -> Floats:
         base = np.array([0.12, 0.12, 0.125, 0.18])
     albedo: Floats = base * stains[:, None]
     albedo[line] = 0.55 if place.ground == "asphalt" else albedo[line] * 0.55
-    return albedo
+    return _toned(albedo, place.ground_tone)
+
+
+def _toned(albedo: Floats, tone: Tone | None) -> Floats:
+    return albedo if tone is None else np.minimum(albedo * np.array(tone), 1.2)
 
 
 def _wall(place: Place, along: Floats, height: Floats) -> Floats:
     albedo: Floats
+    along = along / place.grain
     if place.wall == "panel":
         low = (height < 1.1)[:, None]
         albedo = np.where(low, [0.25, 0.28, 0.30, 0.4], [0.62, 0.61, 0.57, 0.6])
@@ -147,7 +153,7 @@ def _wall(place: Place, along: Floats, height: Floats) -> Floats:
         sky = height > 3.3 + 0.35 * texture(along * 0.05, along * 0.05)
         albedo[sky] = [0.9, 1.0, 1.15, 0.25]
         albedo[height < 0.25] = [0.30, 0.29, 0.27, 0.3]
-    return albedo
+    return _toned(albedo, place.wall_tone)
 
 
 def trace_backdrop(camera: Camera, rays: Floats) -> Backdrop:

@@ -1,8 +1,8 @@
 """What people wear: seeded colours, fabrics and patterns.
 
 A share of all garments comes from one wardrobe of `WARDROBE_SIZE` pieces per kind, so that several
-people own the same shirt. Train and test people share that wardrobe on purpose: clothes must not
-tell on which side of the split somebody is.
+people own the same shirt. Train and test people of a world share that wardrobe on purpose: clothes
+must not tell on which side of the split somebody is.
 """
 
 from collections.abc import Mapping
