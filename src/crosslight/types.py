@@ -1,7 +1,8 @@
 """The words that every room shares."""
 
+from collections.abc import Mapping
 from enum import IntEnum
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 
 class Modality(IntEnum):
@@ -14,6 +15,17 @@ class Modality(IntEnum):
     VISIBLE = 0
     INFRARED = 1
 
+
+Light: TypeAlias = Literal["visible", "infrared"]
+"""A `Modality`, as users write it."""
+
+LIGHTS: Mapping[str, Modality] = {light.name.lower(): light for light in Modality}
+"""`Light` to `Modality`."""
+
+Distance: TypeAlias = Literal["cosine", "euclidean", "dot"]
+"""What "near" can mean; of inner products ("dot") the larger is nearer."""
+
+Accelerator: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
 
 UNKNOWN_CAM = -1
 """The camera of a sample whose data set does not say."""

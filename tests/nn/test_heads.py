@@ -3,8 +3,9 @@ from __future__ import annotations
 import torch
 
 from crosslight.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
+from crosslight.data.luma import LUMA
 from crosslight.nn.heads import IdentityHead
-from crosslight.nn.normalize import LUMA, Normalize, to_gray
+from crosslight.nn.normalize import Normalize, to_gray
 
 
 def test_neck_does_not_shift_and_classifier_has_no_bias() -> None:

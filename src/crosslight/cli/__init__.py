@@ -15,6 +15,7 @@ from crosslight.cli.data import data_app
 from crosslight.cli.endings import spoken
 from crosslight.cli.gallery import gallery_app, serve
 from crosslight.ranges import Count, Processes, Seed, Trial, Workers, in_range
+from crosslight.types import Accelerator, Distance, Light
 from crosslight.version import __version__
 
 app = SubcommandApp()
@@ -76,7 +77,7 @@ def train(
     out: Path,
     trial: Trial = 1,
     overrides: OmitArgPrefixes[Overrides] = (),
-    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    accelerator: Accelerator = "auto",
     devices: Processes = 1,
     nodes: Processes = 1,
 ) -> None:
@@ -114,7 +115,7 @@ def evaluate(
     data: DataArgument,
     trial: Trial = 1,
     protocols: Annotated[UseAppendAction[tuple[str, ...]], arg(name="protocol")] = (),
-    distance: Literal["cosine", "euclidean", "dot"] | None = None,
+    distance: Distance | None = None,
     sampler: Literal["seeded", "official"] = "seeded",
     permutations: Path | None = None,
     flip: bool = False,
@@ -169,7 +170,7 @@ def score(
     features: Positional[Path],
     *,
     protocol: str,
-    distance: Literal["cosine", "euclidean", "dot"] = "cosine",
+    distance: Distance = "cosine",
     sampler: Literal["seeded", "official"] = "seeded",
     permutations: Path | None = None,
     average_precision: Literal["rectangular", "trapezoid"] = "rectangular",
@@ -233,7 +234,7 @@ def ablate(
     overrides: OmitArgPrefixes[Overrides] = (),
     protocols: Annotated[UseAppendAction[tuple[str, ...]], arg(name="protocol")] = (),
     trial: Trial = 1,
-    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    accelerator: Accelerator = "auto",
 ) -> None:
     """Train variants of a recipe under one budget and compare them in a table and a figure.
 
@@ -330,7 +331,7 @@ def translate(
     run: Positional[Path],
     *,
     images: Path,
-    to: Literal["infrared", "visible"],
+    to: Light,
     out: Path,
     rows: Count = 8,
 ) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
 
+from crosslight.types import Light
+
 gallery_app = SubcommandApp()
 
-Light = Literal["visible", "infrared"]
 StoreArgument = Positional[
     Annotated[
         str,

@@ -9,7 +9,6 @@ from PIL import Image
 
 from crosslight.commands.counting_bar import bar
 from crosslight.commands.flag_numbers import LARGEST, LARGEST_PERSON, require_from_to
-from crosslight.commands.gallery_filter import LIGHTS
 from crosslight.config import require_range
 from crosslight.data.folders import PassedOver
 from crosslight.errors import ConfigError, DataError
@@ -19,7 +18,7 @@ from crosslight.gallery.enrolment import Enrolled, enrol
 from crosslight.gallery.opening import create_store, open_store
 from crosslight.gallery.sources import candidates_from, is_video
 from crosslight.gallery.store import Store
-from crosslight.types import UNKNOWN_CAM, DeepRange, Modality
+from crosslight.types import LIGHTS, UNKNOWN_CAM, DeepRange, Modality
 
 _SHOWN_FAILURES = 20
 MOST_WORKERS = 1024

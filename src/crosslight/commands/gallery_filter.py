@@ -8,9 +8,7 @@ from crosslight.commands.flag_numbers import LARGEST, LARGEST_PERSON, require_fr
 from crosslight.errors import ConfigError
 from crosslight.gallery.rows import Filter
 from crosslight.times import seconds_from
-from crosslight.types import UNKNOWN_CAM, Modality
-
-LIGHTS = {"visible": Modality.VISIBLE, "infrared": Modality.INFRARED}
+from crosslight.types import LIGHTS, UNKNOWN_CAM
 
 
 def filter_from(

@@ -11,7 +11,6 @@ from PIL import Image
 
 from crosslight.commands.flag_numbers import require_from_to
 from crosslight.commands.gallery import described, place_of
-from crosslight.commands.gallery_filter import LIGHTS
 from crosslight.config import require_range
 from crosslight.data.depth import DepthTally
 from crosslight.data.images import read_with_depth
@@ -22,7 +21,7 @@ from crosslight.gallery.rows import Filter
 from crosslight.gallery.search import Answer, Searcher
 from crosslight.gallery.store import Store
 from crosslight.report.grid import Cell, Verdict, image_grid
-from crosslight.types import DeepRange, Modality
+from crosslight.types import LIGHTS, DeepRange, Modality
 
 MOST_RESULTS = 100_000
 

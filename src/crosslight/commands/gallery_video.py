@@ -7,7 +7,7 @@ from pathlib import Path
 from crosslight.commands.counting_bar import bar
 from crosslight.commands.flag_numbers import LARGEST, require_from_to
 from crosslight.commands.gallery_add import MOST_WORKERS, require_labels, tell
-from crosslight.commands.gallery_filter import LIGHTS, time_from
+from crosslight.commands.gallery_filter import time_from
 from crosslight.errors import ConfigError, DataError
 from crosslight.experiments.embedder import embedder_for
 from crosslight.gallery.boxes import BoxesFile, Detector
@@ -15,7 +15,7 @@ from crosslight.gallery.detectors import FORMS, load_detector
 from crosslight.gallery.enrolment import Enrolled, enrol
 from crosslight.gallery.opening import open_store
 from crosslight.gallery.video import SMALLEST_PX, Watched, candidates_in_video
-from crosslight.types import UNKNOWN_CAM
+from crosslight.types import LIGHTS, UNKNOWN_CAM
 
 
 def add_video(

@@ -19,7 +19,8 @@ from crosslight.data.layouts.catalogue import get_layout, read_layout
 from crosslight.data.layouts.contract import Expected, Layout
 from crosslight.data.layouts.listing import counted
 from crosslight.data.record import is_promenade, record_faults, recorded_counts
-from crosslight.data.table import TEST_SPLITS, SampleTable
+from crosslight.data.splits import TEST_SPLITS
+from crosslight.data.table import SampleTable, junk
 from crosslight.errors import DataError
 from crosslight.types import DeepRange, Modality
 
@@ -201,7 +202,7 @@ def _row(table: SampleTable, split: str, modality: Modality, part: Expected | No
     if cam is not None:
         condition &= pl.col("cam") == cam
     frame = table.frame.filter(condition)
-    people = frame.filter(pl.col("pid") >= 0)
+    people = frame.filter(~junk(pl.col("pid")))
     ids, images = people["pid"].n_unique(), frame.height
     pairs = [] if part is None else [(part.ids, ids), (part.images, images)]
     known = [wanted == found for wanted, found in pairs if wanted is not None]

@@ -17,12 +17,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from crosslight.data.delimited import read_delimited
+from crosslight.data.formats import PARQUET_ENDINGS
+from crosslight.data.splits import SPLITS
 from crosslight.errors import DataError
 from crosslight.times import FORMS, seconds_from
 from crosslight.types import Modality
-
-SPLITS = ("train", "val", "test", "query", "gallery", "multi-query", "all")
-"""The splits whose names mean something: read in any case, with blanks around them."""
 
 BLANK = ("", "nan", "null", "none", "na", "n/a", "<na>")
 """What stands for no value in columns of numbers and of light, in any case."""
@@ -175,7 +174,7 @@ class Cells:
 
 def is_parquet(path: Path) -> bool:
     """Whether a file is Parquet, by its ending."""
-    return path.suffix.lower() in {".parquet", ".pq"}
+    return path.suffix.lower() in PARQUET_ENDINGS
 
 
 def read_cells(path: Path, wanted: Sequence[str], *, only: bool = False) -> Cells:

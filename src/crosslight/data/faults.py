@@ -13,7 +13,8 @@ import polars as pl
 from crosslight.data.layouts.contract import Layout, Search
 from crosslight.data.layouts.listing import counted, listed
 from crosslight.data.spelling import same_files
-from crosslight.data.table import SEARCHED_SPLITS, SPLITS, TEST_SPLITS, SampleTable
+from crosslight.data.splits import SEARCHED_SPLITS, SPLITS, TEST_SPLITS
+from crosslight.data.table import SampleTable
 from crosslight.types import UNKNOWN_CAM, Modality
 
 

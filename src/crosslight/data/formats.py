@@ -1,4 +1,4 @@
-"""Which files are images and videos by their ending, and what a file is that is not read.
+"""Which files are images, videos and tables by their ending, and what a file is that is not read.
 
 One list for every command. The ending only decides what is taken from a folder; what a file
 holds is told by its first bytes.
@@ -26,6 +26,9 @@ VIDEO_ENDINGS = frozenset(
     )
 )
 """Files with these endings are enrolled as videos."""
+
+PARQUET_ENDINGS = frozenset((".parquet", ".pq"))
+TABLE_ENDINGS = PARQUET_ENDINGS | {".csv"}
 
 RAW_ENDINGS = frozenset(
     (

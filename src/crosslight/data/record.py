@@ -9,7 +9,7 @@ import polars as pl
 from crosslight.data.faults import Fault
 from crosslight.data.layouts.contract import PROMENADE, Expected
 from crosslight.data.layouts.listing import counted
-from crosslight.data.table import SampleTable
+from crosslight.data.table import SampleTable, junk
 from crosslight.errors import DataError
 from crosslight.types import Modality
 
@@ -29,7 +29,7 @@ def recorded_counts(table: SampleTable) -> tuple[Expected, ...]:
     if record is None or set(record["split"].to_list()) != set(table.splits):
         return ()
     infrared = (pl.col("spectrum") != "visible").cast(pl.UInt8).alias("modality")
-    people = pl.col("pid").filter(pl.col("pid") >= 0).n_unique().alias("ids")
+    people = pl.col("pid").filter(~junk(pl.col("pid"))).n_unique().alias("ids")
     counts = record.group_by("split", infrared, maintain_order=True).agg(people, pl.len())
     return tuple(
         Expected(split=split, modality=Modality(modality), ids=ids, images=images)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import polars as pl
@@ -59,14 +59,17 @@ _KINDS: Mapping[str, Kind] = {
 }
 
 
-TRAINING_SPLITS = ("train", "val")
-SEARCHED_SPLITS = ("query", "gallery", "multi-query")
-TEST_SPLITS = ("test", *SEARCHED_SPLITS)
-SPLITS = (*TRAINING_SPLITS, *TEST_SPLITS, "all")
-"""The names that training and evaluation look for; `all` where a table has no splits."""
-
 DISTRACTORS: Mapping[str, int] = {"market1501": 0, "dukemtmc": 0}
 """Layout to the id that its authors gave to whoever belongs to nobody they know."""
+
+
+@overload
+def junk(pids: NDArray[np.int64]) -> NDArray[np.bool_]: ...
+@overload
+def junk(pids: pl.Expr) -> pl.Expr: ...
+def junk(pids: Any) -> Any:
+    """Which of the ids are of images that show nobody in full: those below 0."""
+    return pids < 0
 
 
 def known(pids: NDArray[np.int64], layout: str) -> NDArray[np.bool_]:
@@ -75,7 +78,7 @@ def known(pids: NDArray[np.int64], layout: str) -> NDArray[np.bool_]:
     Distractors are images of people, or of none, that nobody has told apart: they are searched
     among, but nobody is found in them, learnt from them or enrolled as them.
     """
-    found = pids >= 0
+    found = ~junk(pids)
     if layout in DISTRACTORS:
         found &= pids != DISTRACTORS[layout]
     return found

@@ -22,7 +22,7 @@ from crosslight.config import AugmentationConfig, DataConfig, Interpolation
 from crosslight.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from crosslight.types import Modality
 
-_LUMA = (0.2989, 0.587, 0.114)
+_CAJ_LUMA = (0.2989, 0.587, 0.114)  # of its program; that of `crosslight.data.luma` has 0.299
 _ERASING_ASPECT = (0.3, 1 / 0.3)
 _ERASING_ATTEMPTS = 100
 _PILLOWS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
@@ -177,7 +177,7 @@ def _reweighted(pixels: Tensor, generator: np.random.Generator) -> Tensor:
     if choice < 3:
         weights = tuple(float(channel == choice) for channel in range(3))
     elif generator.random() < 0.5:
-        weights = _LUMA
+        weights = _CAJ_LUMA
     else:
         return pixels
     mean, std = _mean(IMAGENET_MEAN), _mean(IMAGENET_STD)

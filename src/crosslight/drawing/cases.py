@@ -46,13 +46,13 @@ def choose_meetings(table: SampleTable, count: int) -> Mapping[str, list[Meeting
         DataError: The table does not show two people in both lights, each with two images.
     """
     rows: dict[Modality, dict[int, list[int]]] = {light: {} for light in Modality}
-    everything = zip(table.known_pids.tolist(), table.modality.tolist(), strict=True)
-    for row, (pid, light) in enumerate(everything):
-        rows[Modality(light)].setdefault(pid, []).append(row)
+    pids, lights = table.pids.tolist(), table.modality.tolist()
+    for row in np.flatnonzero(table.known).tolist():
+        rows[Modality(lights[row])].setdefault(pids[row], []).append(row)
     people = [
         pid
         for pid in sorted(rows[Modality.VISIBLE].keys() & rows[Modality.INFRARED].keys())
-        if pid >= 0 and min(len(rows[light][pid]) for light in Modality) > 1
+        if min(len(rows[light][pid]) for light in Modality) > 1
     ]
     if len(people) < 2:
         raise DataError(

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from crosslight.data.images import read_image
+from crosslight.data.luma import LUMA
 from crosslight.data.promenade.dataset import MadeSet, load_world
 from crosslight.data.promenade.factors import Spectrum
 from crosslight.data.promenade.recipe import MANIFEST
@@ -164,7 +165,7 @@ def row_of(found: Translation, to: Modality) -> list[Cell]:
     name = f"{found.path.parent.name}/{found.path.stem}"
     pictures = [(found.source, name, Verdict.QUERY)]
     if to == Modality.INFRARED:
-        gray = found.source.permute(1, 2, 0).numpy() @ np.array((0.299, 0.587, 0.114), np.float32)
+        gray = found.source.permute(1, 2, 0).numpy() @ np.array(LUMA, np.float32)
         pictures.append((torch.from_numpy(gray).expand(3, -1, -1), "plain gray", Verdict.UNJUDGED))
     pictures.append((found.drawn, f"drawn {light}", Verdict.UNJUDGED))
     if found.truth is not None:

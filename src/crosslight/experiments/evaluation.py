@@ -13,6 +13,7 @@ import numpy as np
 from crosslight.config import build
 from crosslight.data.layouts import parse_data_argument, read_layout
 from crosslight.data.naming import name_of_data
+from crosslight.data.splits import TEST_SPLITS
 from crosslight.data.table import SampleTable, read_table
 from crosslight.errors import ConfigError, CrosslightError, DataError
 from crosslight.evaluation.features import Features, load_features, write_features
@@ -24,7 +25,6 @@ from crosslight.training.embedding import embed_table
 from crosslight.training.run import RunFolder
 
 FEATURES, TABLE, SETTINGS = "features.npz", "table.parquet", "settings.json"
-TEST_SPLITS = ("test", "query", "gallery", "multi-query")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from crosslight import types
 from crosslight.config import RunConfig
 from crosslight.data.given import GivenImages, listed, pictures_of
 from crosslight.data.images import guess_modality
@@ -26,9 +27,9 @@ from crosslight.experiments.evaluation import Evaluation, evaluate_run
 from crosslight.methods.contract import Disentangles, Method
 from crosslight.training.embedding import arithmetic
 from crosslight.training.run import RunFolder
-from crosslight.types import Modality
+from crosslight.types import LIGHTS, Modality
 
-Light: TypeAlias = Modality | Literal["visible", "infrared"]
+Light: TypeAlias = Modality | types.Light
 Lights: TypeAlias = Light | Iterable[Light] | None
 _AT_ONCE = 64
 
@@ -192,8 +193,8 @@ def lights_of(pictures: list[Image.Image], modality: Lights) -> list[int]:
 
 
 def _light(light: Any) -> int:
-    if isinstance(light, str) and light.upper() in Modality.__members__:
-        return int(Modality[light.upper()])
+    if isinstance(light, str) and light.lower() in LIGHTS:
+        return int(LIGHTS[light.lower()])
     try:
         return int(Modality(light))
     except ValueError as error:

@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crosslight.data.table import junk
 from crosslight.errors import DataError
 from crosslight.gallery.calibration import Calibration, Curve
-from crosslight.gallery.store import Distance, prepared
+from crosslight.gallery.store import prepared
 from crosslight.parts import named_if_missing
-from crosslight.types import UNKNOWN_CAM
+from crosslight.types import UNKNOWN_CAM, Distance
 
 BINS = 1_000
 KNOTS = 64
@@ -72,7 +73,7 @@ def fit_calibration(
         DataError: Too few people or pairs.
     """
     rng = np.random.default_rng(seed)
-    known = np.flatnonzero(pids >= 0)
+    known = np.flatnonzero(~junk(pids))
     if len(known) > MOST_IMAGES:
         known = np.sort(rng.choice(known, MOST_IMAGES, replace=False))
     pids, cams, modality = pids[known], cams[known], modality[known]

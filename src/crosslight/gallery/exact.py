@@ -35,13 +35,12 @@ from crosslight.gallery.rows import (
 )
 from crosslight.gallery.store import (
     ClosedAtTheEnd,
-    Distance,
     StoreInfo,
     checked_queries,
     checked_rows,
 )
 from crosslight.gallery.writing import WriterLock
-from crosslight.types import DeepRange
+from crosslight.types import DeepRange, Distance
 
 VECTOR = "vector"
 _ENGINE = (pl.exceptions.PolarsError,)

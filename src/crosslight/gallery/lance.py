@@ -24,7 +24,7 @@ from crosslight.errors import GalleryError
 from crosslight.gallery.complaints import told
 from crosslight.gallery.description import make_folder, read_description, write_description
 from crosslight.gallery.known_ids import KnownIds
-from crosslight.gallery.lance_index import Effort, IndexSettings, maintain, read_settings
+from crosslight.gallery.lance_index import METRICS, Effort, IndexSettings, maintain, read_settings
 from crosslight.gallery.lance_sql import among_ids, condition
 from crosslight.gallery.rows import COLUMNS, EVERYTHING, SCHEMA, Filter, Hit, Rows, hits_from
 from crosslight.gallery.store import ClosedAtTheEnd, StoreInfo, checked_queries, checked_rows
@@ -34,7 +34,6 @@ from crosslight.types import DeepRange
 TABLE = "rows"
 VECTOR = "vector"
 DISTANCE = "_distance"
-METRICS = {"cosine": "cosine", "euclidean": "l2", "dot": "dot"}
 
 SCANNED_AT_MOST = 2_000
 """Where a filter leaves no more rows than this, all of them are compared exactly: measured, more

@@ -25,7 +25,7 @@ from crosslight.errors import GalleryError
 from crosslight.files import write_text
 from crosslight.gallery.complaints import sentence
 from crosslight.gallery.nearest import Nearest
-from crosslight.gallery.store import Distance
+from crosslight.types import Distance
 
 NAME = "index.json"
 VECTOR = "vector"
@@ -57,7 +57,7 @@ _COLUMN_INDEXES = {
     "cam": Bitmap,
     "modality": Bitmap,
 }
-_METRICS: dict[Distance, Literal["cosine", "l2", "dot"]] = {
+METRICS: dict[Distance, Literal["cosine", "l2", "dot"]] = {
     "cosine": "cosine",
     "euclidean": "l2",
     "dot": "dot",
@@ -161,7 +161,7 @@ def _from_json(content: dict[str, Any]) -> IndexSettings:
 
 def _train(table: Any, partitions: int, distance: Distance) -> None:
     lists = IvfRq(
-        distance_type=_METRICS[distance],
+        distance_type=METRICS[distance],
         num_partitions=partitions,
         num_bits=1,
         sample_rate=_TRAINED_ON,
@@ -277,7 +277,7 @@ def _recall(
     for query, itself, rendered, expected in zip(queries, own, filters, truth, strict=True):
         asked = (
             table.search(query, vector_column_name=VECTOR)
-            .distance_type(_METRICS[distance])
+            .distance_type(METRICS[distance])
             .select(["id", "_distance"])
             .nprobes(nprobes)
             .refine_factor(refine)

@@ -43,7 +43,7 @@ from crosslight.gallery.milvus_rows import (
 from crosslight.gallery.nearest import Nearest
 from crosslight.gallery.rows import EVERYTHING, SCHEMA, Filter, Hit, Rows, hits_from
 from crosslight.gallery.store import ClosedAtTheEnd, StoreInfo, checked_queries, checked_rows
-from crosslight.types import DeepRange
+from crosslight.types import DeepRange, Distance
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ _LOGS = ("pymilvus", "milvus_lite")
 TOKEN = "CROSSLIGHT_MILVUS_TOKEN"
 LITE_FILE = "rows.db"
 ATOMIC_ROWS = 1_000
-METRICS = {"cosine": "COSINE", "euclidean": "L2", "dot": "IP"}
+METRICS: dict[Distance, str] = {"cosine": "COSINE", "euclidean": "L2", "dot": "IP"}
 
 _LONGEST_TEXT = 65_535  # bytes, Milvus's limit
 _KEYS_AT_ONCE = 1_000

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslight.gallery.rows import Vectors
-from crosslight.gallery.store import Distance
+from crosslight.types import Distance
 
 
 class Nearest:

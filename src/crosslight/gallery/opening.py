@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from crosslight.errors import GalleryError
 from crosslight.gallery.description import read_description
 from crosslight.gallery.exact import ExactStore
-from crosslight.gallery.store import Distance, Store, StoreInfo
+from crosslight.gallery.store import Store, StoreInfo
 from crosslight.parts import named_if_missing
-from crosslight.types import DeepRange
+from crosslight.types import DeepRange, Distance
 
 if TYPE_CHECKING:
     from crosslight.gallery.lance import LanceStore

@@ -29,8 +29,8 @@ from crosslight.data.images import guess_modality
 from crosslight.errors import GalleryError
 from crosslight.gallery.calibration import Calibration
 from crosslight.gallery.rows import EVERYTHING, Filter, Hit, Vectors
-from crosslight.gallery.store import Distance, Store, refusal
-from crosslight.types import DeepRange
+from crosslight.gallery.store import Store, refusal
+from crosslight.types import DeepRange, Distance
 
 Verdict = Literal["in-gallery", "not-in-gallery", "unknown"]
 

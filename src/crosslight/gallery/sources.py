@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from crosslight.data.folders import PassedOver, images_below
-from crosslight.data.formats import VIDEO_ENDINGS
+from crosslight.data.formats import TABLE_ENDINGS, VIDEO_ENDINGS
 from crosslight.data.layouts import LAYOUTS, parse_data_argument, read_layout
 from crosslight.data.table import SampleTable, read_table
 from crosslight.errors import DataError
 from crosslight.files import printable
 from crosslight.gallery.enrolment import Candidate, id_of
 from crosslight.types import Modality
-
-TABLE_ENDINGS = frozenset((".csv", ".parquet", ".pq"))
 
 
 def is_video(source: str) -> bool:
@@ -93,18 +91,18 @@ def _from_table(table: SampleTable, splits: Sequence[str]) -> list[Candidate]:
     found = []
     rows = zip(
         chosen.paths,
-        chosen.known_pids.tolist(),
+        chosen.known.tolist(),
         chosen.frame.iter_rows(named=True),
         strict=True,
     )
-    for path, pid, row in rows:
+    for path, known, row in rows:
         place = str(path.resolve())
         found.append(
             Candidate(
                 id=id_of(place),
                 image=path,
                 path=printable(place),
-                pid=pid if pid >= 0 else None,
+                pid=row["pid"] if known else None,
                 cam=row["cam"],
                 modality=row["modality"],
                 time=row["time"],

@@ -36,7 +36,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self, get_args
+from typing import Any, Protocol, Self, get_args
 
 import numpy as np
 import polars as pl
@@ -44,12 +44,10 @@ from numpy.typing import NDArray
 
 from crosslight.errors import GalleryError
 from crosslight.gallery.rows import EVERYTHING, Filter, Hit, Rows, Vectors
-from crosslight.types import DeepRange
+from crosslight.types import DeepRange, Distance
 
 FORMAT = 1
 """Version of what stores write; a store of another version is refused, not misread."""
-
-Distance = Literal["cosine", "euclidean", "dot"]
 
 
 @dataclass(frozen=True, kw_only=True)

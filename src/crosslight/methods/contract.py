@@ -9,13 +9,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from crosslight.data.batch import Batch
 from crosslight.methods.scaling import MethodConfig
+from crosslight.types import Distance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +164,7 @@ class Method(nn.Module, ABC):
 
     Config: ClassVar[type[MethodConfig]]
     small: ClassVar[Mapping[str, Any]]
-    distance: ClassVar[Literal["cosine", "euclidean", "dot"]] = "cosine"
+    distance: ClassVar[Distance] = "cosine"
     switches: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     @abstractmethod

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from crosslight.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
-
-LUMA = (0.299, 0.587, 0.114)
+from crosslight.data.luma import LUMA
 
 
 class Normalize(nn.Module):

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from crosslight.data.table import junk
 from crosslight.report.colours import DIFFERENT_PERSON, INK, SAME_PERSON
 from crosslight.report.palette import label, new_axes
 from crosslight.types import Modality
@@ -81,7 +82,7 @@ def pair_histograms(
         max_images: Largest number of images taken into account.
         seed: Of the sample.
     """
-    rows = np.flatnonzero(pids >= 0)
+    rows = np.flatnonzero(~junk(pids))
     sampled = rows.size > max_images
     if sampled:
         rows = np.sort(np.random.default_rng(seed).choice(rows, max_images, replace=False))

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from crosslight.data.table import junk
 from crosslight.report.colours import INK, MODALITY_COLOUR, MODALITY_MARKER, MUTED
 from crosslight.report.palette import new_axes, people_colours
 from crosslight.types import Modality
@@ -68,7 +69,7 @@ def map_embeddings(
         rows=rows,
         places=_layout(features[rows].astype(np.float64), seed),
         people=np.unique(pids[rows]).size,
-        people_in_all=np.unique(pids[pids >= 0]).size,
+        people_in_all=np.unique(pids[~junk(pids)]).size,
     )
 
 
@@ -82,7 +83,7 @@ def choose_rows(
 ) -> NDArray[np.int64]:
     """The rows to draw, ascending; people seen in both modalities are preferred."""
     generator = np.random.default_rng(seed)
-    known = np.unique(pids[pids >= 0])
+    known = np.unique(pids[~junk(pids)])
     in_both = np.intersect1d(pids[modality == 0], pids[modality == 1], assume_unique=False)
     first = generator.permutation(np.intersect1d(known, in_both))
     second = generator.permutation(np.setdiff1d(known, in_both))

@@ -12,7 +12,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from crosslight.data.images import read_image
-from crosslight.data.table import SampleTable
+from crosslight.data.table import SampleTable, junk
 from crosslight.errors import ConfigError
 from crosslight.files import write_text
 from crosslight.report.curves import cmc_figure, training_panels
@@ -92,7 +92,7 @@ def build_report(inputs: ReportInputs, out: Path) -> Path:
 def render_report(inputs: ReportInputs) -> str:
     """The whole page as text."""
     table, pids = inputs.table, inputs.known_pids
-    people = np.unique(pids[pids >= 0]).size
+    people = np.unique(pids[~junk(pids)]).size
     histograms = pair_histograms(inputs.features, pids, table.cams, table.modality)
     rows = [score_row(n, result, inputs.chance[n]) for n, result in inputs.results.items()]
     lead = next(iter(inputs.results.values()))

@@ -11,7 +11,9 @@ from crosslight.data.table import SampleTable, build_table
 from crosslight.types import Modality
 
 CAMERAS = (1, 2, 3, 4, 5, 6)
+INDOOR_CAMERAS = (1, 2)  # of the visible ones
 INFRARED_CAMERAS = (3, 6)
+VISIBLE_CAMERAS = tuple(cam for cam in CAMERAS if cam not in INFRARED_CAMERAS)
 SPLITS = ("train", "val", "test")
 SHARED_LOCATION = {3: 2}  # cameras 2 and 3 look at the same room
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from crosslight.data.formats import TABLE_ENDINGS
 from crosslight.data.layouts.contract import Layout
 from crosslight.data.table import SampleTable, read_table
 
@@ -28,5 +29,5 @@ LAYOUT = Layout(
         "Write table.csv there with the columns path, pid and, where known, cam, modality, split."
     ),
     protocols=("any-camera",),
-    file_endings=(".csv", ".parquet", ".pq"),
+    file_endings=tuple(sorted(TABLE_ENDINGS)),
 )

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from crosslight.data.columns import is_parquet
 from crosslight.errors import DataError
 from crosslight.evaluation.features.given_arrays import (
     cam_array,
@@ -146,7 +147,7 @@ def _read(path: Path, map_from: int) -> tuple[dict[str, npt.NDArray[Any]], list[
     if kind == ".npy":
         arrays = _read_npy(path, map_from)
         return arrays, sorted(arrays)
-    if kind in (".parquet", ".pq"):
+    if is_parquet(path):
         _check_file(path, "the Parquet file that holds the features")
         arrays = read_parquet(path)
         return arrays, column_names(path)

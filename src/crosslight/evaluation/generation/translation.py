@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from crosslight.data.luma import LUMA
+
 Values = NDArray[np.float64]
 
-LUMA = (0.299, 0.587, 0.114)
 ONLY_GRAY = 0.95
 """A translation that correlates more with the plain gray image, either way, is called gray."""
 _SIGMA, _RADIUS = 1.5, 5

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from crosslight.data.table import junk
 from crosslight.errors import ProtocolError
 from crosslight.evaluation.features import Features, load_features
 from crosslight.evaluation.features.given_arrays import cam_array, distance_array, id_array
@@ -111,7 +112,7 @@ def score_distances(
     query = _labels(chosen, "q", q_pids, q_cams, dist.shape[0], "row")
     gallery = _labels(chosen, "g", g_pids, g_cams, dist.shape[1], "column")
     trial = Trial(
-        queries=np.flatnonzero(query.pids >= 0), gallery=np.flatnonzero(gallery.pids >= 0)
+        queries=np.flatnonzero(~junk(query.pids)), gallery=np.flatnonzero(~junk(gallery.pids))
     )
     if not len(trial.queries) or not len(trial.gallery):
         raise ProtocolError(

@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from crosslight.data.layouts.sysu_mm01 import INDOOR_CAMERAS, VISIBLE_CAMERAS
 from crosslight.errors import ConfigError, ProtocolError
 from crosslight.evaluation.features import Features
 from crosslight.evaluation.protocols.chance import ChanceLevel
@@ -360,10 +361,10 @@ _ALL = (
     ),
     _split_protocol("dukemtmc", "DukeMTMC-reID, the rules of market1501"),
     _split_protocol("msmt17", "MSMT17, the rules of market1501"),
-    _sysu_protocol("all", (1, 2, 4, 5), 1),
-    _sysu_protocol("all", (1, 2, 4, 5), 10),
-    _sysu_protocol("indoor", (1, 2), 1),
-    _sysu_protocol("indoor", (1, 2), 10),
+    _sysu_protocol("all", VISIBLE_CAMERAS, 1),
+    _sysu_protocol("all", VISIBLE_CAMERAS, 10),
+    _sysu_protocol("indoor", INDOOR_CAMERAS, 1),
+    _sysu_protocol("indoor", INDOOR_CAMERAS, 10),
     _regdb_protocol("visible-to-thermal", Modality.VISIBLE),
     _regdb_protocol("thermal-to-visible", Modality.INFRARED),
     _llcm_protocol(

@@ -10,6 +10,8 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from crosslight.data.layouts import sysu_mm01
+from crosslight.data.table import junk
 from crosslight.errors import ConfigError, ProtocolError
 from crosslight.evaluation.features import Features
 from crosslight.evaluation.protocols.samplers import (
@@ -28,9 +30,6 @@ from crosslight.types import UNKNOWN_MODALITY, Modality
 IntArray = npt.NDArray[np.int64]
 
 _FOLDER_SPLITS = {"query": "query", "bounding_box_test": "gallery", "gt_bbox": "multi-query"}
-_SYSU_CAMS = (1, 2, 3, 4, 5, 6)
-_SYSU_INFRARED = (3, 6)
-_LIGHT = {Modality.VISIBLE: "visible", Modality.INFRARED: "infrared"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,16 +85,16 @@ class SplitSelector:
     def select(self, features: Features, draw: Draw) -> Selection:  # noqa: ARG002
         """Rows of split 'query' against rows of split 'gallery'; one trial."""
         split = _split_of(features)
-        junk = features.pids < 0
-        queries = np.flatnonzero((split == "query") & ~junk)
-        gallery = np.flatnonzero((split == "gallery") & ~junk)
+        shown = ~junk(features.pids)
+        queries = np.flatnonzero((split == "query") & shown)
+        gallery = np.flatnonzero((split == "gallery") & shown)
         for name, rows in (("query", queries), ("gallery", gallery)):
             if not len(rows):
                 raise ProtocolError(
                     f"No row has split '{name}' (found: {_listed(split)}); set it to 'query' or "
                     "'gallery' in each row."
                 )
-        left_out = int(np.sum(junk & (split == "gallery")))
+        left_out = int(np.sum(~shown & (split == "gallery")))
         rules = [
             f"queries: the {len(queries)} rows of split 'query'",
             f"gallery: the {len(gallery)} rows of split 'gallery'; {left_out} junk rows (pid -1) "
@@ -131,7 +130,7 @@ class SysuSelector:
         rows = _test_rows(features)
         _check_sysu(features, rows)
         cams = features.cams[rows]
-        queries = rows[np.isin(cams, _SYSU_INFRARED)]
+        queries = rows[np.isin(cams, sysu_mm01.INFRARED_CAMERAS)]
         groups = group_images(features, rows[np.isin(cams, self.gallery_cams)])
         numbers = ", ".join(map(str, self.gallery_cams))
         _check_some(queries, "of the infrared cameras 3 and 6")
@@ -188,7 +187,7 @@ class RegdbSelector:
             queries=features,
             query_rows=np.arange(len(features)),
             rules=(
-                f"queries: all {len(queries)} {_LIGHT[self.query_modality]} test images",
+                f"queries: all {len(queries)} {self.query_modality.name.lower()} test images",
                 f"gallery: all {len(gallery)} test images of the other light",
                 "one split of RegDB; a published figure is the mean over ten models on ten splits",
             ),
@@ -226,7 +225,7 @@ class LlcmSelector:
             trials = tuple(Trial(queries=whole, gallery=drawn) for drawn in draws)
         else:
             trials = tuple(Trial(queries=drawn, gallery=whole) for drawn in draws)
-        light = _LIGHT[self.query_modality]
+        light = self.query_modality.name.lower()
         one = f"1 image per person and camera ({len(draws[0])} per trial)"
         everything = f"all {len(whole)} test images"
         query_text, gallery_text = (
@@ -294,13 +293,13 @@ def _check_some(rows: Sequence[object] | IntArray, which: str) -> None:
 
 def _check_sysu(features: Features, rows: IntArray) -> None:
     cams, modality = features.cams[rows], features.modality[rows]
-    strange = rows[~np.isin(cams, _SYSU_CAMS)]
+    strange = rows[~np.isin(cams, sysu_mm01.CAMERAS)]
     if len(strange):
         raise ProtocolError(
             f"Row {strange[0]} has camera {features.cams[strange[0]]}, but SYSU-MM01 has the "
             "cameras 1 to 6; add an array 'cams', or 'paths' such as cam1/0006/0025.jpg."
         )
-    infrared = np.isin(cams, _SYSU_INFRARED).astype(np.uint8)
+    infrared = np.isin(cams, sysu_mm01.INFRARED_CAMERAS).astype(np.uint8)
     wrong = rows[(modality != UNKNOWN_MODALITY) & (modality != infrared)]
     if len(wrong):
         row = wrong[0]
@@ -321,8 +320,8 @@ def _by_light(
             "0 (visible) or 1 (infrared) for each row."
         )
     queries, gallery = rows[modality == query_modality], rows[modality != query_modality]
-    _check_some(queries, _LIGHT[query_modality])
-    _check_some(gallery, _LIGHT[Modality(1 - query_modality)])
+    _check_some(queries, query_modality.name.lower())
+    _check_some(gallery, Modality(1 - query_modality).name.lower())
     return queries, gallery
 
 

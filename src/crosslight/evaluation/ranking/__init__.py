@@ -5,7 +5,7 @@ The way from one to the other, file by file: `pooling` puts the trials of a prot
 before each positive, `arithmetic` decides where float32 cannot, `ranks` turns counts into ranks.
 """
 
-from crosslight.evaluation.ranking.distances import DISTANCE_TEXT, Distance, check_distance
+from crosslight.evaluation.ranking.distances import DISTANCE_TEXT, check_distance
 from crosslight.evaluation.ranking.effort import Effort, Threads
 from crosslight.evaluation.ranking.exclusion import (
     NO_EXCLUSION,
@@ -31,7 +31,6 @@ __all__ = [
     "SYSU_SAME_PLACE",
     "AveragePrecision",
     "CmcKind",
-    "Distance",
     "Effort",
     "Exclusion",
     "Labels",

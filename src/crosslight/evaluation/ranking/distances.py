@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from crosslight.errors import ConfigError
-
-Distance = Literal["cosine", "euclidean", "dot"]
+from crosslight.types import Distance
 
 DISTANCE_TEXT: dict[Distance, str] = {
     "cosine": "1 - cosine of the angle (a row of zeros has cosine 0), computed in float64",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from crosslight.data.layouts.sysu_mm01 import SHARED_LOCATION
+
 KEEP = 0
 DROP_SAME_PERSON = 1
 DROP_ALL = 2
@@ -58,6 +60,10 @@ SAME_PERSON_SAME_CAMERA = Exclusion(
     same_camera=True,
 )
 SYSU_SAME_PLACE = Exclusion(
-    text="a camera-3 query sees no image of camera 2, whoever it shows (the two share a room)",
-    skipped=((3, 2),),
+    text="; ".join(
+        f"a camera-{query} query sees no image of camera {cam}, whoever it shows (the two share a "
+        "room)"
+        for query, cam in SHARED_LOCATION.items()
+    ),
+    skipped=tuple(SHARED_LOCATION.items()),
 )

@@ -16,12 +16,13 @@ import numpy.typing as npt
 
 from crosslight.evaluation.features.stored import release_pages
 from crosslight.evaluation.ranking.bounds import float32_width, quick_width
-from crosslight.evaluation.ranking.distances import Distance, FloatArray, IntArray
+from crosslight.evaluation.ranking.distances import FloatArray, IntArray
 from crosslight.evaluation.ranking.effort import Effort, Threads
 from crosslight.evaluation.ranking.pooling import Pool
 from crosslight.evaluation.ranking.products import multiply_parts
 from crosslight.evaluation.ranking.rows import in_float, read_rows, require_products
 from crosslight.evaluation.ranking.tally import MET_BYTES, Counted, Tally, labelled
+from crosslight.types import Distance
 
 _QUERY_BYTES = 192 * 2**20
 _BLOCK_BYTES = 32 * 2**20

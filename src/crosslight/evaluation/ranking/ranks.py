@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from crosslight.errors import ConfigError, ProtocolError
 from crosslight.evaluation.features.given_arrays import distance_array
-from crosslight.evaluation.ranking.distances import Distance, FloatArray, IntArray
+from crosslight.evaluation.ranking.distances import FloatArray, IntArray
 from crosslight.evaluation.ranking.effort import Effort
 from crosslight.evaluation.ranking.exclusion import Exclusion
 from crosslight.evaluation.ranking.given_distances import count_distances, read_columns
@@ -27,6 +27,7 @@ from crosslight.evaluation.ranking.given_features import count_features
 from crosslight.evaluation.ranking.pooling import Labels, Pool, Trial, make_pool
 from crosslight.evaluation.ranking.rows import read_rows
 from crosslight.evaluation.ranking.tally import Counted
+from crosslight.types import Distance
 
 CmcKind = Literal["image", "identity"]
 AveragePrecision = Literal["rectangular", "trapezoid"]

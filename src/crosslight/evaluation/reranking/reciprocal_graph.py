@@ -19,11 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from crosslight.evaluation.ranking.bounds import float32_width
-from crosslight.evaluation.ranking.distances import Distance, FloatArray, IntArray
+from crosslight.evaluation.ranking.distances import FloatArray, IntArray
 from crosslight.evaluation.ranking.effort import Threads
 from crosslight.evaluation.ranking.products import multiply
 from crosslight.evaluation.ranking.rows import in_float, require_products
 from crosslight.evaluation.reranking.refinements import KReciprocal, check_refinement
+from crosslight.types import Distance
 
 _ROWS, _COLUMNS = 512, 2048
 _SPARE = 19

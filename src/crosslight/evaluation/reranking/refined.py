@@ -20,11 +20,12 @@ from crosslight.evaluation.ranking import (
     rank_features,
     rank_streamed,
 )
-from crosslight.evaluation.ranking.distances import Distance, FloatArray
+from crosslight.evaluation.ranking.distances import FloatArray
 from crosslight.evaluation.ranking.effort import Effort, Threads
 from crosslight.evaluation.ranking.exclusion import Exclusion
 from crosslight.evaluation.reranking.reciprocal_graph import ReciprocalGraph
 from crosslight.evaluation.reranking.refinements import QueryExpansion, Refinement
+from crosslight.types import Distance
 
 
 def rank_refined(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crosslight.errors import ConfigError
-from crosslight.evaluation.ranking.distances import Distance
+from crosslight.types import Distance
 
 
 @dataclass(frozen=True, kw_only=True)

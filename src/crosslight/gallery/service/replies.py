@@ -7,11 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from crosslight.gallery.search import Answer, Result
-from crosslight.types import Modality
-
-Light = Literal["visible", "infrared"]
-
-LIGHTS: dict[Light, Modality] = {"visible": Modality.VISIBLE, "infrared": Modality.INFRARED}
+from crosslight.types import Distance, Light, Modality
 
 
 def light_of(modality: int) -> Light:
@@ -59,7 +55,7 @@ class GalleryReply(BaseModel):
     modalities: list[LightReply]
     earliest: float | None = Field(description="Smallest time, in seconds.")
     latest: float | None
-    distance: Literal["cosine", "euclidean", "dot"]
+    distance: Distance
     calibrated: bool = Field(description="Whether results carry probabilities.")
     false_match_rate: float | None = Field(description="For which the threshold was chosen.")
     translates: bool = Field(description="Whether the model draws people in the other light.")

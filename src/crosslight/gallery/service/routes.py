@@ -19,19 +19,17 @@ from crosslight.gallery.service.access import Access
 from crosslight.gallery.service.desk import Desk
 from crosslight.gallery.service.pictures import JPEG, PICTURE_KEPT_S, as_uri
 from crosslight.gallery.service.replies import (
-    LIGHTS,
     DrawnReply,
     ErrorReply,
     GalleryReply,
     HealthReply,
-    Light,
     QueryReply,
     RowsReply,
     SearchReply,
     light_of,
     search_reply,
 )
-from crosslight.types import Modality
+from crosslight.types import LIGHTS, Light, Modality
 
 MOST_RESULTS = 200
 
@@ -80,7 +78,7 @@ async def search(
         Form(min_length=1, max_length=1024, description="Or an image of the gallery, by its id."),
     ] = None,
     modality: Annotated[
-        Literal["auto", "visible", "infrared"],
+        Literal["auto"] | Light,
         Form(description="Light of the image; auto guesses it from the colours."),
     ] = "auto",
     top: Annotated[int, Form(ge=1, le=MOST_RESULTS, description="Results at most.")] = 20,
@@ -145,9 +143,7 @@ async def draw(
         str | None,
         Form(min_length=1, max_length=1024, description="Or an image of the gallery, by its id."),
     ] = None,
-    modality: Annotated[
-        Literal["auto", "visible", "infrared"], Form(description="Light of the image.")
-    ] = "auto",
+    modality: Annotated[Literal["auto"] | Light, Form(description="Light of the image.")] = "auto",
     body: Annotated[
         str | None,
         Form(min_length=1, max_length=1024, description="For a swap: the row whose body stays."),
@@ -297,7 +293,7 @@ def _person(
     if row is not None:
         return _stored(desk, row)
     image = desk.read(content)
-    given = guess_modality(image) if modality == "auto" else LIGHTS[modality]  # type: ignore[index]
+    given = guess_modality(image) if modality == "auto" else LIGHTS[modality]
     return image, Modality(given)
 
 
