@@ -92,6 +92,9 @@ class DataConfig:
         visits: Of `identity`: people come about equally often, or `by-images` in proportion to
             their images, as fast-reid's sampler has it: in a pass over the data everybody is as
             likely as anybody else to be drawn until fewer than K of their images are left.
+        sites: Of `cross-modal`: `apart` takes the people of a batch from one site, so that they are
+            told apart by themselves and not by their surroundings. A site is the cameras that
+            people share, directly or through others; SYSU-MM01 is one site.
         ids_per_batch: P.
         visible_per_id: Visible images per person in a cross-modal batch.
         infrared_per_id: Infrared images per person in a cross-modal batch.
@@ -115,6 +118,7 @@ class DataConfig:
     holdout_fraction: Part = 0.1
     sampling: Literal["cross-modal", "identity", "pairs", "light-pairs"] = "cross-modal"
     visits: Literal["equal", "by-images"] = "equal"
+    sites: Literal["mixed", "apart"] = "mixed"
     ids_per_batch: Count = 8
     visible_per_id: Count = 4
     infrared_per_id: Count = 4

@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from crosslight.config import DataConfig
 from crosslight.data.batches import Batches
 from crosslight.data.pairing import PairBatches
-from crosslight.data.sampling import CrossModalBatches, IdentityBatches, build_batches
+from crosslight.data.sampling import (
+    CrossModalBatches,
+    IdentityBatches,
+    build_batches,
+    people_by_site,
+)
 from crosslight.data.table import SampleTable, build_table
 from crosslight.errors import ConfigError, DataError
 from crosslight.types import Modality
@@ -155,6 +160,48 @@ def test_people_all_in_one_light_are_named() -> None:
     )
     with pytest.raises(DataError, match=expected):
         cross_modal(table_of([(4, 0)] * 6))
+
+
+def table_of_sites(people: dict[int, tuple[int, int]]) -> SampleTable:
+    """Each person three times by one camera in visible and by the other in infrared."""
+    rows = [
+        (pid, cam, light)
+        for pid, cams in people.items()
+        for cam, light in zip(cams, ("visible", "infrared"), strict=True)
+        for _ in range(3)
+    ]
+    pids, cams, lights = (list(column) for column in zip(*rows, strict=True))
+    paths = [f"{i}.png" for i in range(len(rows))]
+    columns = {"path": paths, "pid": pids, "cam": cams, "modality": lights}
+    return build_table("test", Path(), columns)
+
+
+def test_people_of_a_batch_are_from_one_site() -> None:
+    # Cameras 1, 2 and 3 are one site, for people 1 to 3 connect them; 11 and 12 are another.
+    cameras = {1: (1, 2), 2: (3, 2), 3: (1, 3), 4: (11, 12), 5: (11, 12), 6: (11, 12)}
+    table = table_of_sites(cameras)
+    assert [people.tolist() for people in people_by_site(table)] == [[1, 2, 3], [4, 5, 6]]
+    config = DataConfig(
+        ids_per_batch=2,
+        visible_per_id=2,
+        infrared_per_id=1,
+        iterations_per_epoch=200,
+        sites="apart",
+    )
+    drawn = [table.pids[rows] for rows in build_batches(table, config, seed=0).batches(0)]
+    sites = Counter("".join(sorted({"12"[pid > 3] for pid in pids.tolist()})) for pids in drawn)
+    assert set(sites) == {"1", "2"}
+    assert sites["1"] == sites["2"] == 100, "in proportion to their people"
+    visits = Counter(pid for pids in drawn for pid in np.unique(pids).tolist())
+    assert max(visits.values()) - min(visits.values()) <= 1
+
+
+def test_sites_too_small_or_not_asked_for_are_refused() -> None:
+    table = table_of_sites({1: (1, 2), 2: (1, 2), 3: (1, 2), 4: (11, 12), 5: (11, 12)})
+    with pytest.raises(DataError, match="has 2 people seen in both lights at one of its sites"):
+        build_batches(table, DataConfig(ids_per_batch=3, sites="apart"), seed=0)
+    with pytest.raises(ConfigError, match=r"set data\.sites to mixed"):
+        build_batches(table, DataConfig(sampling="identity", sites="apart"), seed=0)
 
 
 def test_a_recipe_chooses_the_sampler() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from crosslight.config import DataConfig
 from crosslight.data.batches import Batches, Deck, Rows, rows_by_person
@@ -114,9 +116,10 @@ class CrossModalBatches(Batches):
         infrared_per_id: Infrared images per person.
         seed: Decides every epoch.
         iterations_per_epoch: None: as many as show each image once on average.
+        sites_apart: Take the people of a batch from one site, each site as often as it has people.
 
     Raises:
-        DataError: Nobody, or fewer people than P, were seen in both lights.
+        DataError: Nobody, or fewer people than P, were seen in both lights, or at one of the sites.
     """
 
     def __init__(
@@ -128,6 +131,7 @@ class CrossModalBatches(Batches):
         infrared_per_id: int,
         seed: int,
         iterations_per_epoch: int | None = None,
+        sites_apart: bool = False,
     ) -> None:
         rows = np.arange(len(table))
         by_light = {
@@ -141,6 +145,11 @@ class CrossModalBatches(Batches):
         _refuse_too_few_people(len(both), ids_per_batch, " seen in both lights")
         self._images = [{pid: by_person[pid] for pid in both} for by_person in lights]
         self._images_per_id = (visible_per_id, infrared_per_id)
+        sites = people_by_site(table) if sites_apart else [np.array(both, dtype=np.int64)]
+        paired = (np.intersect1d(people, both) for people in sites)
+        self._sites = [people for people in paired if len(people)]
+        smallest = min(len(people) for people in self._sites)
+        _refuse_too_few_people(smallest, ids_per_batch, " seen in both lights at one of its sites")
         super().__init__(
             people=np.array(both, dtype=np.int64),
             left_out=one,
@@ -154,14 +163,17 @@ class CrossModalBatches(Batches):
     def batches(self, epoch: int) -> list[Rows]:
         """The global batches of one epoch: rows of the table, visible first."""
         generator = self._generator(epoch)
-        people = Deck(self.people, generator)
+        people = [Deck(own, generator) for own in self._sites]
+        shares = np.repeat(np.arange(len(people)), [len(own) for own in self._sites])
+        sites = Deck(shares, generator)
         decks = [
             {pid: Deck(rows, generator) for pid, rows in by_person.items()}
             for by_person in self._images
         ]
         epoch_batches = []
         for _ in range(self.iterations_per_epoch):
-            drawn = people.deal(self.ids_per_batch).tolist()
+            site = 0 if len(people) == 1 else int(sites.deal(1)[0])
+            drawn = people[site].deal(self.ids_per_batch).tolist()
             parts = [
                 by_person[pid].deal(count)
                 for by_person, count in zip(decks, self._images_per_id, strict=True)
@@ -200,6 +212,11 @@ def build_batches(table: SampleTable, config: DataConfig, *, seed: int) -> Batch
             raise ConfigError(f"data.{name} is {getattr(config, name)}; set it to 1 or more.")
     if seed < 0:
         raise ConfigError(f"training.seed is {seed}; set it to 0 or more.")
+    if config.sites == "apart" and config.sampling != "cross-modal":
+        raise ConfigError(
+            f"data.sites is apart, but data.sampling is {config.sampling}, which mixes sites; set "
+            "data.sites to mixed, or data.sampling to cross-modal."
+        )
     if config.sampling == "identity":
         return IdentityBatches(
             table,
@@ -236,7 +253,21 @@ def build_batches(table: SampleTable, config: DataConfig, *, seed: int) -> Batch
         infrared_per_id=config.infrared_per_id,
         seed=seed,
         iterations_per_epoch=config.iterations_per_epoch,
+        sites_apart=config.sites == "apart",
     )
+
+
+def people_by_site(table: SampleTable) -> list[Rows]:
+    """The people of each site, sorted; people whom a camera saw, or one through another, share one.
+
+    People without a camera id are a site of their own, all of them one.
+    """
+    people, who = np.unique(table.pids, return_inverse=True)
+    cams, where = np.unique(table.cams, return_inverse=True)
+    size = len(people) + len(cams)
+    seen = coo_array((np.ones(len(table)), (who, len(people) + where)), shape=(size, size))
+    _, site = connected_components(seen, directed=False)
+    return [people[site[: len(people)] == number] for number in dict.fromkeys(site.tolist())]
 
 
 def _refuse_too_few_people(found: int, wanted: int, which: str) -> None:

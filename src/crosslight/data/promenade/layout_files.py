@@ -86,7 +86,11 @@ def regdb_lists(
     return files
 
 
-def table_files(images: Iterable[PlannedImage]) -> dict[str, bytes]:
+CAMERAS_OF_A_WORLD = 10
+"""Camera 3 of the second world is camera 13 in a table: no camera is in two worlds."""
+
+
+def table_files(images: Iterable[PlannedImage], worlds: int) -> dict[str, bytes]:
     """`table.csv` of all images, and a table of the test people for each light that asks.
 
     In `table.csv` test people are sought by every infrared image among the visible ones. In
@@ -95,17 +99,18 @@ def table_files(images: Iterable[PlannedImage]) -> dict[str, bytes]:
     """
     images = list(images)
     tests = [image for image in images if image.split == "test"]
-    files = {"table.csv": _table(images, {light for light in Spectrum if light != "visible"})}
+    everyone = {light for light in Spectrum if light != "visible"}
+    files = {"table.csv": _table(images, everyone, worlds)}
     for light in dict.fromkeys(image.spectrum for image in tests):
         if light == Spectrum.VISIBLE:
             shown = [image for image in tests if image.spectrum == light]
         else:
             shown = [image for image in tests if image.spectrum in (light, Spectrum.VISIBLE)]
-        files[f"test-{light.value}.csv"] = _table(shown, {light})
+        files[f"test-{light.value}.csv"] = _table(shown, {light}, worlds)
     return files
 
 
-def _table(images: Iterable[PlannedImage], asking: set[Spectrum]) -> bytes:
+def _table(images: Iterable[PlannedImage], asking: set[Spectrum], worlds: int) -> bytes:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("path", "pid", "cam", "modality", "split", "spectrum"))
@@ -114,5 +119,6 @@ def _table(images: Iterable[PlannedImage], asking: set[Spectrum]) -> bytes:
         asks = image.spectrum in asking and (not visible or image.camera in VISIBLE_CAMERAS[::2])
         split = image.split if image.split != "test" else "query" if asks else "gallery"
         modality = "visible" if visible else "infrared"
-        rows.writerow((image.path, image.pid, image.camera, modality, split, image.spectrum.value))
+        cam = image.camera + CAMERAS_OF_A_WORLD * ((image.person - 1) % worlds)
+        rows.writerow((image.path, image.pid, cam, modality, split, image.spectrum.value))
     return text.getvalue().encode()

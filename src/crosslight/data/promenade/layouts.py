@@ -111,7 +111,7 @@ def _plan_table(recipe: Recipe) -> Plan:
     for split, people in _splits(rng, size.people).items():
         for pid in people:
             images += _images_by(rng, size, pid, split, lights, seen)
-    return Plan(ids=size.ids, images=tuple(images), files=table_files(images))
+    return Plan(ids=size.ids, images=tuple(images), files=table_files(images, recipe.worlds))
 
 
 def _facing(seed: int, pid: int) -> float:
