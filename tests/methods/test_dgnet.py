@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from tests.methods.conftest import MakeBatch
+from tests.methods.iterations import assert_iterations_agree, mirrored, scrambled
+from tests.methods.updates import RecordedUpdate, RoutedUpdate, at
 from tests.oracles import dgnet as oracle
-from torch import Tensor
 
-from crosslight.data.batch import Batch
 from crosslight.errors import ConfigError
-from crosslight.methods.contract import Progress, stages_to_train, weighted
+from crosslight.methods.contract import Progress, stages_to_train
 from crosslight.methods.dgnet import DGNet, DGNetConfig, ramped_weights
 from crosslight.methods.dgnet import method as dgnet_method
 from crosslight.methods.dgnet.config import stepped
@@ -32,42 +32,6 @@ SMALL: dict[str, Any] = {
     "dilations": (1, 2, 3),
     "ramp_start": 100,
 }
-DRY = {"primary_dropout": 0.0, "fine_dropout": 0.0, "teacher_dropout": False}
-RECTANGLES = torch.tensor([[3, 4, 20, 10], [0, 0, 0, 0]] * 8)
-
-
-class Recorded:
-    """The loop's update: steps, and keeps the gradients of what each update moves."""
-
-    def __init__(self, method: DGNet, *, stage: str = "joint", iteration: int = 0) -> None:
-        self.method = method
-        self.optimizers = {n: s.optimizer for n, s in method.optimizers().items()}
-        self.progress = Progress(
-            stage=stage, iteration=iteration, iterations=10_000, iterations_per_epoch=100
-        )
-        self.order: list[str] = []
-        self.gradients: dict[str, Tensor] = {}
-        self.notes: list[str] = []
-
-    def note(self, sentence: str) -> None:
-        self.notes.append(sentence)
-
-    def __call__(
-        self,
-        name: str,
-        losses: Mapping[str, Tensor],
-        weights: Mapping[str, float] | None = None,
-    ) -> None:
-        losses = weighted(losses, weights)
-        self.order.append(name)
-        optimizer = self.optimizers[name]
-        own = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        moved = {n: p for n, p in self.method.named_parameters() if id(p) in own}
-        torch.stack(list(losses.values())).sum().backward(inputs=list(moved.values()))
-        self.gradients.update({n: p.grad.clone() for n, p in moved.items() if p.grad is not None})
-        optimizer.step()
-        for parameter in moved.values():
-            parameter.grad = None
 
 
 def _dgnet(**overrides: Any) -> DGNet:
@@ -76,56 +40,69 @@ def _dgnet(**overrides: Any) -> DGNet:
         return DGNet(DGNetConfig(**{**SMALL, **overrides}), num_ids=6, height=64, width=32)
 
 
-def _double(batch: Batch) -> Batch:
-    return Batch(
-        images=batch.images.double(),
-        labels=batch.labels.roll(2),  # so that some rows meet their own person, not all
-        cams=batch.cams,
-        modality=batch.modality,
-        rows=batch.rows,
-    )
+PAPER = {"different_ids": True, "code_slices": "stripes", "appearance_code_gradient": True}
+STEADY = {"joint_statistics": True, "teacher_statistics": "running", "teacher_dropout": False}
+WEIGHTS: dict[str, Any] = {
+    "structure_width": 2,
+    "critic_width": 2,
+    "primary_dropout": 0.3,
+    "fine_dropout": 0.6,
+    "recon_weight": 3.0,
+    "id_weight": 0.7,
+    "generated_id_weight": 0.9,
+    "adversarial_weight": 1.3,
+    "penalty_weight": 0.02,
+    "ramp_step": 0.004,
+    "code_weight": 0.8,
+    "cycle_weight": 1.7,
+    "primary_weight": 1.1,
+    "fine_ratio": 0.3,
+    "erasing": 0.7,
+    "erasing_area": (0.05, 0.3),
+    "lr": 3e-4,
+    "identity_lr": 0.003,
+    "identity_head_lr": 0.05,
+    "weight_decay": 7e-4,
+    "lr_steps": (103, 312),
+    "teacher_lr": 0.03,
+    "teacher_lr_steps": (7,),
+    "teacher_warmup": 9,
+}
+"""No two alike, none a default, so that none can stand for another; and thin networks."""
 
 
-@pytest.fixture
-def _same_rectangles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dgnet_method, "draw_rectangles", lambda *_, **__: RECTANGLES)
-
-
-@pytest.mark.usefixtures("_same_rectangles")
 @pytest.mark.parametrize(
-    ("iteration", "again"),
-    [(50, True), (101, True), (102, True), (102, False), (1100, True), (1100, False)],
+    ("iteration", "again", "switch"),
+    [
+        (101, True, {}),
+        (101, False, {}),
+        (310, True, {}),
+        (310, False, {}),
+        (1100, True, PAPER),
+        (1100, False, {**PAPER, **STEADY}),
+    ],
 )
-def test_one_iteration_equals_the_plain_formulation(
-    iteration: int, again: bool, make_batch: MakeBatch
+def test_iterations_agree_with_the_plain_formulation(
+    iteration: int, again: bool, switch: dict[str, Any], make_batch: MakeBatch
 ) -> None:
-    """Same losses, gradients, weights and running statistics, in float64, over two iterations."""
-    ours = _dgnet(**DRY, again_probability=float(again)).double().train()
-    # At their initial values of about 0 the critic and the classifiers hide much of the rest.
-    with torch.no_grad():
-        for network in (ours.critic, ours.primary.classifier, ours.fine.classifier, ours.teacher):
-            for parameter in network.parameters():
-                parameter.add_(torch.randn_like(parameter) * 0.1)
-    plain = copy.deepcopy(ours)
-    batch = _double(make_batch())
-    images = ours.normalize(batch.images)
-    step, update = oracle.PlainStep(plain), Recorded(ours, iteration=iteration)
-    for _ in range(2):
-        expected = step(images, batch.labels, RECTANGLES, iteration, again=again)
-        found = ours.training_step(batch, update)
-        assert set(found) == set(expected)
-        for name, loss in expected.items():
-            torch.testing.assert_close(found[name].item(), loss, rtol=1e-9, atol=1e-12, msg=name)
-        assert set(update.gradients) == set(step.gradients)
-        for name, gradient in step.gradients.items():
-            torch.testing.assert_close(
-                update.gradients[name], gradient, rtol=1e-6, atol=1e-10, msg=name
-            )
-        update.gradients.clear()
-    for (name, own), other in zip(
-        ours.state_dict().items(), plain.state_dict().values(), strict=True
-    ):
-        torch.testing.assert_close(own, other, rtol=1e-6, atol=1e-7, msg=name)
+    """Losses, gradients, weights and statistics over two iterations, with all that is drawn."""
+    method = scrambled(_dgnet(**{**WEIGHTS, **switch}, again_probability=0.9 if again else 0.1))
+    plain = oracle.PlainStep(copy.deepcopy(method))
+    places = [at(method, iteration=i) for i in (iteration, iteration + 1)]
+    torch.manual_seed(0)
+    # So that some rows meet their own person, not all.
+    batches = [replace(b, labels=b.labels.roll(2)) for b in mirrored(make_batch(), 2)]
+    assert_iterations_agree(method, plain, batches, places=places)
+
+
+@pytest.mark.parametrize("iteration", [0, 5, 8])
+def test_the_teachers_iterations_agree_with_the_plain_formulation(
+    iteration: int, make_batch: MakeBatch
+) -> None:
+    method = scrambled(_dgnet(**WEIGHTS))
+    plain = oracle.PlainStep(copy.deepcopy(method))
+    places = [at(method, stage="teacher", iteration=i) for i in (iteration, iteration + 1)]
+    assert_iterations_agree(method, plain, mirrored(make_batch(), 2), places=places)
 
 
 GENERATOR = {"structure", "adain", "decoder"}
@@ -147,38 +124,12 @@ ROUTES = {
 }
 
 
-class Routed(Recorded):
-    """Finds out which networks each loss alone would send a gradient to."""
-
-    def __init__(self, method: DGNet, **options: Any) -> None:
-        super().__init__(method, **options)
-        self.routes: dict[str, set[str]] = {}
-
-    def __call__(
-        self,
-        _: str,
-        losses: Mapping[str, Tensor],
-        weights: Mapping[str, float] | None = None,
-    ) -> None:
-        losses = weighted(losses, weights)
-        named = dict(self.method.named_parameters())
-        for loss, value in losses.items():
-            found = torch.autograd.grad(
-                value, list(named.values()), retain_graph=True, allow_unused=True
-            )
-            self.routes[loss] = {
-                key.split(".")[0]
-                for key, gradient in zip(named, found, strict=True)
-                if gradient is not None and gradient.any()
-            }
-
-
 @pytest.mark.parametrize("again", [True, False])
 def test_each_loss_trains_the_networks_of_the_description(
     again: bool, make_batch: MakeBatch
 ) -> None:
     method = _dgnet(again_probability=float(again)).train()
-    update = Routed(method, iteration=1100)
+    update = RoutedUpdate(method, iteration=1100)
     figures = method.training_step(make_batch(), update)
     expected = {name: routes[0 if again else 1] for name, routes in ROUTES.items()}
     assert update.routes == expected
@@ -187,14 +138,14 @@ def test_each_loss_trains_the_networks_of_the_description(
 
 def test_the_appearance_code_loss_can_train_the_generator(make_batch: MakeBatch) -> None:
     method = _dgnet(appearance_code_gradient=True).train()
-    update = Routed(method, iteration=1100)
+    update = RoutedUpdate(method, iteration=1100)
     method.training_step(make_batch(), update)
     assert update.routes["loss_recon_appearance"] == GENERATOR
 
 
 def test_critic_moves_first_then_generator_then_identity(make_batch: MakeBatch) -> None:
     method = _dgnet()
-    update = Recorded(method)
+    update = RecordedUpdate(method)
     method.training_step(make_batch(), update)
     assert update.order == ["critic", "generator", "identity"]
 
@@ -229,7 +180,7 @@ def test_published_networks() -> None:
 
 def test_losses_start_where_the_release_starts(make_batch: MakeBatch) -> None:
     method = _dgnet(critic_width=32).train()
-    figures = method.training_step(make_batch(), Routed(method))  # moves nothing
+    figures = method.training_step(make_batch(), RoutedUpdate(method))  # moves nothing
     assert figures["loss_critic"].item() == pytest.approx(6, abs=0.1)
     assert figures["loss_adversarial"].item() == pytest.approx(12, abs=0.2)
 
@@ -321,7 +272,7 @@ def test_a_given_teacher_is_loaded_and_not_trained(tmp_path: Path, make_batch: M
         assert [stage.name for stage in stages_to_train(method)] == ["joint"]
         assert not any(p.requires_grad for p in method.teacher.parameters())
         assert "teacher" not in method.optimizers()
-        method.training_step(make_batch(), Recorded(method, iteration=1100))
+        method.training_step(make_batch(), RecordedUpdate(method, iteration=1100))
         for key, value in trained.teacher.state_dict().items():
             assert torch.equal(method.teacher.state_dict()[key], value), key
 
@@ -334,7 +285,7 @@ def test_the_teachers_accuracy_is_told_once(
     method = _dgnet(teacher_floor=floor).train()
     said = []
     for iteration in range(3):
-        update = Recorded(method, iteration=iteration)
+        update = RecordedUpdate(method, iteration=iteration)
         figures = method.training_step(make_batch(), update)
         said += update.notes
         assert ("teacher_accuracy" in figures) == (iteration < 2)
@@ -390,12 +341,12 @@ def test_the_appearance_encoder_can_start_from_the_teacher(make_batch: MakeBatch
         for parameter in method.teacher.parameters():
             parameter.add_(0.01)
     expected = method.teacher.backbone.state_dict()["network.conv1.0.weight"].clone()
-    method.training_step(make_batch(), Routed(method))  # moves nothing
+    method.training_step(make_batch(), RoutedUpdate(method))  # moves nothing
     weight = method.appearance.backbone.state_dict()["network.conv1.0.weight"]
     assert torch.equal(weight, expected)
     with torch.no_grad():
         weight.zero_()
-    method.training_step(make_batch(), Routed(method, iteration=1))
+    method.training_step(make_batch(), RoutedUpdate(method, iteration=1))
     assert not weight.any(), "only once"
     with pytest.raises(ConfigError, match="start_from_teacher"):
         _dgnet(start_from_teacher=True, teacher_backbone="resnet10-half")
@@ -413,5 +364,5 @@ def test_the_appearance_encoder_can_start_from_the_teacher(make_batch: MakeBatch
 )
 def test_every_switch_trains(switch: dict[str, Any], make_batch: MakeBatch) -> None:
     method = _dgnet(**switch).train()
-    figures = method.training_step(make_batch(), Recorded(method, iteration=1100))
+    figures = method.training_step(make_batch(), RecordedUpdate(method, iteration=1100))
     assert all(torch.isfinite(value) for value in figures.values())

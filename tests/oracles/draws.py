@@ -101,9 +101,16 @@ def recorded() -> Iterator[Draws]:
     with (
         mock.patch.object(torch, "rand", record_rand),
         mock.patch.object(torch, "randn_like", record_randn_like),
-        mock.patch.object(F, "dropout", dropout),
+        decided_by_values(),
     ):
         yield draws
+
+
+@contextmanager
+def decided_by_values() -> Iterator[None]:
+    """Inside, torch's dropout is `dropout`."""
+    with mock.patch.object(F, "dropout", dropout):
+        yield
 
 
 def erased(images: Tensor, rectangles: Tensor) -> Tensor:
