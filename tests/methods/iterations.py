@@ -67,6 +67,7 @@ def assert_iterations_agree(
     *,
     places: Sequence[Progress],
     rounding: float = 1e-9,
+    keep_noise: bool = False,
 ) -> None:
     """Runs both from the same weights over the same batches.
 
@@ -76,6 +77,7 @@ def assert_iterations_agree(
         batches: One for each iteration.
         places: Where training stands in each iteration.
         rounding: Largest difference, as a part of the larger of 1 and a tensor's largest value.
+        keep_noise: See `tests.oracles.draws.recorded`.
     """
     update = RecordedUpdate(method)
     for batch, place in zip(batches, places, strict=True):
@@ -83,7 +85,7 @@ def assert_iterations_agree(
         update.progress = place
         update.gradients.clear()
         oracle.gradients.clear()
-        with recorded() as draws:
+        with recorded(keep_noise=keep_noise) as draws:
             found = method.training_step(batch, update)
         with decided_by_values():
             expected = oracle.step(batch, place, draws)

@@ -33,7 +33,10 @@ def relu(maps: Tensor) -> Tensor:
 
 
 def encode_structure(network: Any, images: Tensor) -> Tensor:
-    maps = images.mean(dim=1, keepdim=True)
+    return encode_layers(network, images.mean(dim=1, keepdim=True))
+
+
+def encode_layers(network: Any, maps: Tensor) -> Tensor:
     for block in network.layers[:4]:
         maps = relu(F.instance_norm(conv(block.conv, maps)))
     for block in network.layers[4:8]:

@@ -3,7 +3,7 @@
 An oracle goes another way than a method: image by image, passes that nobody uses. It cannot draw
 from the same generator. Coins, rectangles and noise are therefore recorded from the method's step
 and taken by the oracle from the record; and in both, a value decides by itself whether dropout
-drops it, whichever pass it comes in.
+drops it, and what noise falls on it, whichever pass it comes in.
 """
 
 from __future__ import annotations
@@ -24,6 +24,12 @@ def dropout(values: Tensor, rate: float, training: bool = True, inplace: bool = 
         return values
     digits = (values.detach().abs() * 997).frac()
     return values * (digits >= rate) / (1 - rate)
+
+
+def noise(values: Tensor) -> Tensor:
+    """Normal numbers, each decided by a value, hardly more sensitive to rounding than that is."""
+    digits = (values.detach().abs() * 7).frac().clamp(0.05, 0.95)
+    return torch.erfinv(2 * digits - 1) * 2**0.5
 
 
 class Draws:
@@ -72,7 +78,7 @@ class Draws:
                     break
         return torch.tensor(found)
 
-    def noise(self) -> Tensor:
+    def normal_numbers(self) -> Tensor:
         """The next normal numbers."""
         return self.normal.pop(0)
 
@@ -86,8 +92,13 @@ class Draws:
 
 
 @contextmanager
-def recorded() -> Iterator[Draws]:
-    """Keeps what is drawn inside, where dropout is `dropout`."""
+def recorded(*, keep_noise: bool) -> Iterator[Draws]:
+    """Keeps what is drawn inside, where dropout is `dropout`.
+
+    Args:
+        keep_noise: Record normal numbers, for networks that draw twice around one value; or
+            let `noise` give them.
+    """
     draws, rand, randn_like = Draws(), torch.rand, torch.randn_like
 
     def record_rand(*args: Any, **options: Any) -> Tensor:
@@ -99,17 +110,17 @@ def recorded() -> Iterator[Draws]:
         return draws.normal[-1].clone()
 
     with (
-        mock.patch.object(torch, "rand", record_rand),
-        mock.patch.object(torch, "randn_like", record_randn_like),
         decided_by_values(),
+        mock.patch.object(torch, "rand", record_rand),
+        mock.patch.object(torch, "randn_like", record_randn_like if keep_noise else noise),
     ):
         yield draws
 
 
 @contextmanager
 def decided_by_values() -> Iterator[None]:
-    """Inside, torch's dropout is `dropout`."""
-    with mock.patch.object(F, "dropout", dropout):
+    """Inside, torch's dropout is `dropout` and its noise `noise`."""
+    with mock.patch.object(F, "dropout", dropout), mock.patch.object(torch, "randn_like", noise):
         yield
 
 
