@@ -8,6 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from tests.methods.conftest import MakeBatch
+from tests.methods.iterations import assert_iterations_agree, mirrored, scrambled
+from tests.methods.updates import at
 from tests.oracles import d2rl as oracle
 from torch import Tensor, nn
 
@@ -541,3 +543,52 @@ def test_published_sizes() -> None:
     assert heads.metric.out_features == 128
     assert heads.classifier.out_features == 395
     assert method.feature_level.backbone.network.conv1.in_channels == 4
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes"),
+    [
+        ("image", {"keep_weight": 0.8, "shared_blocks": 1, "blocks": 2}),
+        ("image", {"gan": "logarithmic", "without": ("gan_v", "cc_i"), "infrared_channels": 3}),
+        ("feature", {"samples": 2, "optimizer": "adamw", "schedule": "cosine"}),
+        ("joint", {"image_batch": None, "encoder_norm": False, "margin": 0.9}),
+        ("joint", {"image_shrink": 2, "triplet": "weighted", "dim_norm": False}),
+    ],
+)
+def test_iterations_agree_with_the_equations(
+    stage: str, changes: dict[str, Any], make_batch: MakeBatch
+) -> None:
+    method = scrambled(
+        _d2rl(
+            **{
+                "width": 4,
+                "critic_width": 4,
+                "image_batch": 3,
+                "recon_weight": 7.0,
+                "kl_weight": 0.3,
+                "gan_weight": 2.0,
+                "cycle_weight": 5.0,
+                "cycle_kl_weight": 0.2,
+                "infrared_weight": 0.6,
+                "image_lr_steps": (10,),
+                "image_weight_decay": 3e-4,
+                "joint_lr_factor": 0.3,
+                "label_smoothing": 0.13,
+                "id_weight": 0.7,
+                "triplet_weight": 1.9,
+                "feature_weight": 0.4,
+                "feature_iterations": 30,
+                "joint_iterations": 20,
+                "lr": 0.01,
+                "backbone_lr_factor": 0.3,
+                "weight_decay": 7e-4,
+                "lr_steps": (11, 40),
+                "warmup_iterations": 15,
+                **changes,
+            }
+        )
+    )
+    places = [at(method, stage=stage, iteration=i) for i in (9, 10, 11)]
+    plain = oracle.PlainD2RL(method.state_dict(), method.config)
+    batches = mirrored(make_batch(ids=3), 3)
+    assert_iterations_agree(method, plain, batches, places=places, keep_noise=True)

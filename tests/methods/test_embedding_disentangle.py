@@ -8,6 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from tests.methods.conftest import MakeBatch
+from tests.methods.iterations import assert_iterations_agree, mirrored, scrambled
+from tests.methods.updates import at
 from tests.oracles import embedding_disentangle as oracle
 from torch import Tensor, nn
 
@@ -233,3 +235,36 @@ def test_given_weights_replace_the_first_stage(tmp_path: Path, make_batch: MakeB
     other = _method(bdtr_weights=str(tmp_path / "bdtr.safetensors"), bdtr=thin)
     with pytest.raises(CheckpointError, match="of stage bdtr does not fit"):
         take_given(other)
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes"),
+    [
+        ("bdtr", {}),
+        ("classifier", {}),
+        ("disentangle", {"norm": "l2", "triplet": "hard"}),
+        ("disentangle", {"norm": "l1", "triplet": "random", "decoder_output": "linear"}),
+    ],
+)
+def test_iterations_agree_with_the_slides(
+    stage: str, changes: dict[str, Any], make_batch: MakeBatch
+) -> None:
+    bdtr = {"dropout": 0.3, "intra_margin": 1.3, "intra_weight": 0.3, "lr": 0.05}
+    method = scrambled(
+        _method(
+            **{
+                "bdtr": {**SMALL["bdtr"], **bdtr},
+                "simple_weight": 0.7,
+                "cross_weight": 1.9,
+                "dis_weight": 1.3,
+                "triplet_weight": 0.4,
+                "margin": 0.9,
+                "lr": 2e-3,
+                "lr_fall": 0.5,
+                **changes,
+            }
+        )
+    )
+    places = [at(method, stage=stage, iteration=i, iterations=20) for i in (9, 10, 11)]
+    plain = oracle.PlainEmbeddings(method.state_dict(), method.config)
+    assert_iterations_agree(method, plain, mirrored(make_batch(), 3), places=places)

@@ -9,6 +9,8 @@ import pytest
 import torch
 from PIL import Image
 from tests.methods.conftest import MakeBatch
+from tests.methods.iterations import assert_iterations_agree, mirrored, scrambled
+from tests.methods.updates import at
 from tests.oracles import unet_disentangle as oracle
 from tests.training.people import draw_people
 from torch import Tensor
@@ -201,3 +203,25 @@ def test_swap_command_draws_a_grid(tmp_path: Path) -> None:
         assert (pixels == pixels[..., :1]).all(), "bodies in infrared light stay in it"
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.height > 3 * 32
+
+
+@pytest.mark.parametrize(
+    "changes", [{"cycle_weight": 0.6, "skips": True}, {"cycle_weight": 0.0, "lr_fall": 0.3}]
+)
+def test_iterations_agree_with_the_slides(changes: dict[str, Any], make_batch: MakeBatch) -> None:
+    method = scrambled(
+        _method(
+            **{
+                "recon_weight": 0.7,
+                "cross_weight": 1.9,
+                "triplet_weight": 1.3,
+                "margin": 0.9,
+                "lr": 2e-3,
+                "lr_fall": 0.5,
+                **changes,
+            }
+        )
+    )
+    places = [at(method, iteration=i, iterations=20) for i in (9, 10, 11)]
+    plain = oracle.PlainUNet(method.state_dict(), method.config)
+    assert_iterations_agree(method, plain, mirrored(make_batch(), 3), places=places)

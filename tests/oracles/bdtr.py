@@ -14,7 +14,9 @@ from torch import Tensor
 from tests.oracles.draws import Draws, dropout
 from tests.oracles.plain import (
     SGD,
+    How,
     Plain,
+    Weights,
     accuracy,
     batch_norm,
     cross_entropy,
@@ -105,31 +107,25 @@ class PlainBDTR(Plain):
     Args:
         state: Weights by name.
         config: SGD with momentum, which falls in steps.
+        within: Beginning of the names of what is this network's.
     """
 
-    def __init__(self, state: Any, config: Any) -> None:
+    def __init__(self, state: Any, config: Any, within: str = "") -> None:
         super().__init__(state)
-        self.config = config
+        self.bdtr, self.within = config, within
         self.optimizers["model"] = SGD(
-            (self.w.under("backbone"), config.lr * config.backbone_lr_factor),
-            (self.w.under("head"), config.lr),
+            (self.w.under(f"{within}backbone"), config.lr * config.backbone_lr_factor),
+            (self.w.under(f"{within}head"), config.lr),
             momentum=config.momentum,
             penalty=config.weight_decay,
         )
 
     def step(self, batch: Any, progress: Any, _: Draws) -> dict[str, float]:
         """One iteration; gives the figures."""
-        config, w = self.config, self.w
-        images = normalised(w, batch.images)
-        vectors: Any = [None] * len(images)
-        for light in (0, 1):
-            rows = [i for i, m in enumerate(batch.modality.tolist()) if m == light]
-            maps = resnet10(w, f"backbone.networks.{light}.network", images[rows], last_stride=2)
-            for row, own in zip(rows, maps.mean(dim=(2, 3)), strict=True):
-                vectors[row] = own
-        embeddings = batch_norm(w, "head.norm", linear(w, "head.linear", torch.stack(vectors)))
+        config, w = self.bdtr, self.w
+        embeddings = self.embeddings(w, batch)
         kept = dropout(leaky(embeddings, 0.1), config.dropout)
-        logits = linear(w, "head.classifier", kept)
+        logits = linear(w, f"{self.within}head.classifier", kept)
         losses = {"loss_id": cross_entropy(logits, batch.labels)}
         total = losses["loss_id"]
         if config.metric == "ranking":
@@ -147,3 +143,16 @@ class PlainBDTR(Plain):
         self.move(["model"], total, {"model": stairs(epoch, config.step_epochs, 0.1)})
         figures = {name: loss.item() for name, loss in losses.items()}
         return {**figures, "accuracy": accuracy(logits, batch.labels)}
+
+    def embeddings(self, w: Weights, batch: Any, how: How = "batch") -> Tensor:
+        """Each light through its ResNet, all through what both share."""
+        images = normalised(w, batch.images, f"{self.within}normalize")
+        vectors: Any = [None] * len(images)
+        for light in (0, 1):
+            rows = [i for i, m in enumerate(batch.modality.tolist()) if m == light]
+            network = f"{self.within}backbone.networks.{light}.network"
+            maps = resnet10(w, network, images[rows], last_stride=2, how=how)
+            for row, own in zip(rows, maps.mean(dim=(2, 3)), strict=True):
+                vectors[row] = own
+        shared = linear(w, f"{self.within}head.linear", torch.stack(vectors))
+        return batch_norm(w, f"{self.within}head.norm", shared, how)

@@ -48,10 +48,6 @@ class Draws:
         """The next number that was drawn alone."""
         return float(self._next(lambda drawn: drawn.ndim == 0))
 
-    def chances(self) -> Tensor:
-        """The next square of numbers: of each image for each image."""
-        return self._next(lambda drawn: drawn.ndim == 2)
-
     def rectangles(
         self, height: int, width: int, *, probability: float, area: tuple[float, float]
     ) -> Tensor:
@@ -77,6 +73,16 @@ class Draws:
                         found[-1] = [top, int(left), h, w]
                     break
         return torch.tensor(found)
+
+    def partners(self, labels: Tensor, modality: Tensor, *, same: bool) -> list[int]:
+        """Of each image a random one in the other light, of its person or of somebody else."""
+        chances = self._next(lambda drawn: drawn.ndim == 2)
+        found = []
+        for i, row in enumerate(chances.tolist()):
+            across = [j for j in range(len(row)) if modality[j] != modality[i]]
+            fitting = [j for j in across if bool(labels[j] == labels[i]) == same]
+            found.append(max(fitting, key=row.__getitem__))
+        return found
 
     def normal_numbers(self) -> Tensor:
         """The next normal numbers."""
