@@ -16,13 +16,13 @@ from tests.training.people import draw_people
 from torch import Tensor
 
 from crosslight import cli
-from crosslight.config import build, parse_run_config
+from crosslight.config import build, parse_recipe
 from crosslight.data.batch import Batch
 from crosslight.errors import ConfigError
 from crosslight.methods.contract import Disentangles, Swaps
 from crosslight.methods.cross_modal_triplets import draw_negatives, draw_positives
 from crosslight.methods.unet_disentangle import UNetDisentangle, UNetDisentangleConfig
-from crosslight.methods.unet_disentangle_networks import Decoder, modality_of
+from crosslight.methods.unet_disentangle.networks import Decoder, modality_of
 from crosslight.training.loop import fit
 from crosslight.training.run import RunFolder
 
@@ -84,7 +84,7 @@ def test_value_and_gradient_agree_with_the_slides(
         "draw_positives": draw_positives(batch.labels, batch.modality),
         "draw_negatives": draw_negatives(batch.labels, batch.modality),
     }
-    for place in ("crosslight.methods.unet_disentangle", __name__):
+    for place in ("crosslight.methods.unet_disentangle.method", __name__):
         for function, value in partners.items():
             monkeypatch.setattr(f"{place}.{function}", lambda *_, value=value: value)
     results = []
@@ -183,7 +183,7 @@ def test_swap_command_draws_a_grid(tmp_path: Path) -> None:
         "config": {"widths": [4, 8], "identity": 8, "rest": 2, "epochs": 1},
         "data": {"height": 32, "width": 16, "workers": 0, **batches},
     }
-    config = parse_run_config(recipe, where="test")
+    config = parse_recipe(recipe, where="test")
     run = RunFolder.create(tmp_path / "run", config, data={"fingerprint": table.fingerprint()})
     fit(table, config, run, progress=False)
     visible, infrared = (sorted((tmp_path / "people").glob(f"*_{k}_0.png")) for k in LIGHTS)

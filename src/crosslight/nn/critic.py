@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crosslight.nn.conv_block import ConvBlock, ResidualBlock
+from crosslight.nn.precision import wide
 
 
 class ScaledCritics(nn.Module):
@@ -37,7 +38,7 @@ class ScaledCritics(nn.Module):
             if number:
                 images = F.avg_pool2d(images, 3, 2, 1, count_include_pad=False)
             verdict: Tensor = critic(images)
-            verdicts.append(verdict.to(torch.promote_types(verdict.dtype, torch.float32)))
+            verdicts.append(wide(verdict))
         return verdicts
 
 

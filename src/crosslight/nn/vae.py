@@ -7,11 +7,11 @@ K channels of the code.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from crosslight.nn.conv_block import SLOPE, ConvBlock, ResidualBlock
 from crosslight.nn.feature_norm import SampleNorm, instance_norm
+from crosslight.nn.precision import wide
 from crosslight.nn.reflection import reflected
 from crosslight.nn.upsample import UpsampleConv
 
@@ -97,7 +97,7 @@ class Decoder(nn.Module):
     def forward(self, codes: Tensor) -> Tensor:
         """(B, K, H / 4, W / 4) → (B, C, H, W) in [-1, 1], float32 or wider."""
         images: Tensor = self.layers(codes)
-        return images.to(torch.promote_types(images.dtype, torch.float32)).tanh()
+        return wide(images).tanh()
 
 
 def kl_to_standard_normal(mean: Tensor) -> Tensor:
@@ -109,4 +109,4 @@ def kl_to_standard_normal(mean: Tensor) -> Tensor:
     Returns:
         Scalar, float32 or wider.
     """
-    return mean.to(torch.promote_types(mean.dtype, torch.float32)).square().mean()
+    return wide(mean).square().mean()

@@ -20,6 +20,7 @@ from crosslight.nn.backbones import Backbone
 from crosslight.nn.conv_block import SLOPE, ConvBlock, ResidualBlock
 from crosslight.nn.edges import soft_edges
 from crosslight.nn.feature_norm import SampleNorm
+from crosslight.nn.precision import wide
 from crosslight.nn.upsample import UpsampleConv
 
 STRIPES = 4
@@ -44,7 +45,7 @@ class AppearanceEncoder(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) → appearance code (B, A, K), a value per stripe, and vector (B, A)."""
         code = F.adaptive_max_pool2d(self.backbone(images), (STRIPES, 1))[..., 0]
-        code = code.to(torch.promote_types(code.dtype, torch.float32))
+        code = wide(code)
         return code, code.amax(dim=2)
 
 
@@ -118,4 +119,4 @@ class Decoder(nn.Module):
         for block, parameters in zip(self.blocks, adain.unbind(1), strict=True):
             maps = block(maps, parameters)
         images: Tensor = self.out(self.up(maps))
-        return images.to(torch.promote_types(images.dtype, torch.float32))
+        return wide(images)

@@ -7,11 +7,11 @@ modality k.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from crosslight.methods.embedding_disentangle.config import EmbeddingDisentangleConfig, Norm
+from crosslight.nn.precision import wide
 
 _TINY = 1e-12
 
@@ -77,11 +77,6 @@ def lengths(vectors: Tensor, norm: Norm) -> Tensor:
         return vectors.square().sum(dim=1).clamp_min(_TINY).sqrt()
     sizes = vectors.abs()
     return sizes.sum(dim=1) if norm == "l1" else sizes.mean(dim=1)
-
-
-def wide(tensor: Tensor) -> Tensor:
-    """In float32 at least."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def _apart(rebuilt: Tensor, embeddings: Tensor, norm: Norm) -> Tensor:

@@ -32,7 +32,7 @@ from crosslight.methods.embedding_disentangle.networks import Classifier, Decode
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.freezing import frozen
 from crosslight.nn.per_modality import PerModality
-from crosslight.nn.precision import full_precision
+from crosslight.nn.precision import full_precision, wide
 
 BACKBONE, CLASSIFIER, DISENTANGLE = "bdtr", "classifier", "disentangle"
 
@@ -149,25 +149,25 @@ class EmbeddingDisentangle(Method):
             with full_precision(s):
                 if config.triplet == "hard":
                     order = 2 if config.norm == "l2" else 1
-                    s_now = equations.wide(s.detach())
+                    s_now = wide(s.detach())
                     positive, negative = hardest(
                         torch.cdist(s_now, s_now, p=order), labels, modality
                     )
                 found["loss_triplet"] = equations.triplet_loss(
-                    equations.wide(s), positive, negative, margin=config.margin, norm=config.norm
+                    wide(s), positive, negative, margin=config.margin, norm=config.norm
                 )
         return found
 
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:
         """s, to be compared by the Euclidean distance."""
-        return equations.wide(self.s_encoder(self._x(images, modality), modality=modality))
+        return wide(self.s_encoder(self._x(images, modality), modality=modality))
 
     def codes(self, images: Tensor, modality: Tensor) -> Mapping[str, Tensor]:
         """s, m and `bdtr`, the embedding x that they are parts of."""
         embeddings = self._x(images, modality)
         return {
-            "s": equations.wide(self.s_encoder(embeddings, modality=modality)),
-            "m": equations.wide(self.m_encoder(embeddings, modality=modality)),
+            "s": wide(self.s_encoder(embeddings, modality=modality)),
+            "m": wide(self.m_encoder(embeddings, modality=modality)),
             "bdtr": embeddings,
         }
 
@@ -184,7 +184,7 @@ class EmbeddingDisentangle(Method):
         """
         embeddings = self.bdtr.embed(images, modality)
         with full_precision(embeddings):
-            x: Tensor = F.normalize(equations.wide(embeddings)) * math.sqrt(self.config.bdtr.dim)
+            x: Tensor = F.normalize(wide(embeddings)) * math.sqrt(self.config.bdtr.dim)
         return x
 
     def _classifier_step(
@@ -192,7 +192,7 @@ class EmbeddingDisentangle(Method):
     ) -> Mapping[str, Tensor]:
         logits = self.classifier(embeddings)
         with full_precision(logits):
-            loss = F.cross_entropy(equations.wide(logits), labels)
+            loss = F.cross_entropy(wide(logits), labels)
         update("classifier", {"loss_classifier": loss})
         accuracy = (logits.argmax(dim=1) == labels).float().mean()
         return {"loss_classifier": loss, "accuracy": accuracy}

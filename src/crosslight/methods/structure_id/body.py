@@ -17,7 +17,7 @@ from crosslight.errors import ConfigError
 from crosslight.nn.backbones import create_backbone
 from crosslight.nn.bottleneck_head import BottleneckHead
 from crosslight.nn.conv_block import ConvBlock
-from crosslight.nn.precision import full_precision
+from crosslight.nn.precision import full_precision, wide
 
 BodyName: TypeAlias = Literal["shallow", "shallow+resnet18", "resnet50"]
 NETWORKS = {"shallow+resnet18": "resnet18.tv_in1k", "resnet50": "resnet50.tv_in1k"}
@@ -88,11 +88,7 @@ class StructureBody(nn.Module):
         # On maps of a few pixels, which squeezing leads to, the CPU's bfloat16 convolutions of
         # torch 2.13 return what happened to be in memory (4 x 2 to 2 x 1, stride 2).
         with full_precision(entered) if self.squeezed else nullcontext():
-            maps: Tensor = self.layers(
-                entered.to(torch.promote_types(entered.dtype, torch.float32))
-                if self.squeezed
-                else entered
-            )
+            maps: Tensor = self.layers(wide(entered) if self.squeezed else entered)
         return maps.mean(dim=(2, 3), dtype=torch.promote_types(maps.dtype, torch.float32))
 
 

@@ -23,49 +23,12 @@ from crosslight.data.batch import Batch
 from crosslight.errors import ConfigError
 from crosslight.methods.contract import Method, Progress, Scheduled, Stage, Update
 from crosslight.methods.cross_modal_triplets import draw_negatives, draw_positives
-from crosslight.methods.scaling import MethodConfig
-from crosslight.methods.unet_disentangle_networks import Decoder, Encoder, modality_of
+from crosslight.methods.unet_disentangle import equations
+from crosslight.methods.unet_disentangle.config import UNetDisentangleConfig
+from crosslight.methods.unet_disentangle.networks import Decoder, Encoder, modality_of
 from crosslight.nn.distributed import gather_with_gradient
-from crosslight.nn.precision import full_precision
-from crosslight.ranges import Count, Width
+from crosslight.nn.precision import full_precision, wide
 from crosslight.types import Modality
-
-
-@dataclass(frozen=True, kw_only=True)
-class UNetDisentangleConfig(MethodConfig):
-    """What a recipe may set under `config`.
-
-    "slides" are the project slides of 25 May 2020. They do not give the network (its figure is
-    lost), the margin or the schedule: "ours" marks those.
-
-    Attributes:
-        widths: Channels of the encoder's stages, each of which halves the map.
-        identity: Length of S.
-        rest: Channels of M.
-        skips: Whether the decoder also sees the encoder's maps, as in a U-Net; only from the side
-            of M, because a decoder that is shown the image need not look at S.
-        recon_weight: Weight of the reconstruction; 0 turns it off, as for the others.
-        cross_weight: Weight of the reconstruction with the same person's other S.
-        triplet_weight: Weight of the triplet loss on S.
-        cycle_weight: Weight of the cyclic loss, which the slides strike out.
-        margin: m of the triplet loss, on S of length 1.
-        epochs: Length of training.
-        lr: Learning rate (Adam).
-        lr_fall: Part of the training after which the rate is a tenth.
-    """
-
-    widths: tuple[Width, ...] = (32, 64, 128, 256, 512)  # ours
-    identity: Width = 256  # ours
-    rest: Width = 64  # ours
-    skips: bool = False  # ours
-    recon_weight: float = 1.0  # slides: the plain sum
-    cross_weight: float = 1.0  # slides
-    triplet_weight: float = 1.0  # slides
-    cycle_weight: float = 0.0  # slides: struck out
-    margin: float = 0.3  # ours
-    epochs: Count = 100  # ours
-    lr: float = 1e-4  # ours
-    lr_fall: float = 0.6  # ours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,19 +109,16 @@ class UNetDisentangle(Method):
         positive = draw_positives(batch.labels, modality)
         found: dict[str, Tensor] = {}
         if config.recon_weight:
-            # X1, X2 and X3: each image plays the three of them.
             rebuilt = self.decode(parts, modality)
-            found["loss_recon"] = 3 * F.mse_loss(rebuilt, images)
+            found["loss_recon"] = equations.loss_recon(rebuilt, images)
         if config.cross_weight or config.cycle_weight:
             crossed = self.decode(replace(parts, s=parts.s[positive]), modality)
         if config.cross_weight:
-            # ||X1 - D_1(S2, M1)||^2 + ||X2 - D_2(S1, M2)||^2
-            found["loss_cross"] = 2 * F.mse_loss(crossed, images)
+            found["loss_cross"] = equations.loss_cross(crossed, images)
         if config.cycle_weight:
-            # Both crossed images taken apart and their S exchanged back.
             again = self.encode(crossed, modality)
             cycled = self.decode(replace(again, s=again.s[positive]), modality)
-            found["loss_cycle"] = 2 * F.mse_loss(cycled, images)
+            found["loss_cycle"] = equations.loss_cycle(cycled, images)
         if config.triplet_weight:
             found["loss_triplet"] = self._triplet(parts.s, batch)
         return found
@@ -186,12 +146,12 @@ class UNetDisentangle(Method):
         """S of length 1, to be compared by the Euclidean distance."""
         s = self.encode(images, modality).s
         with full_precision(s):
-            return F.normalize(_wide(s))
+            return F.normalize(wide(s))
 
     def codes(self, images: Tensor, modality: Tensor) -> Mapping[str, Tensor]:
         """S and M."""
         parts = self.encode(images, modality)
-        return {"s": _wide(parts.s), "m": _wide(parts.m.flatten(1))}
+        return {"s": wide(parts.s), "m": wide(parts.m.flatten(1))}
 
     def swap(self, appearance: Tensor, structure: Tensor) -> Tensor:
         """The identity part S of one image with the rest M of another, in that one's light.
@@ -203,14 +163,12 @@ class UNetDisentangle(Method):
         return self.decode(replace(self.encode(structure, light), s=identity), light)
 
     def _triplet(self, s: Tensor, batch: Batch) -> Tensor:
-        """Mean of max(0, m + ||f(X1) - f(X2)||^2 - ||f(X1) - f(X3)||^2), f being S of length 1."""
+        """Over the images of all ranks, each with a partner and a stranger drawn by chance."""
         with full_precision(s):
-            f = gather_with_gradient(F.normalize(_wide(s)))
+            f = gather_with_gradient(F.normalize(wide(s)))
             labels, modality = (gather_with_gradient(x) for x in (batch.labels, batch.modality))
             positive, negative = draw_positives(labels, modality), draw_negatives(labels, modality)
-            to_positive = (f - f[positive]).square().sum(dim=1)
-            to_negative = (f - f[negative]).square().sum(dim=1)
-            return F.relu(self.config.margin + to_positive - to_negative).mean()
+            return equations.loss_triplet(f, positive, negative, margin=self.config.margin)
 
     def _fall(self, progress: Progress) -> float:
         return 1.0 if progress.fraction < self.config.lr_fall else 0.1
@@ -220,7 +178,3 @@ def _rows(modality: Tensor) -> dict[Modality, Tensor]:
     """Which images of a batch are of each modality that it holds."""
     rows = {light: torch.nonzero(modality == light).squeeze(1) for light in Modality}
     return {light: row for light, row in rows.items() if len(row)}
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

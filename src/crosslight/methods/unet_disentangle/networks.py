@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from crosslight.nn.conv_block import SLOPE, init_kaiming
+from crosslight.nn.precision import wide
 from crosslight.types import Modality
 
 
@@ -91,7 +92,7 @@ class Decoder(nn.Module):
                 maps = torch.cat([maps, skips[-number]], dim=1)
             maps = stage(maps)
         pixels = self.last(maps)
-        images: Tensor = pixels.to(torch.promote_types(pixels.dtype, torch.float32)).sigmoid()
+        images: Tensor = wide(pixels).sigmoid()
         return images.expand(-1, 3, -1, -1)
 
 
