@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from safetensors import safe_open
 
-from crosslight.config import parse_run_config
+from crosslight.config import parse_recipe
 from crosslight.data.layouts import read_layout
 from crosslight.data.promenade import make
 from crosslight.data.table import SampleTable
@@ -58,7 +58,7 @@ def main() -> None:
 def curve(name: str, table: SampleTable, path: Path, seed: int) -> dict[str, Any]:
     cls = method_class(name)
     length = {"epochs": EPOCHS} if hasattr(cls.Config(), "epochs") else {}
-    config = parse_run_config(
+    config = parse_recipe(
         {
             "method": name,
             "config": {**cls.small, **length},

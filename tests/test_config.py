@@ -9,10 +9,10 @@ import torch
 
 from crosslight.config import (
     DataConfig,
-    RunConfig,
+    Recipe,
     build,
     load_recipe,
-    parse_run_config,
+    parse_recipe,
     recipe_names,
     to_plain,
 )
@@ -35,9 +35,9 @@ def test_defaults_recipe_override_in_this_order(tmp_path):
 
 
 def test_plain_values_and_back_are_the_same_configuration():
-    config = parse_run_config(minimal(data={"train_splits": ["train", "val"]}), where="test")
+    config = parse_recipe(minimal(data={"train_splits": ["train", "val"]}), where="test")
     assert config.data.train_splits == ("train", "val")
-    assert parse_run_config(to_plain(config), where="test") == config
+    assert parse_recipe(to_plain(config), where="test") == config
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_plain_values_and_back_are_the_same_configuration():
 )
 def test_a_wrong_recipe_is_one_sentence(mapping, sentence):
     with pytest.raises(ConfigError) as error:
-        parse_run_config(mapping, where="recipe x")
+        parse_recipe(mapping, where="recipe x")
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -82,7 +82,7 @@ def test_a_recipe_that_is_not_yaml_is_refused(tmp_path):
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_shipped_recipe_is_valid_and_says_how_to_run_it(name):
     config = load_recipe(name)
-    assert isinstance(config, RunConfig)
+    assert isinstance(config, Recipe)
     assert isinstance(config.config, method_class(config.method).Config)
 
 
@@ -137,7 +137,7 @@ def test_no_number_of_a_method_is_negative_endless_or_none(name):
             text = f"{key}={as_wide(hint, number)}"
             mapping = {"method": name, **nested(key, as_wide(hint, number))}
             with pytest.raises(ConfigError, match=r"expected|finite|integer|valid number") as error:
-                parse_run_config(mapping, where="recipe x", overrides=[text])
+                parse_recipe(mapping, where="recipe x", overrides=[text])
             assert f"The setting {text} sets {key}" in str(error.value)
 
 
@@ -180,7 +180,7 @@ def test_zero_is_refused_or_can_be_built_with(name):
 
 @pytest.mark.parametrize("place", ["data", "training"])
 def test_no_number_of_the_data_or_the_loop_is_negative_endless_or_none(place):
-    cls = typing.get_type_hints(RunConfig)[place]
+    cls = typing.get_type_hints(Recipe)[place]
     for key, hint in numbers(cls, f"{place}."):
         for number in OUT_OF_RANGE:
             if key == "training.seed" and number == 10**12:
@@ -189,7 +189,7 @@ def test_no_number_of_the_data_or_the_loop_is_negative_endless_or_none(place):
                 continue  # darker than the mean by one deviation
             mapping = minimal(**nested(key, as_wide(hint, number)))
             with pytest.raises(ConfigError) as error:
-                parse_run_config(mapping, where="recipe x")
+                parse_recipe(mapping, where="recipe x")
             assert key in str(error.value)
 
 

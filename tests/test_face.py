@@ -34,6 +34,11 @@ def test_all_is_what_is_loaded() -> None:
     assert set(cl.__all__) == {*cl._FACE, "__version__"}
 
 
+def test_a_recipe_has_one_name() -> None:
+    assert cl.Recipe.__name__ == "Recipe"
+    assert type(cl.load_recipe("demo")) is cl.Recipe
+
+
 def test_another_name_is_refused_as_by_any_module() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'reid'"):
         cl.reid  # noqa: B018

@@ -17,8 +17,7 @@ from crosslight.version import __version__
 
 if TYPE_CHECKING:
     from crosslight import losses
-    from crosslight.config import RunConfig as Recipe
-    from crosslight.config import load_recipe
+    from crosslight.config import Recipe, load_recipe
     from crosslight.data.layouts import read_layout
     from crosslight.data.promenade import make as make_promenade
     from crosslight.evaluation import evaluate, score_distances
@@ -47,7 +46,7 @@ _FACE = {
     "MapsStructure": "crosslight.methods.contract:MapsStructure",
     "Method": "crosslight.methods.contract:Method",
     "Modality": "crosslight.types:Modality",
-    "Recipe": "crosslight.config:RunConfig",
+    "Recipe": "crosslight.config:Recipe",
     "Run": "crosslight.experiments.run:Run",
     "Swaps": "crosslight.methods.contract:Swaps",
     "Translates": "crosslight.methods.contract:Translates",

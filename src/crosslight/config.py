@@ -1,4 +1,4 @@
-"""Recipes and run configurations: YAML in, frozen dataclasses out, strict about every key."""
+"""Recipes: YAML in, frozen dataclasses out, strict about every key."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig:
+class Recipe:
     """Everything that decides a training, besides the data itself.
 
     Attributes:
@@ -204,7 +204,7 @@ def recipe_names() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in RECIPES.iterdir())
 
 
-def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> RunConfig:
+def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
     """Loads a recipe by name or path; precedence is default < recipe < override.
 
     Args:
@@ -219,13 +219,13 @@ def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> RunConfig:
     method = str(content.get("method"))
     if is_file_method(method) and not of_a_run:
         content["method"] = trust_file_method(method, Path(recipe).parent)
-    return parse_run_config(content, where=f"recipe {recipe}", overrides=overrides)
+    return parse_recipe(content, where=f"recipe {recipe}", overrides=overrides)
 
 
-def parse_run_config(
+def parse_recipe(
     mapping: Mapping[str, Any], *, where: str, overrides: Sequence[str] = ()
-) -> RunConfig:
-    """Builds a `RunConfig` from plain values, strictly.
+) -> Recipe:
+    """Builds a `Recipe` from plain values, strictly.
 
     Args:
         mapping: Plain values.
@@ -240,7 +240,7 @@ def parse_run_config(
     method = method_class(str(mapping["method"]))
     source = _Source(where=where, overrides=overrides)
     own = _build(method.Config, mapping.get("config") or {}, source, prefix="config.")
-    rest = _build(RunConfig, {**mapping, "config": None}, source)
+    rest = _build(Recipe, {**mapping, "config": None}, source)
     return dataclasses.replace(rest, config=own)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crosslight.config import DataConfig, parse_run_config
+from crosslight.config import DataConfig, parse_recipe
 from crosslight.data.check import check_data
 from crosslight.data.depth import DepthTally
 from crosslight.data.images import read_with_depth
@@ -104,7 +104,7 @@ def test_the_check_warns_and_its_remedy_ends_the_warning(tmp_path):
     after = check_data("table", tmp_path, deep_range=(low, high))
     assert not [f for f in after.faults if "gray levels" in f.what]
     mapping = {"method": "agw", "data": {"deep_range": [low, high]}}
-    assert parse_run_config(mapping, where="recipe").data.deep_range == (low, high)
+    assert parse_recipe(mapping, where="recipe").data.deep_range == (low, high)
 
 
 @pytest.mark.parametrize("wrong", [(3200, 2900), (1, 1), (float("nan"), 1), (0, float("inf"))])
@@ -112,4 +112,4 @@ def test_a_range_that_is_none_is_refused(wrong):
     with pytest.raises(ConfigError, match=r"deep_range goes from .* give the value of black"):
         DataConfig(deep_range=wrong)
     with pytest.raises(ConfigError, match="give the value of black"):
-        parse_run_config({"method": "agw", "data": {"deep_range": wrong}}, where="recipe")
+        parse_recipe({"method": "agw", "data": {"deep_range": wrong}}, where="recipe")

@@ -11,7 +11,7 @@ from tests.training.people import draw_people
 from tests.training.states import assert_same_state, state
 from torch import Tensor
 
-from crosslight.config import RunConfig, parse_run_config
+from crosslight.config import Recipe, parse_recipe
 from crosslight.data.batch import Batch
 from crosslight.data.table import SampleTable
 from crosslight.methods.contract import Method, Update
@@ -31,12 +31,12 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> SampleTable:
     return draw_people(tmp_path_factory.mktemp("people"), size=(64, 32))
 
 
-def _config(name: str, workers: int) -> RunConfig:
+def _config(name: str, workers: int) -> Recipe:
     cls = method_class(name)
     length = {"epochs": EPOCHS} if hasattr(cls.Config(), "epochs") else {}
     batches = {"ids_per_batch": 2, "visible_per_id": 2, "infrared_per_id": 2}
     data = {"height": 64, "width": 32, "iterations_per_epoch": PER_EPOCH, "workers": workers}
-    return parse_run_config(
+    return parse_recipe(
         {
             "method": name,
             "config": {**cls.small, **length},
@@ -47,7 +47,7 @@ def _config(name: str, workers: int) -> RunConfig:
     )
 
 
-def _train(table: SampleTable, path: Path, config: RunConfig, method: Method) -> None:
+def _train(table: SampleTable, path: Path, config: Recipe, method: Method) -> None:
     run = RunFolder.create(path, config, data={"fingerprint": table.fingerprint()})
     fit(table, config, run, method=method, accelerator=DEVICE.type, progress=False)
 

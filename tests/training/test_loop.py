@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from crosslight.config import RunConfig
+from crosslight.config import Recipe
 from crosslight.data.batch import Batch
 from crosslight.data.table import SampleTable
 from crosslight.errors import ConfigError, DataError, TrainingError
@@ -42,7 +42,7 @@ class Cut(Tiny):
 def train(
     table: SampleTable,
     path: Path,
-    config: RunConfig,
+    config: Recipe,
     *,
     method: Method | None = None,
     validated: bool = False,
@@ -61,7 +61,7 @@ def train(
     return trained, summary
 
 
-def cut(table: SampleTable, path: Path, config: RunConfig, at: int, **options: Any) -> None:
+def cut(table: SampleTable, path: Path, config: Recipe, at: int, **options: Any) -> None:
     method = Cut(config.config, num_ids=5, height=16, width=8)
     method.load_state_dict(build(config, table).state_dict())
     method.cut_at = at

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 import crosslight
-from crosslight.config import RunConfig
+from crosslight.config import Recipe
 from crosslight.data.table import SampleTable
 from crosslight.errors import CheckpointError, ConfigError
 from crosslight.training.loop import fit
@@ -26,7 +26,7 @@ def trained(table: SampleTable, tmp_path_factory: pytest.TempPathFactory) -> Run
     return run
 
 
-def changed(part: str, **values: object) -> RunConfig:
+def changed(part: str, **values: object) -> Recipe:
     base = recipe()
     return dataclasses.replace(base, **{part: dataclasses.replace(getattr(base, part), **values)})
 
@@ -58,7 +58,7 @@ def test_the_same_training_may_be_opened_again(table: SampleTable, tmp_path: Pat
     ],
 )
 def test_another_training_is_refused_by_its_first_difference(
-    table: SampleTable, tmp_path: Path, other: RunConfig, expected: str
+    table: SampleTable, tmp_path: Path, other: Recipe, expected: str
 ) -> None:
     run = open_run(tmp_path, recipe(), table)
     before = run.config_path.read_bytes()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from crosslight.config import RunConfig
+from crosslight.config import Recipe
 from crosslight.data import loading
 from crosslight.data.batch import Batch
 from crosslight.data.sampling import build_batches
@@ -51,14 +51,14 @@ def table(tmp_path: Path) -> SampleTable:
     return draw_people(tmp_path / "people")
 
 
-def _coded(config: RunConfig, table: SampleTable) -> Coded:
+def _coded(config: Recipe, table: SampleTable) -> Coded:
     plain = build(config, table)
     method = Coded(config.config, num_ids=len(set(table.pids.tolist())))
     method.load_state_dict(plain.state_dict())
     return method
 
 
-def _loader(table: SampleTable, config: RunConfig, heard: Interruption) -> StageLoader:
+def _loader(table: SampleTable, config: Recipe, heard: Interruption) -> StageLoader:
     batches = build_batches(table, config.data, seed=0)
     return StageLoader(table, config, batches, heard, rank=0, world=1)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crosslight.config import AugmentationConfig, DataConfig, RunConfig, TrainingConfig
+from crosslight.config import AugmentationConfig, DataConfig, Recipe, TrainingConfig
 from crosslight.data.batch import Batch
 from crosslight.data.table import SampleTable
 from crosslight.methods.contract import Method, Progress, Scheduled, Stage, Update
@@ -96,7 +96,7 @@ class Tiny(Method):
 
 def recipe(
     *, workers: int = 0, config: TinyConfig | None = None, ids: int = 2, **training: object
-) -> RunConfig:
+) -> Recipe:
     data = DataConfig(
         height=16,
         width=8,
@@ -108,7 +108,7 @@ def recipe(
         augmentation=AugmentationConfig(pad_px=2, erasing=0.5, color_jitter=0.2),
     )
     settings = {"log_every": 2, "checkpoint_every": 5, "validate_every": 1, **training}
-    return RunConfig(
+    return Recipe(
         method="tiny",
         config=config or TinyConfig(),
         data=data,
@@ -116,19 +116,19 @@ def recipe(
     )
 
 
-def build(config: RunConfig, table: SampleTable) -> Tiny:
+def build(config: Recipe, table: SampleTable) -> Tiny:
     with torch.random.fork_rng():
         torch.manual_seed(config.training.seed)
         ids = len(set(table.pids.tolist()))
         return Tiny(config.config, num_ids=ids, height=config.data.height, width=config.data.width)
 
 
-def open_run(path: Path, config: RunConfig, table: SampleTable) -> RunFolder:
+def open_run(path: Path, config: Recipe, table: SampleTable) -> RunFolder:
     data = {"layout": table.layout, "root": str(table.root), "fingerprint": table.fingerprint()}
     return RunFolder.create(path, config, data=data)
 
 
-def mean_feature(table: SampleTable, config: RunConfig) -> Callable[[Method], dict[str, float]]:
+def mean_feature(table: SampleTable, config: Recipe) -> Callable[[Method], dict[str, float]]:
     """A validation that depends on every weight."""
     from crosslight.training.embedding import embed_table
 

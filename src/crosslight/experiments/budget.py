@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from crosslight.config import RunConfig, to_plain
+from crosslight.config import Recipe, to_plain
 from crosslight.data.batches import Batches
 from crosslight.data.sampling import build_batches
 from crosslight.data.table import SampleTable
@@ -19,7 +19,7 @@ from crosslight.nn.weights import initial_weights_left_out
 from crosslight.registry import method_class
 
 
-def images_seen(config: RunConfig, train: SampleTable) -> int:
+def images_seen(config: Recipe, train: SampleTable) -> int:
     """Images that a training loads over all its stages."""
     batches = _batches(config, train)
     per_epoch = batches.iterations_per_epoch
@@ -27,7 +27,7 @@ def images_seen(config: RunConfig, train: SampleTable) -> int:
     return sum(lengths) * batches.batch_size
 
 
-def overrides_for(config: RunConfig, train: SampleTable, images: int) -> tuple[str, ...]:
+def overrides_for(config: Recipe, train: SampleTable, images: int) -> tuple[str, ...]:
     """What to change in a configuration so that its training sees about so many images.
 
     The method scales its own configuration (`MethodConfig.scaled`). Where a stage is counted in
@@ -65,11 +65,11 @@ def _differences(before: Any, after: Any, prefix: str) -> Iterator[tuple[str, An
             yield f"{prefix}.{field.name}", to_plain(new)
 
 
-def _batches(config: RunConfig, train: SampleTable) -> Batches:
+def _batches(config: Recipe, train: SampleTable) -> Batches:
     return build_batches(train, config.data, seed=config.training.seed)
 
 
-def _stages(config: RunConfig) -> tuple[Stage, ...]:
+def _stages(config: Recipe) -> tuple[Stage, ...]:
     with torch.device("meta"), initial_weights_left_out():
         method: Method = method_class(config.method)(
             config.config, num_ids=2, height=config.data.height, width=config.data.width

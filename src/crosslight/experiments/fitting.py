@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crosslight.config import RunConfig, load_recipe
+from crosslight.config import Recipe, load_recipe
 from crosslight.data.layouts import parse_data_argument, read_layout
 from crosslight.data.table import SampleTable
 from crosslight.drawing.previews import Previews
@@ -31,7 +31,7 @@ class Fitting:
         run: Where it goes.
     """
 
-    recipe: RunConfig
+    recipe: Recipe
     train: SampleTable
     held_out: SampleTable | None
     run: RunFolder
@@ -155,7 +155,7 @@ def fit(
     return Run(out)
 
 
-def _with_arithmetic(config: RunConfig, out: Path, accelerator: str) -> RunConfig:
+def _with_arithmetic(config: Recipe, out: Path, accelerator: str) -> Recipe:
     """`auto` is decided once: a training continues, on any machine, in what it began with."""
     if config.training.precision != "auto":
         return config

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from crosslight import types
-from crosslight.config import RunConfig
+from crosslight.config import Recipe
 from crosslight.data.given import GivenImages, listed, pictures_of
 from crosslight.data.images import guess_modality
 from crosslight.data.transforms import InferenceTransform
@@ -54,7 +54,7 @@ class Run:
     def __init__(self, path: Path | str, *, device: torch.device | str | None = None) -> None:
         folder = RunFolder.open(Path(path))
         self.path: Path = folder.path
-        self.recipe: RunConfig = folder.load_config()
+        self.recipe: Recipe = folder.load_config()
         place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.method: Method = folder.load_method().to(place)
 

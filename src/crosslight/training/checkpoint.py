@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from crosslight.config import RunConfig, to_plain
+from crosslight.config import Recipe, to_plain
 from crosslight.errors import CheckpointError
 from crosslight.files import written_whole
 from crosslight.methods.contract import Method, Scheduled
@@ -65,7 +65,7 @@ class TrainingState:
     method: Method
     optimizers: Mapping[str, Scheduled]
     scaler: torch.amp.GradScaler | None
-    config: RunConfig
+    config: Recipe
 
     def capture(self, position: Position) -> dict[str, Any]:
         """The state as tensors and plain values; tensors are not copied."""

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from lightning_fabric import Fabric
 
-from crosslight.config import RunConfig
+from crosslight.config import Recipe
 from crosslight.data.loading_processes import worker_deaths_told
 from crosslight.data.table import SampleTable
 from crosslight.errors import ConfigError
@@ -53,7 +53,7 @@ class FitSummary:
 
 def fit(
     train: SampleTable,
-    config: RunConfig,
+    config: Recipe,
     run: RunFolder,
     *,
     method: Method | None = None,

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import yaml
 
-from crosslight.config import RUN_KEYS, RunConfig, parse_run_config, to_plain
+from crosslight.config import RUN_KEYS, Recipe, parse_recipe, to_plain
 from crosslight.data.table import SampleTable, read_table
 from crosslight.errors import CheckpointError, ConfigError, CrosslightError
 from crosslight.files import write_text
@@ -33,7 +33,7 @@ _FREE_KEYS = (
 """Keys that may change while a training continues: its weights do not depend on them."""
 
 
-def build_method(config: RunConfig, *, num_ids: int) -> Method:
+def build_method(config: Recipe, *, num_ids: int) -> Method:
     """A method as its training begins: the seed decides, given stages are taken over.
 
     No global random state moves.
@@ -43,7 +43,7 @@ def build_method(config: RunConfig, *, num_ids: int) -> Method:
     return method
 
 
-def _build(config: RunConfig, *, num_ids: int) -> Method:
+def _build(config: Recipe, *, num_ids: int) -> Method:
     cls = method_class(config.method)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.training.seed)
@@ -67,7 +67,7 @@ class RunFolder:
     def create(
         cls,
         path: Path,
-        config: RunConfig,
+        config: Recipe,
         *,
         data: Mapping[str, Any],
         train: SampleTable | None = None,
@@ -151,7 +151,7 @@ class RunFolder:
         """The best weights, or the last ones where nothing was validated."""
         return self.path / "model.safetensors"
 
-    def load_config(self) -> RunConfig:
+    def load_config(self) -> Recipe:
         """What was trained, and how.
 
         Raises:
@@ -159,7 +159,7 @@ class RunFolder:
         """
         content = self._content()
         plain = {key: content[key] for key in content if key not in RUN_KEYS}
-        return parse_run_config(plain, where=f"configuration {self.config_path}")
+        return parse_recipe(plain, where=f"configuration {self.config_path}")
 
     def load_data(self) -> Mapping[str, Any]:
         """What it was trained on, as given to `create`.

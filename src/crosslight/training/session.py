@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
 
-from crosslight.config import RunConfig, to_plain
+from crosslight.config import Recipe, to_plain
 from crosslight.data.batch import Batch
 from crosslight.data.sampling import build_batches
 from crosslight.data.table import SampleTable
@@ -65,7 +65,7 @@ class Training:
         fabric: Fabric,
         method: Method,
         train: SampleTable,
-        config: RunConfig,
+        config: Recipe,
         run: RunFolder,
         *,
         validate: Validate | None,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 import torch
 from torch import Tensor
 
-from crosslight.config import RunConfig
+from crosslight.config import Recipe
 from crosslight.data.batch import Batch
 from crosslight.data.batches import Batches
 from crosslight.data.loading import TrainingLoader
@@ -42,7 +42,7 @@ class StageLoader:
     def __init__(
         self,
         table: SampleTable,
-        config: RunConfig,
+        config: Recipe,
         batches: Batches,
         interruption: Interruption,
         *,
