@@ -1,4 +1,5 @@
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,56 @@ def test_the_log_is_read_over_stages_damage_and_lost_figures(tmp_path: Path) -> 
         "Learning rate",
         "Validation",
     ]
+
+
+def test_weights_that_move_or_are_not_1_are_drawn_for_each_stage(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    steps = range(10, 110, 10)
+    ramps = {
+        "teacher": {n: {"loss_id": 1.0} for n in steps},
+        "warm-up": {n: {"loss_id": 1.0, "loss_fine": 0.4} for n in steps},
+        "joint": {n: {"loss_id": 1.0, "loss_fine": n / 100, "loss_gan": -0.1} for n in steps},
+    }
+    lines = [
+        {"stage": stage, "iteration": n, "weights": weights}
+        for stage, points in ramps.items()
+        for n, weights in points.items()
+    ]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    first, second = training_panels(read_log(path))
+    assert (first.title, list(first.curves)) == ("Loss weights, warm-up", ["loss_fine"])
+    assert (second.title, list(second.curves)) == ("Loss weights, joint", ["loss_fine", "loss_gan"])
+    assert first.note == second.note == "Weight 1 throughout: loss_id."
+    fine, gan = second.figure.axes[0].lines
+    assert np.asarray(fine.get_xdata()).tolist() == [200 + n for n in steps]
+    assert np.asarray(fine.get_ydata()).tolist() == [n / 100 for n in steps]
+    assert set(np.asarray(gan.get_ydata()).tolist()) == {-0.1}
+    assert second.figure.axes[0].get_ylim()[0] < -0.1
+
+
+def test_weights_decades_apart_are_all_seen() -> None:
+    steps = np.arange(1.0, 5.0)
+    weights = {"loss_recon": 5.0, "loss_penalty": 0.01, "loss_cross": 0.0}
+    log = TrainingLog(
+        weights={n: Series(iterations=steps, values=np.full(4, w)) for n, w in weights.items()}
+    )
+    (panel,) = training_panels(log)
+    assert panel.title == "Loss weights"
+    axes = panel.figure.axes[0]
+    heights = [axes.transAxes.inverted().transform(axes.transData.transform((1, w)))[1]
+               for w in weights.values()]  # fmt: skip
+    assert np.diff(sorted(heights)).min() > 0.1
+
+
+def test_many_weights_are_parted_and_none_is_lost() -> None:
+    steps = np.arange(1.0, 5.0)
+    names = [f"loss_{number}" for number in range(MOST_CURVES + 3)]
+    log = TrainingLog(
+        weights={name: Series(iterations=steps, values=np.full(4, 2.0)) for name in names}
+    )
+    first, second = training_panels(log)
+    assert (first.title, second.title) == ("Loss weights (1 of 2)", "Loss weights (2 of 2)")
+    assert [*first.curves, *second.curves] == names
 
 
 def test_a_learning_rate_that_falls_to_nothing_is_drawn() -> None:

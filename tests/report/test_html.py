@@ -143,6 +143,11 @@ def test_facts_of_the_run_are_told(rendered: Rendered) -> None:
         assert rule in configuration
 
 
+def test_the_weights_of_losses_are_told(rendered: Rendered) -> None:
+    words = Page(rendered[1]).section_words["training"]
+    assert "First and last value: triplet 0.02 → 1. Weight 1 throughout: id." in words
+
+
 def test_every_table_names_its_data(rendered: Rendered) -> None:
     page = Page(rendered[1])
     assert len(page.captions) == len(page.all("table")) == 2

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
@@ -34,7 +35,8 @@ TITLE_LINE = 30
 """Characters of a title in one line."""
 
 DASHES = ("-", (0, (6, 3)), (0, (2, 2)), (0, (6, 2, 1, 2)))
-"""Of learning rates, which often coincide: each should be seen."""
+COINCIDING = ("Learning rate", "Loss weights")
+"""Curves that often lie on each other: dashed, each can be seen."""
 
 LOGARITHMIC_FROM = 30.0
 """Losses whose largest and smallest value differ by more than this factor get a log axis."""
@@ -83,15 +85,17 @@ class Panel:
         title: What they are.
         curves: By name.
         figure: The drawing.
+        note: What is left out, in a sentence; empty where nothing is.
     """
 
     title: str
     curves: Mapping[str, Series]
     figure: Figure
+    note: str = ""
 
 
 def training_panels(log: TrainingLog) -> list[Panel]:
-    """What the log holds of losses, learning rates and validation; maybe nothing.
+    """What the log holds of losses, their weights, learning rates and validation; maybe nothing.
 
     No panel holds more curves than there are colours: many losses are parted by the stage in which
     they begin, then in the log's order.
@@ -104,7 +108,39 @@ def training_panels(log: TrainingLog) -> list[Panel]:
     ):
         for title, curves in _parted(kind, group, log):
             made.append(Panel(title=title, curves=curves, figure=_panel(kind, title, curves, log)))
+        if kind == "Losses and figures":
+            made += _weight_panels(log)
     return made
+
+
+def _weight_panels(log: TrainingLog) -> Iterator[Panel]:
+    """A panel per stage with the weights that move or are not 1, if there are any."""
+    starts = list(log.stage_starts.values()) or [0.0]
+    ends = [*starts[1:], np.inf]
+    for stage, start, end in zip(log.stage_starts or {"": 0.0}, starts, ends, strict=True):
+        own = {name: _between(series, start, end) for name, series in log.weights.items()}
+        told = {name: part for name, part in own.items() if np.any(part.values != 1)}
+        parts = -(-len(told) // MOST_CURVES)
+        for number, names in enumerate(np.array_split(np.array([*told], dtype=object), parts or 1)):
+            if not len(names):
+                continue
+            title = f"Loss weights, {stage}" if len(starts) > 1 else "Loss weights"
+            if parts > 1:
+                title += f" ({number + 1} of {parts})"
+            curves = {name: told[name] for name in names}
+            ones = [name for name, part in own.items() if part.values.size and name not in told]
+            yield Panel(
+                title=title,
+                curves=curves,
+                figure=_panel("Loss weights", title, curves, TrainingLog()),
+                note=f"Weight 1 throughout: {', '.join(ones)}." if ones else "",
+            )
+
+
+def _between(series: Series, start: float, end: float) -> Series:
+    """The part of one stage: iteration n belongs to the stage that began before it was done."""
+    inside = (series.iterations > start) & (series.iterations <= end)
+    return Series(iterations=series.iterations[inside], values=series.values[inside])
 
 
 def _parted(
@@ -141,12 +177,14 @@ def _panel(kind: str, title: str, group: Mapping[str, Series], log: TrainingLog)
             iterations, values = _thinned(part)
             axes.plot(iterations, values, color=series_colour(index), linewidth=1.7, markersize=3.5,
                       marker="o" if iterations.size <= 30 else "",
-                      linestyle=DASHES[index % len(DASHES)] if kind == "Learning rate" else "-",
+                      linestyle=DASHES[index % len(DASHES)] if kind in COINCIDING else "-",
                       label=_broken(name) if number == 0 else None)  # fmt: skip
     if kind == "Validation":
         if all(s.values.min() >= 0 and s.values.max() <= 1 for s in group.values()):
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
             axes.set_ylim(bottom=0)
+    elif kind == "Loss weights":
+        _weigh(axes, group)
     elif (spread := _spread(list(group.values()))) > MOST_DECADES:
         # A loss that has all but vanished must not press the others into a line.
         largest = max(float(series.values.max()) for series in group.values())
@@ -164,6 +202,17 @@ def _panel(kind: str, title: str, group: Mapping[str, Series], log: TrainingLog)
     whole_numbers(axes, bins=5)
     legend_below(figure, columns=columns)
     return figure
+
+
+def _weigh(axes: Axes, group: Mapping[str, Series]) -> None:
+    """An axis for weights, which may begin at 0, be negative, or lie decades apart."""
+    peaks = [float(np.abs(series.values).max()) for series in group.values()]
+    small = min((peak for peak in peaks if peak > 0), default=1.0)
+    if max(peaks) > LOGARITHMIC_FROM * small:
+        linear = max(small, max(peaks) / LOGARITHMIC_FROM**2)
+        axes.set_yscale("symlog", linthresh=10 ** np.ceil(np.log10(linear)))
+    if all(series.values.min() >= 0 for series in group.values()):
+        axes.set_ylim(bottom=0)
 
 
 def _broken(name: str) -> str:

@@ -141,7 +141,7 @@ def _training_pictures(log: TrainingLog) -> list[Captioned]:
     for panel in training_panels(log):
         curves = panel.curves.items()
         ends = [f"{name} {s.values[0]:.4g} → {s.values[-1]:.4g}" for name, s in curves]
-        line = f"First and last value: {'; '.join(ends)}."
+        line = " ".join(filter(None, [f"First and last value: {'; '.join(ends)}.", panel.note]))
         alt = f"{panel.title} over training. {line}"
         made.append(Captioned(picture=as_svg(panel.figure, alt), caption=line))
     return made

@@ -33,12 +33,14 @@ class TrainingLog:
 
     Attributes:
         losses: Loss → its curve.
+        weights: Loss → the curve of its weight.
         learning_rates: Optimizer → its curve.
         validation: Figure of the validation → its curve.
         stage_starts: Stage → the iteration at which it began.
     """
 
     losses: Mapping[str, Series] = field(default_factory=dict)
+    weights: Mapping[str, Series] = field(default_factory=dict)
     learning_rates: Mapping[str, Series] = field(default_factory=dict)
     validation: Mapping[str, Series] = field(default_factory=dict)
     stage_starts: Mapping[str, float] = field(default_factory=dict)
@@ -53,7 +55,7 @@ def read_log(path: Path | None) -> TrainingLog:
     A run that was killed may leave half a line at the end; what stands before it is still true.
     """
     points: dict[str, dict[str, list[tuple[float, float]]]] = {
-        key: defaultdict(list) for key in ("losses", "lr", "validation")
+        key: defaultdict(list) for key in ("losses", "weights", "lr", "validation")
     }
     starts: dict[str, float] = {}
     offset = last = 0.0
@@ -68,6 +70,7 @@ def read_log(path: Path | None) -> TrainingLog:
                 curves[name].append((last, value))
     return TrainingLog(
         losses=_series(points["losses"]),
+        weights=_series(points["weights"]),
         learning_rates=_series(points["lr"]),
         validation=_series(points["validation"]),
         stage_starts=starts,
