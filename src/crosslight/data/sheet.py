@@ -53,6 +53,26 @@ def _thumbnail(
     return cell
 
 
+def _check(
+    rows: Sequence[Sequence[Path | None]],
+    row_titles: Sequence[str],
+    column_titles: Sequence[str],
+    cell: tuple[int, int],
+) -> None:
+    height, width = cell
+    columns = len(column_titles)
+    if not rows or not columns or height < 1 or width < 1:
+        raise ConfigError(
+            f"a contact sheet of {len(rows)} rows, {columns} columns and cells of {height}x{width} "
+            "pixels shows nothing: give at least one of each."
+        )
+    if len(row_titles) != len(rows) or any(len(row) > columns for row in rows):
+        raise ConfigError(
+            f"a contact sheet of {len(rows)} rows has {len(row_titles)} row titles and {columns} "
+            "column titles: give one title per row and per column."
+        )
+
+
 def contact_sheet(
     rows: Sequence[Sequence[Path | None]],
     row_titles: Sequence[str],
@@ -75,18 +95,9 @@ def contact_sheet(
     Raises:
         ConfigError: There is nothing to draw, or titles and images do not match.
     """
+    _check(rows, row_titles, column_titles, cell)
     height, width = cell
     columns = len(column_titles)
-    if not rows or not columns or height < 1 or width < 1:
-        raise ConfigError(
-            f"a contact sheet of {len(rows)} rows, {columns} columns and cells of {height}x{width} "
-            "pixels shows nothing: give at least one of each."
-        )
-    if len(row_titles) != len(rows) or any(len(row) > columns for row in rows):
-        raise ConfigError(
-            f"a contact sheet of {len(rows)} rows has {len(row_titles)} row titles and {columns} "
-            "column titles: give one title per row and per column."
-        )
     font = _font(height)
     line = int(font.getbbox("Ag")[3]) + 4
     widest = max(font.getlength(title) for title in row_titles)

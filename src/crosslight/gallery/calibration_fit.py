@@ -11,7 +11,7 @@ what a search across cameras meets.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,9 @@ FEWEST_SAME = 20
 FEWEST_PEOPLE = 4
 
 FloatArray = NDArray[np.float64]
+Groups = list[tuple[FloatArray, NDArray[np.bool_]]]
+"""Distances of pairs, and which of them show one person: of everybody, then of each half."""
+
 Shape = Callable[["_Counts"], FloatArray]
 
 
@@ -86,21 +89,11 @@ def fit_calibration(
         )
     half = np.isin(pids, rng.permutation(people)[: len(people) // 2])
     between = _distances(vectors, distance)
-    same_person = pids[:, None] == pids
-    same_camera = (cams[:, None] == cams) & (cams[:, None] != UNKNOWN_CAM)
     same_light = modality[:, None] == modality
-    once = np.triu(np.ones(between.shape, dtype=bool), 1)
-    usable = once & ~(same_person & same_camera)
-
-    def curve(kind: NDArray[np.bool_]) -> Curve | None:
-        pairs = usable & kind
-        if (pairs & same_person).sum() < FEWEST_SAME:
-            return None
-        halves = [pairs & inside[:, None] & inside for inside in (half, ~half)]
-        groups = [(between[p], same_person[p]) for p in (pairs, *halves)]
-        return _curve(groups, false_match_rate, prior)
-
-    within, across = curve(same_light), curve(~same_light)
+    within, across = (
+        _curve(groups, false_match_rate, prior) if groups else None
+        for groups in _pairs(between, pids, cams, half, (same_light, ~same_light))
+    )
     if within is None and across is None:
         raise DataError(
             f"Fewer than {FEWEST_SAME} pairs of images show the same person on two cameras; give "
@@ -115,8 +108,37 @@ def fit_calibration(
     )
 
 
+def _pairs(
+    between: NDArray[np.float32],
+    pids: NDArray[np.int64],
+    cams: NDArray[np.int64],
+    half: NDArray[np.bool_],
+    kinds: Sequence[NDArray[np.bool_]],
+) -> Iterator[Groups | None]:
+    """For each kind of pairs those of everybody and of each half, None where too few are alike.
+
+    Args:
+        between: (N, N) distances.
+        pids: (N,) people.
+        cams: (N,) cameras; images of a person by one camera are no pair.
+        half: (N,) who belongs to the first half of the people.
+        kinds: (N, N) each, which pairs are of the kind.
+    """
+    same_person = pids[:, None] == pids
+    same_camera = (cams[:, None] == cams) & (cams[:, None] != UNKNOWN_CAM)
+    once = np.triu(np.ones(between.shape, dtype=bool), 1)
+    usable = once & ~(same_person & same_camera)
+    for kind in kinds:
+        pairs = usable & kind
+        if (pairs & same_person).sum() < FEWEST_SAME:
+            yield None
+            continue
+        halves = [pairs & inside[:, None] & inside for inside in (half, ~half)]
+        yield [(between[p], same_person[p]) for p in (pairs, *halves)]
+
+
 def _curve(
-    groups: list[tuple[FloatArray, NDArray[np.bool_]]],
+    groups: Groups,
     false_match_rate: float,
     prior: float | None,
 ) -> Curve:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from crosslight.config import Interpolation
+from crosslight.data.batch import Batch
 from crosslight.data.loading import inference_batches
 from crosslight.data.loading_processes import worker_deaths_told
 from crosslight.data.table import SampleTable
@@ -72,22 +73,25 @@ def embed_table(
     place = next(method.parameters()).device
     was_training = method.training
     method.eval()
+    transform = InferenceTransform(height, width, interpolation)
+    batches = inference_batches(table, transform, batch_size=batch_size, workers=workers)
     parts = []
     try:
         with worker_deaths_told(), torch.inference_mode(), arithmetic(precision, place):
-            transform = InferenceTransform(height, width, interpolation)
-            for batch in inference_batches(
-                table, transform, batch_size=batch_size, workers=workers
-            ):
-                moved = batch.to(place)
-                images = (moved.images, moved.images.flip(-1)) if flip else (moved.images,)
-                views = [_embedded(method, view, moved.modality, code) for view in images]
-                if flip and unit_views:
-                    views = [F.normalize(view) for view in views]
-                parts.append(sum(views[1:], views[0]).cpu().numpy())
+            for batch in batches:
+                found = _views(method, batch.to(place), code, flip=flip, unit=unit_views)
+                parts.append(found.cpu().numpy())
     finally:
         method.train(was_training)
     return np.concatenate(parts)
+
+
+def _views(method: Method, batch: Batch, code: str | None, *, flip: bool, unit: bool) -> Tensor:
+    found = _embedded(method, batch.images, batch.modality, code)
+    if not flip:
+        return found
+    mirrored = _embedded(method, batch.images.flip(-1), batch.modality, code)
+    return F.normalize(found) + F.normalize(mirrored) if unit else found + mirrored
 
 
 def embed_images(

@@ -31,6 +31,12 @@ _SPARE = 19
 _KEPT_BYTES = 320 * 2**20
 _EXPANDED_ROWS = 8192
 
+Members = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
+"""`(n, size)` rows that belong to each row, and how many of them count."""
+
+Codes = tuple[IntArray, npt.NDArray[np.int32], npt.NDArray[np.float32]]
+"""Sparse rows: where each begins, its columns and its weights."""
+
 
 class ReciprocalGraph:
     """The neighbourhoods of queries and gallery; gives re-ranked distances block by block.
@@ -164,7 +170,6 @@ class ReciprocalGraph:
     def _neighbours(self) -> IntArray:
         from crosslight.evaluation.reranking.neighbour_lists import (
             offer_columns,
-            order_neighbours,
             squares_to_rows,
         )
 
@@ -188,12 +193,7 @@ class ReciprocalGraph:
                     tile.size,
                     _row_task(squares_to_rows, tile, squares, largest, values, numbers, top, start),
                 )
-                if self._kept is not None and top < self._queries and right > self._queries:
-                    rows = slice(top, min(bottom, self._queries))
-                    first = max(start, self._queries)
-                    self._kept[rows, first - self._queries : right - self._queries] = tile[
-                        : rows.stop - rows.start, first - start :
-                    ]
+                self._keep(tile, top, start)
                 beyond = max(start, bottom)
                 if beyond < right:
                     over(
@@ -212,43 +212,61 @@ class ReciprocalGraph:
                     )
                     # Lists that rows filled meanwhile are as strict as those that columns filled.
                 limits[top:bottom] = values[top:bottom, -1]
+        return self._ordered(values, numbers, wanted)
+
+    def _keep(self, tile: npt.NDArray[np.float32], top: int, left: int) -> None:
+        """Keeps what a tile holds of queries against the gallery, where there is room for it."""
+        bottom, right = top + tile.shape[0], left + tile.shape[1]
+        if self._kept is not None and top < self._queries and right > self._queries:
+            rows = slice(top, min(bottom, self._queries))
+            first = max(left, self._queries)
+            self._kept[rows, first - self._queries : right - self._queries] = tile[
+                : rows.stop - rows.start, first - left :
+            ]
+
+    def _ordered(self, values: npt.NDArray[np.float32], numbers: IntArray, wanted: int) -> IntArray:
+        """The `wanted` nearest of each row, in the order of exact distances."""
+        from crosslight.evaluation.reranking.neighbour_lists import order_neighbours
+
         lengths = np.sqrt(self._squares)
         width = float32_width(self._rows.shape[1], lengths, float(lengths.max()), 0.0)
         doubt = 2.0 * width + 8.0 * 2.0**-24 * (self._squares + self._squares.max())
-        nearest = np.empty((count, wanted), dtype=np.int64)
-        over(
-            count,
+        nearest = np.empty((self._count, wanted), dtype=np.int64)
+        self._threads.over(
+            self._count,
             2**20,
             lambda a, b: order_neighbours(self._tables, values, numbers, doubt, a, b, nearest),
         )
         return nearest
 
-    def _codes(self) -> tuple[IntArray, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        from crosslight.evaluation.reranking.reciprocal_sets import (
-            expand,
-            mean_rows,
-            mean_sizes,
-            reciprocal,
-            weigh,
+    def _codes(self) -> Codes:
+        k = self._nearest.shape[1]
+        half = min(int(np.around(self._how.k1 / 2)) + 1, k)
+        codes = self._expanded(self._reciprocal(k), self._reciprocal(half))
+        k2 = min(self._how.k2, k)
+        return codes if k2 == 1 else self._averaged(codes, k2)
+
+    def _reciprocal(self, size: int) -> Members:
+        """Who is among the `size` nearest of each row, and the row among theirs."""
+        from crosslight.evaluation.reranking.reciprocal_sets import reciprocal
+
+        members = np.empty((self._count, size), dtype=np.int32)
+        counts = np.empty(self._count, dtype=np.int32)
+        self._threads.over(
+            self._count,
+            2**20,
+            lambda a, b: reciprocal(self._nearest, size, a, b, members, counts),
         )
+        return members, counts
+
+    def _expanded(self, near: Members, half: Members) -> Codes:
+        """Each set of `near` with those of `half` that lie in it for the most part, weighed."""
+        from crosslight.evaluation.reranking.reciprocal_sets import expand, weigh
 
         count, over = self._count, self._threads.over
-        nearest = self._nearest
-        k = nearest.shape[1]
-        half = min(int(np.around(self._how.k1 / 2)) + 1, k)
-        sets = []
-        for size in (k, half):
-            members = np.empty((count, size), dtype=np.int32)
-            counts = np.empty(count, dtype=np.int32)
-            over(
-                count,
-                2**20,
-                lambda a, b, s=size, m=members, c=counts: reciprocal(nearest, s, a, b, m, c),  # type: ignore[misc]
-            )
-            sets.append((members, counts))
         starts = np.zeros(count + 1, dtype=np.int64)
         columns, weights = [], []
-        room = k * (half + 1)
+        room = near[0].shape[1] * (half[0].shape[1] + 1)
         for first in range(0, count, _EXPANDED_ROWS):
             last = min(first + _EXPANDED_ROWS, count)
             found = np.empty((last - first, room), dtype=np.int32)
@@ -257,7 +275,7 @@ class ReciprocalGraph:
                 last - first,
                 2**20,
                 lambda a, b, f=first, s=found, n=sizes: expand(  # type: ignore[misc]
-                    *sets[0], *sets[1], f + a, f + b, s[a:b], n[a:b]
+                    *near, *half, f + a, f + b, s[a:b], n[a:b]
                 ),
             )
             starts[first + 1 : last + 1] = starts[first] + np.cumsum(sizes)
@@ -273,12 +291,16 @@ class ReciprocalGraph:
                     weigh(self._rows, self._squares, self._largest, s, n, f, a, b, at, c, w)
                 ),
             )
-        flat, values = np.concatenate(columns), np.concatenate(weights)
-        k2 = min(self._how.k2, k)
-        if k2 == 1:
-            return starts, flat, values
+        return starts, np.concatenate(columns), np.concatenate(weights)
+
+    def _averaged(self, codes: Codes, k2: int) -> Codes:
+        """Each code as the mean of those of the `k2` nearest rows."""
+        from crosslight.evaluation.reranking.reciprocal_sets import mean_rows, mean_sizes
+
+        count, over, nearest = self._count, self._threads.over, self._nearest
+        starts, columns, _ = codes
         sizes = np.empty(count, dtype=np.int64)
-        over(count, 2**20, lambda a, b: mean_sizes(nearest, k2, starts, flat, a, b, sizes))
+        over(count, 2**20, lambda a, b: mean_sizes(nearest, k2, starts, columns, a, b, sizes))
         mean_starts = np.concatenate([[0], np.cumsum(sizes)])
         mean_columns = np.empty(mean_starts[-1], dtype=np.int32)
         mean_weights = np.empty(mean_starts[-1], dtype=np.float32)
@@ -286,12 +308,12 @@ class ReciprocalGraph:
             count,
             2**20,
             lambda a, b: mean_rows(
-                nearest, k2, starts, flat, values, a, b, mean_starts, mean_columns, mean_weights
+                nearest, k2, *codes, a, b, mean_starts, mean_columns, mean_weights
             ),
         )
         return mean_starts, mean_columns, mean_weights
 
-    def _transposed(self) -> tuple[IntArray, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    def _transposed(self) -> Codes:
         from crosslight.evaluation.reranking.reciprocal_sets import transpose
 
         entries = int(self._starts[-1] - self._starts[self._queries])

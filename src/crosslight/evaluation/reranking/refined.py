@@ -7,6 +7,7 @@ than ranking one query at a time. Their figures belong in a column of their own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,39 +50,20 @@ def rank_refined(
     Raises:
         ConfigError: The distance is 'dot', which has no neighbourhoods.
     """
+    rank = partial(rank_features, exclusion=exclusion, distance=distance, effort=effort)
     if how is None:
-        return rank_features(
-            query_feats,
-            query,
-            gallery_feats,
-            gallery,
-            trials,
-            exclusion=exclusion,
-            distance=distance,
-            cmc=cmc,
-            top=top,
-            effort=effort,
-        )
+        return rank(query_feats, query, gallery_feats, gallery, trials, cmc=cmc, top=top)
     results: list[Ranks] = []
     for number, trial in enumerate(trials):
         tops = top if number == 0 else 0
         if isinstance(how, QueryExpansion):
-            feats, asked = _expanded(
-                query_feats, query, gallery_feats, gallery, trial, exclusion, distance, how, effort
+            (near,) = rank(
+                query_feats, query, gallery_feats, gallery, [trial], cmc="image", top=how.k
             )
+            feats = _expanded(query_feats, gallery_feats, trial, near, how)
+            asked = Labels(pids=query.pids[trial.queries], cams=query.cams[trial.queries])
             local = Trial(queries=np.arange(len(trial.queries)), gallery=trial.gallery)
-            results += rank_features(
-                feats,
-                asked,
-                gallery_feats,
-                gallery,
-                [local],
-                exclusion=exclusion,
-                distance=distance,
-                cmc=cmc,
-                top=tops,
-                effort=effort,
-            )
+            results += rank(feats, asked, gallery_feats, gallery, [local], cmc=cmc, top=tops)
             continue
         with Threads() as threads:
             graph = ReciprocalGraph(
@@ -109,35 +91,20 @@ def rank_refined(
 
 def _expanded(
     query_feats: npt.NDArray[Any],
-    query: Labels,
     gallery_feats: npt.NDArray[Any],
-    gallery: Labels,
     trial: Trial,
-    exclusion: Exclusion,
-    distance: Distance,
+    near: Ranks,
     how: QueryExpansion,
-    effort: Effort | None,
-) -> tuple[FloatArray, Labels]:
-    (ranks,) = rank_features(
-        query_feats,
-        query,
-        gallery_feats,
-        gallery,
-        [trial],
-        exclusion=exclusion,
-        distance=distance,
-        cmc="image",
-        top=how.k,
-        effort=effort,
-    )
+) -> FloatArray:
+    """Each query as a weighted mean of itself and the images nearest to it."""
     feats = np.empty((len(trial.queries), query_feats.shape[1]))
     for i, row in enumerate(trial.queries.tolist()):
         own = _unit(query_feats[row][None])
-        joining = trial.gallery[ranks.top[i][ranks.top[i] >= 0]]
+        joining = trial.gallery[near.top[i][near.top[i] >= 0]]
         others = _unit(gallery_feats[joining])
         weights = np.clip(others @ own[0], 0.0, None) ** how.power
         feats[i] = (own[0] + weights @ others) / (1.0 + weights.sum())
-    return feats, Labels(pids=query.pids[trial.queries], cams=query.cams[trial.queries])
+    return feats
 
 
 def _unit(rows: npt.NDArray[Any]) -> FloatArray:
