@@ -27,6 +27,7 @@ from crosslight.data.promenade import make
 from crosslight.data.table import SampleTable
 from crosslight.registry import method_class, method_names
 from crosslight.training.loop import fit
+from crosslight.training.machines import Machines
 from crosslight.training.run import RunFolder
 
 HEIGHT, WIDTH, EPOCHS, PER_EPOCH = 64, 32, 2, 3
@@ -77,7 +78,7 @@ def curve(name: str, table: SampleTable, path: Path, seed: int) -> dict[str, Any
         where=name,
     )
     run = RunFolder.create(path, config, data={"fingerprint": table.fingerprint()})
-    fit(table, config, run, accelerator="cpu", progress=False)
+    fit(table, config, run, machines=Machines(accelerator="cpu"), progress=False)
     lines = [json.loads(line) for line in run.log_path.read_text().splitlines()]
     return {"losses": [figures(line) for line in lines], "weights": digest(run.model_path)}
 

@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import os
 import re
@@ -10,7 +11,13 @@ import pytest
 
 import crosslight
 from crosslight import cli
+from crosslight.drawing.options import Swapping
 from crosslight.errors import ConfigError
+from crosslight.evaluation.scoring import Scoring
+from crosslight.experiments.options import Ablating, Evaluating
+from crosslight.gallery.options import Asking, Calibrating, Labels, Watching
+from crosslight.gallery.service.settings import Address, Allowed
+from crosslight.training.machines import Machines
 
 # Users' scripts depend on these names; a change here is a change for them.
 COMMANDS = {
@@ -82,6 +89,34 @@ def test_the_flags_of_score_are_frozen_and_its_help_names_the_files(capsys):
     _, out, _ = run(capsys, "score", "--help")
     assert flags(out) == SCORE_FLAGS
     assert {".npz", ".npy", ".csv", ".parquet"} <= set(re.findall(r"\.[a-z]+\b", out))
+
+
+OPTIONS = {
+    "train": Machines,
+    "evaluate": Evaluating,
+    "score": Scoring,
+    "ablate": Ablating,
+    "swap": Swapping,
+    "gallery add": (Labels, Watching),
+    "gallery search": Asking,
+    "gallery calibrate": Calibrating,
+    "serve": (Address, Allowed),
+}
+NAMED = {"protocols": "protocol", "overrides": "set"}
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_options_of_a_room_are_flags_with_the_same_defaults(capsys, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "1000")
+    _, out, _ = run(capsys, *command.split(), "--help")
+    kinds = OPTIONS[command] if isinstance(OPTIONS[command], tuple) else (OPTIONS[command],)
+    for field in (field for kind in kinds for field in dataclasses.fields(kind)):
+        flag = NAMED.get(field.name, field.name.replace("_", "-"))
+        entry = rf"^[^\w\n]*--{flag}[ ,].*?\((default: [^)]*|repeatable)\)"
+        (told,) = re.findall(entry, out, flags=re.DOTALL | re.MULTILINE)
+        default = field.default
+        shown = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+        assert told in (f"default: {shown}", "repeatable")
 
 
 NUMBERS = [

@@ -32,6 +32,7 @@ from crosslight.types import DeepRange
 
 T = TypeVar("T")
 Interpolation = Literal["bilinear", "bicubic", "lanczos"]
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 Padding = Annotated[int, Range(0, 8192)]
 Threads = Annotated[int, Range(1, 1024)]
 Deviations = Annotated[float, Range(-3, 3)]
@@ -155,7 +156,7 @@ class TrainingConfig:
     """
 
     seed: Seed = 0
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Precision = "32-true"
     threads: Threads | None = None
     channels_last: bool = True
     compile: bool = False

@@ -9,8 +9,8 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass
 from functools import wraps
 from typing import Annotated, Any, ParamSpec, TypeVar
 
@@ -116,23 +116,31 @@ def misfit(hint: Any, value: Any) -> tuple[Any, Range] | None:
 def in_range(command: Callable[P, R]) -> Callable[P, R]:
     """Around a command: its flags are checked against the ranges that its types state.
 
+    Those of an argument that is a dataclass are flags too.
+
     Raises:
         ConfigError: From the command, naming flag, value and range.
     """
 
     @wraps(command)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        hints = typing.get_type_hints(command, include_extras=True)
-        given = inspect.signature(command).bind(*args, **kwargs).arguments
-        for name, value in given.items():
-            fault = misfit(hints[name], value)
-            if fault is not None:
-                raise ConfigError(
-                    f"--{name.replace('_', '-')} is {fault[0]}, expected a number {fault[1]}."
-                )
+        _check(command, inspect.signature(command).bind(*args, **kwargs).arguments)
         return command(*args, **kwargs)
 
     return checked
+
+
+def _check(stated: Any, given: Mapping[str, Any]) -> None:
+    hints = typing.get_type_hints(stated, include_extras=True)
+    for name, value in given.items():
+        if is_dataclass(value):
+            _check(type(value), vars(value))
+            continue
+        fault = misfit(hints[name], value)
+        if fault is not None:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} is {fault[0]}, expected a number {fault[1]}."
+            )
 
 
 def _is_number(value: Any) -> bool:

@@ -15,6 +15,7 @@ from crosslight.data.layouts import read_layout
 from crosslight.errors import ConfigError
 from crosslight.experiments.ablation import ablate, switched
 from crosslight.experiments.budget import images_seen, overrides_for
+from crosslight.experiments.options import Ablating
 from crosslight.registry import METHODS
 
 
@@ -54,8 +55,8 @@ def test_a_row_that_another_process_is_at_is_passed_over(
 ) -> None:
     name, data = str(recipe), f"sysu-mm01:{promenade}"
     switches = ("hard:config.triplet=hard,config.margin=0.3",)
-    asked = {"switches": switches, "images": 32, "protocols": ("sysu-mm01/all/1",)}
-    theirs = ablate(name, data, tmp_path, **asked)
+    how = Ablating(switches=switches, images=32, protocols=("sysu-mm01/all/1",))
+    theirs = ablate(name, data, tmp_path, how)
     assert next(theirs).state == "begins"
     cli.main(_arguments(recipe, promenade, tmp_path, "--images", "32"))
     assert "No row is finished yet." in capsys.readouterr().out

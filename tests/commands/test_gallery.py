@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from crosslight import cli
 from crosslight.commands import demo_gallery
 from crosslight.data.layouts import read_layout
 from crosslight.gallery.opening import open_store
+from crosslight.gallery.options import Calibrating
 from crosslight.types import Modality
 
 
@@ -155,14 +155,11 @@ def test_another_model_and_other_mistakes_are_refused(
     assert "with --boxes" in fails("gallery", "add", store, tmp_path / "walk.mp4")
 
 
-def test_the_demo_ends_with_a_gallery_and_a_sheet_of_queries(
-    promenade, trained, tmp_path, monkeypatch
-):
+def test_the_demo_ends_with_a_gallery_and_a_sheet_of_queries(promenade, trained, tmp_path):
     # The smallest Promenade has too few validation people to calibrate on.
-    enough = partial(demo_gallery.calibrate, split="train", false_match_rate=0.05)
-    monkeypatch.setattr(demo_gallery, "calibrate", enough)
+    enough = Calibrating(split="train", false_match_rate=0.05)
     place, sheet = tmp_path / "gallery.lance", tmp_path / "sheet.png"
-    places = {"run": trained, "data": promenade, "sheet": sheet}
+    places = {"run": trained, "data": promenade, "sheet": sheet, "calibrating": enough}
     made = demo_gallery.make_gallery(place, **places)
     assert Image.open(sheet).size == made.sheet.size
     assert made.query.is_file()

@@ -9,7 +9,6 @@ from crosslight.evaluation.ranking import (
     Labels,
     Ranks,
     Trial,
-    check_average_precision,
     rank_distances,
     rank_features,
 )
@@ -20,6 +19,7 @@ from crosslight.evaluation.ranking.exclusion import (
     SYSU_SAME_PLACE,
     Exclusion,
 )
+from crosslight.evaluation.scoring import check_average_precision
 from tests.oracles import ranking as oracle
 
 RULES = {

@@ -10,7 +10,6 @@ from crosslight.errors import ConfigError, ProtocolError
 from crosslight.evaluation.features import Features
 from crosslight.evaluation.protocols import get_protocol
 from crosslight.evaluation.protocols.samplers import (
-    check_sampler,
     group_images,
     load_permutations,
     numbered_images,
@@ -19,6 +18,7 @@ from crosslight.evaluation.protocols.samplers import (
     seeded_gallery,
 )
 from crosslight.evaluation.protocols.selection import Draw
+from crosslight.evaluation.scoring import check_sampler
 from tests.evaluation.sysu_counts import image_counts, sysu_test_set
 
 SEEDED_ALL = """afdc5a624656cfd6 693c8c117f9733bd 7d8ada4bb0bde9cf 34fbed3f69feec8f

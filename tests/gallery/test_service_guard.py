@@ -168,7 +168,7 @@ def test_reads_have_an_allowance_of_their_own(searcher) -> None:
 
 @pytest.mark.parametrize("stated", [True, False])
 def test_a_body_that_is_too_large_is_refused_unread(searcher, stated: bool) -> None:
-    client = client_for(searcher, limits=Limits(upload_bytes=2000))
+    client = client_for(searcher, limits=Limits(upload_mib=2000 / 2**20))
     content = b"x" * 2001
     body: Any = content if stated else iter([content[:1500], content[1500:]])
     reply = client.post("/api/search", content=body)
@@ -179,7 +179,7 @@ def test_a_body_that_is_too_large_is_refused_unread(searcher, stated: bool) -> N
 
 
 def test_an_image_with_too_many_pixels_is_refused(searcher) -> None:
-    client = client_for(searcher, limits=Limits(upload_pixels=1000))
+    client = client_for(searcher, limits=Limits(upload_megapixels=0.001))
     reply = client.post("/api/search", files={"image": encoded(picture(0, 1))})
     assert reply.status_code == 422
     assert "pixels" in reply.json()["error"]

@@ -17,6 +17,7 @@ from crosslight.data.table import SampleTable
 from crosslight.methods.contract import Method, Update
 from crosslight.registry import method_class, method_names
 from crosslight.training.loop import fit
+from crosslight.training.machines import Machines
 from crosslight.training.run import RunFolder, build_method
 
 EPOCHS, PER_EPOCH = 2, 2
@@ -49,7 +50,14 @@ def _config(name: str, workers: int) -> Recipe:
 
 def _train(table: SampleTable, path: Path, config: Recipe, method: Method) -> None:
     run = RunFolder.create(path, config, data={"fingerprint": table.fingerprint()})
-    fit(table, config, run, method=method, accelerator=DEVICE.type, progress=False)
+    fit(
+        table,
+        config,
+        run,
+        method=method,
+        machines=Machines(accelerator=DEVICE.type),
+        progress=False,
+    )
 
 
 def _cut(method: Method, after: int) -> Method:

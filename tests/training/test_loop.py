@@ -15,6 +15,7 @@ from crosslight.data.table import SampleTable
 from crosslight.errors import ConfigError, DataError, TrainingError
 from crosslight.methods.contract import Method, Update
 from crosslight.training.loop import FitSummary, fit
+from crosslight.training.machines import Machines
 from crosslight.training.run import RunFolder
 from crosslight.training.weights import load_weights
 from tests.training.people import draw_people
@@ -335,12 +336,12 @@ def test_a_forward_pass_after_an_update_in_bf16_sees_the_new_weights(
 
 def test_16_bit_arithmetic_needs_a_gpu(table: SampleTable, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="16-mixed, which cpu cannot do; set it to bf16-mixed"):
-        train(table, tmp_path, recipe(precision="16-mixed"), accelerator="cpu")
+        train(table, tmp_path, recipe(precision="16-mixed"), machines=Machines(accelerator="cpu"))
 
 
 def test_a_missing_device_is_one_sentence(table: SampleTable, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="1 x tpu is not possible here"):
-        train(table, tmp_path, recipe(), accelerator="tpu")
+        train(table, tmp_path, recipe(), machines=Machines(accelerator="tpu"))  # type: ignore[arg-type]
 
 
 def test_progress_is_told_in_plain_lines_off_a_terminal(

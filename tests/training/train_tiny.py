@@ -20,6 +20,7 @@ from crosslight.data.batch import Batch
 from crosslight.errors import CrosslightError
 from crosslight.methods.contract import Update
 from crosslight.training.loop import fit
+from crosslight.training.machines import Machines
 from tests.training.people import draw_people
 from tests.training.tiny import Tiny, TinyConfig, build, open_run, recipe
 
@@ -51,8 +52,7 @@ def main() -> None:
             config,
             run,
             method=method,
-            accelerator="cpu",
-            devices=options.get("devices", 1),
+            machines=Machines(accelerator="cpu", devices=options.get("devices", 1)),
             progress=False,
         )
     except CrosslightError as error:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
 from crosslight.cli.data import data_app
 from crosslight.cli.endings import spoken
+from crosslight.cli.flat import Flat
 from crosslight.cli.gallery import gallery_app, serve
-from crosslight.ranges import Count, Processes, Seed, Trial, Workers, in_range
-from crosslight.types import Accelerator, Distance, Light
+from crosslight.drawing.options import Swapping
+from crosslight.evaluation.scoring import Scoring
+from crosslight.experiments.options import Ablating, Evaluating
+from crosslight.ranges import Count, Seed, Trial, Workers, in_range
+from crosslight.training.machines import Machines
+from crosslight.types import LIGHTS, Light
 from crosslight.version import __version__
 
 app = SubcommandApp()
@@ -33,6 +39,7 @@ Overrides = Annotated[
 ]
 Switch = Annotated[bool, FlagCreatePairsOff]
 Expand = Annotated[int | None, arg(metavar="K")]
+Protocols = Annotated[UseAppendAction[tuple[str, ...]], arg(name="protocol")]
 
 
 @app.command(name="demo")
@@ -77,9 +84,7 @@ def train(
     out: Path,
     trial: Trial = 1,
     overrides: OmitArgPrefixes[Overrides] = (),
-    accelerator: Accelerator = "auto",
-    devices: Processes = 1,
-    nodes: Processes = 1,
+    machines: Flat[Machines],
 ) -> None:
     """Train a method; the same command continues a training that was cut off.
 
@@ -89,22 +94,16 @@ def train(
         out: Run folder: configuration, log, checkpoints, weights.
         trial: Split number, for layouts that have several (regdb: 1 to 10).
         overrides: Changes of the recipe.
-        accelerator: Where to train.
-        devices: Processes on each node, one per device.
-        nodes: Machines.
+        machines: Where it runs.
     """
     from crosslight.commands.train import run_training
 
-    run_training(
-        recipe,
-        data,
-        out,
-        trial=trial,
-        overrides=overrides,
-        accelerator=accelerator,
-        devices=devices,
-        nodes=nodes,
-    )
+    run_training(recipe, data, out, machines=machines, trial=trial, overrides=overrides)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Evaluating(Evaluating):
+    protocols: Protocols = Evaluating.protocols
 
 
 @app.command(name="evaluate")
@@ -113,55 +112,26 @@ def evaluate(
     run: Positional[Path],
     *,
     data: DataArgument,
-    trial: Trial = 1,
-    protocols: Annotated[UseAppendAction[tuple[str, ...]], arg(name="protocol")] = (),
-    distance: Distance | None = None,
-    sampler: Literal["seeded", "official"] = "seeded",
-    permutations: Path | None = None,
-    flip: bool = False,
-    unit_views: bool = False,
-    code: str | None = None,
+    evaluating: Flat[_Evaluating],
     rerank: Switch = False,
     expand: Expand = None,
-    workers: Workers = 2,
 ) -> None:
     """Embed the test images of a data set with a trained run and score them.
 
     Args:
         run: Run folder.
         data: Data set.
-        trial: Split number, for layouts that have several.
-        protocols: Protocols to score; repeatable. None: all that fit the layout.
-        distance: How embeddings are compared. None: as the method says.
-        sampler: Gallery sampler of sysu-mm01.
-        permutations: rand_perm_cam.mat for the official sampler; None: looked for in the data set.
-        flip: Sum the embeddings of each image and its mirror image; recorded in the result.
-        unit_views: With --flip: bring both to length 1 before, as CAJ's test program does.
-        code: Score one of the method's codes instead, e.g. dgnet's teacher, into files of its own.
         rerank: Also score after k-reciprocal re-ranking (k1 20, k2 6, lambda 0.3), in rows of
             their own.
         expand: Also score after query expansion by so many nearest images, in rows of their own.
-        workers: Processes that load images.
+        evaluating: How.
     """
     from crosslight.commands.evaluate import print_evaluation
     from crosslight.commands.refinement_flags import chosen_refinements
     from crosslight.experiments.evaluation import evaluate_run
 
-    evaluation = evaluate_run(
-        run,
-        data,
-        trial=trial,
-        protocols=protocols,
-        distance=distance,
-        sampler=sampler,
-        permutations=permutations,
-        flip=flip,
-        unit_views=unit_views,
-        code=code,
-        refinements=chosen_refinements(rerank=rerank, expand=expand),
-        workers=workers,
-    )
-    print_evaluation(evaluation)
+    refinements = chosen_refinements(rerank=rerank, expand=expand)
+    print_evaluation(evaluate_run(run, data, evaluating, refinements=refinements))
 
 
 @app.command(name="score")
@@ -170,10 +140,7 @@ def score(
     features: Positional[Path],
     *,
     protocol: str,
-    distance: Distance = "cosine",
-    sampler: Literal["seeded", "official"] = "seeded",
-    permutations: Path | None = None,
-    average_precision: Literal["rectangular", "trapezoid"] = "rectangular",
+    scoring: Flat[Scoring],
     rerank: Switch = False,
     k1: int | None = None,
     k2: int | None = None,
@@ -189,10 +156,6 @@ def score(
             with a .csv of the same name beside it (pid, cam, modality, split, path); or .parquet
             with all of these columns.
         protocol: E.g. market1501 or sysu-mm01/all/1.
-        distance: How features are compared; dot: larger is nearer.
-        sampler: Gallery sampler of sysu-mm01.
-        permutations: rand_perm_cam.mat for the official sampler.
-        average_precision: Area under the precision-recall curve; rectangular is the usual one.
         rerank: Also score after k-reciprocal re-ranking, in rows of their own.
         k1: Neighbours that a set of the re-ranking is made of; by default 20.
         k2: Neighbours whose weights the re-ranking averages; by default 6.
@@ -201,6 +164,7 @@ def score(
         expand: Also score after query expansion by so many nearest images, in rows of their own.
         block: Queries multiplied at once, by default 512; fewer need less memory.
         json: Also write the scores here.
+        scoring: How.
     """
     from crosslight.commands.refinement_flags import chosen_refinements
     from crosslight.commands.score import run_score
@@ -208,15 +172,18 @@ def score(
 
     run_score(
         features,
-        protocol=protocol,
-        distance=distance,
-        sampler=sampler,
-        permutations=permutations,
-        average_precision=average_precision,
+        protocol,
+        scoring,
         refinements=chosen_refinements(rerank=rerank, expand=expand, k1=k1, k2=k2, share=share),
         effort=Effort(block=block),
         json_path=json,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ablating(Ablating):
+    overrides: OmitArgPrefixes[Overrides] = Ablating.overrides
+    protocols: Protocols = Ablating.protocols
 
 
 @app.command(name="ablate")
@@ -226,15 +193,7 @@ def ablate(
     *,
     data: DataArgument,
     out: Path,
-    switches: tuple[str, ...] = (),
-    cumulative: bool = False,
-    against: tuple[str, ...] = (),
-    seeds: tuple[Seed, ...] = (0,),
-    images: Count | None = None,
-    overrides: OmitArgPrefixes[Overrides] = (),
-    protocols: Annotated[UseAppendAction[tuple[str, ...]], arg(name="protocol")] = (),
-    trial: Trial = 1,
-    accelerator: Accelerator = "auto",
+    ablating: Flat[_Ablating],
 ) -> None:
     """Train variants of a recipe under one budget and compare them in a table and a figure.
 
@@ -245,84 +204,31 @@ def ablate(
         recipe: Name of a shipped recipe or a YAML file; it is itself the first variant.
         data: Data set.
         out: Folder for a run per variant and seed, and for ablation.md, .json and .png.
-        switches: Variants: names that the method knows, several at once joined by +, or
-            NAME:KEY=VALUE,KEY=VALUE.
-        cumulative: Each switch is added to those before it.
-        against: Other recipes, as they are.
-        seeds: Each variant is trained once with each.
-        images: Training images that every variant sees; its lengths are scaled. None: as its
-            recipe says.
-        overrides: Changes of every variant.
-        protocols: Protocols to score; repeatable. None: all that fit the layout.
-        trial: Split number, for layouts that have several.
-        accelerator: Where to train.
+        ablating: What and how.
     """
     from crosslight.commands.ablate import run_rows
     from crosslight.experiments.ablation import ablate as ablate_rows
 
-    rows = ablate_rows(
-        recipe,
-        data,
-        out,
-        switches=switches,
-        cumulative=cumulative,
-        against=against,
-        seeds=seeds,
-        images=images,
-        overrides=overrides,
-        protocols=protocols,
-        trial=trial,
-        accelerator=accelerator,
-    )
-    run_rows(rows, out)
+    run_rows(ablate_rows(recipe, data, out, ablating), out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Swapping(Swapping):
+    cases: Annotated[str | None, arg(metavar="LAYOUT:ROOT")] = Swapping.cases
 
 
 @app.command(name="swap")
 @in_range
-def swap(
-    run: Positional[Path],
-    *,
-    appearance: tuple[Path, ...] = (),
-    structure: tuple[Path, ...] = (),
-    out: Path = Path("swap.png"),
-    each: Path | None = None,
-    interpolate: int = 0,
-    limit: Count = 8,
-    cases: Annotated[str | None, arg(metavar="LAYOUT:ROOT")] = None,
-    maps: Path | None = None,
-    trial: Trial = 1,
-) -> None:
+def swap(run: Positional[Path], *, swapping: Flat[_Swapping]) -> None:
     """Draw people in other people's clothes: a grid of clothes (columns) on bodies (rows).
 
     Args:
         run: Run folder of a method that can, such as dgnet.
-        appearance: Images whose clothes are put on, or folders of them.
-        structure: Images whose body, pose and background stay, or folders of them.
-        out: Picture to write; its first row and column are the inputs.
-        each: Folder for every drawn image as a file of its own.
-        interpolate: Steps to draw between the clothes of each two neighbouring columns.
-        limit: Images taken from a folder at most, spread evenly over its names; with cases, the
-            meetings of each.
-        cases: Instead of given images, test people of this data set: the same person in the same
-            light, different people across light, and different people in the same light.
-        maps: Also draw what the run takes for the structure of the bodies (with cases: of those
-            who meet across light) into this picture.
-        trial: Split number of the data set of cases, for layouts that have several.
+        swapping: Who and how.
     """
     from crosslight.commands.swap import run_swap
 
-    run_swap(
-        run,
-        appearance=appearance,
-        structure=structure,
-        out=out,
-        each=each,
-        interpolate=interpolate,
-        limit=limit,
-        cases=cases,
-        maps=maps,
-        trial=trial,
-    )
+    run_swap(run, swapping)
 
 
 @app.command(name="translate")
@@ -346,9 +252,8 @@ def translate(
         rows: Images on the sheet at most, spread evenly over the names.
     """
     from crosslight.commands.translate import run_translation
-    from crosslight.types import Modality
 
-    run_translation(run, images=images, to=Modality[to.upper()], out=out, rows=rows)
+    run_translation(run, images=images, to=LIGHTS[to], out=out, rows=rows)
 
 
 app.command(gallery_app, name="gallery", help="Enrol people and search for them.")

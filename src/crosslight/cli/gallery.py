@@ -8,6 +8,9 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
 
+from crosslight.cli.flat import Flat
+from crosslight.gallery.options import Asking, Calibrating, Labels, Watching
+from crosslight.gallery.service.settings import Address, Allowed
 from crosslight.types import Light
 
 gallery_app = SubcommandApp()
@@ -51,17 +54,10 @@ def add(
     sources: Positional[tuple[str, ...]],
     *,
     split: tuple[str, ...] = (),
-    modality: Light | None = None,
-    camera: int | None = None,
-    person: int | None = None,
+    labels: Flat[Labels],
     model: Path | None = None,
     workers: int = 2,
-    boxes: Path | None = None,
-    detector: str | None = None,
-    detector_threshold: float = 0.5,
-    every: float = 0.2,
-    start: str | None = None,
-    crops: int = 3,
+    watching: Flat[Watching],
     deep_range: tuple[float, float] | None = None,
 ) -> None:
     """Enrol people; the same command again skips what is there and renews its labels.
@@ -70,53 +66,28 @@ def add(
         store: A store.
         sources: Folders of images, images, tables (CSV, Parquet), LAYOUT:ROOT, or one video.
         split: Only these splits of a table or layout.
-        modality: Light of all images. None: as the table says, or guessed from the colours.
-        camera: Camera of all images. None: as the table says.
-        person: Person on all images. None: as the table says.
         model: Run folder, where the one that the store remembers has moved.
         workers: Threads that decode images.
-        boxes: Video only: CSV with frame,left,top,right,bottom (pixels), in place of a detector.
-        detector: Video only: finds people; FILE.onnx or torchvision:NAME or
-            torchvision:NAME:WEIGHTS.pth.
-        detector_threshold: Smallest score of a person.
-        every: Video only: seconds between the frames that are looked at.
-        start: Video only: when its first frame was taken: seconds, or an ISO date (UTC unless it
-            names a zone).
-        crops: Video only: best crops of each track that are kept.
         deep_range: Black and white of images of one channel with more than 8 bits. None: the
             store's; a store without one keeps it.
+        labels: What is known of all images.
+        watching: How a video is watched.
     """
     from crosslight.gallery.sources import is_video
 
     if len(sources) == 1 and is_video(sources[0]):
         from crosslight.commands.gallery_video import add_video
 
-        add_video(
-            store,
-            Path(sources[0]),
-            boxes=boxes,
-            detector=detector,
-            threshold=detector_threshold,
-            every_s=every,
-            start=start,
-            crops=crops,
-            modality=modality,
-            camera=camera,
-            person=person,
-            model=model,
-            workers=workers,
-        )
+        add_video(store, Path(sources[0]), labels, watching, model=model, workers=workers)
         return
     from crosslight.commands.gallery_add import add as run
 
     run(
         store,
         sources,
+        labels,
         model=model,
         splits=split,
-        modality=modality,
-        camera=camera,
-        person=person,
         workers=workers,
         deep_range=deep_range,
     )
@@ -127,14 +98,12 @@ def search(
     store: StoreArgument,
     image: Positional[Path],
     *,
-    top: int = 20,
+    asking: Flat[Asking],
     camera: Cameras = (),
     modality: Light | None = None,
     since: Since = None,
     until: Until = None,
-    query_modality: Light | None = None,
     model: Path | None = None,
-    exact: bool = False,
     json: bool = False,
     sheet: Path | None = None,
     deep_range: tuple[float, float] | None = None,
@@ -144,18 +113,16 @@ def search(
     Args:
         store: A store.
         image: The query, of either light.
-        top: Results.
         camera: Only rows of these cameras.
         modality: Only rows of this light.
         since: Only rows from then on.
         until: Only rows up to then.
-        query_modality: Light of the query. None: guessed from its colours.
         model: Run folder, where the one that the store remembers has moved.
-        exact: Compare with every row, whatever index there is.
         json: Print JSON.
         sheet: Also draw the results into this PNG file.
         deep_range: Black and white of images of one channel with more than 8 bits. None: the
             store's.
+        asking: How.
     """
     from crosslight.commands.gallery_filter import filter_from
     from crosslight.commands.gallery_search import search as run
@@ -163,11 +130,9 @@ def search(
     run(
         store,
         image,
-        top=top,
-        where=filter_from(cameras=camera, modality=modality, since=since, until=until),
-        query_modality=query_modality,
+        asking,
+        filter_from(cameras=camera, modality=modality, since=since, until=until),
         model=model,
-        exact=exact,
         as_json=json,
         sheet=sheet,
         deep_range=deep_range,
@@ -281,10 +246,7 @@ def calibrate(
     store: StoreArgument,
     *,
     data: str,
-    split: str = "val",
-    false_match_rate: float = 0.001,
-    prior: float | None = None,
-    trial: int = 1,
+    calibrating: Flat[Calibrating],
     model: Path | None = None,
 ) -> None:
     """Learn what a distance means: the probability of the same person, and a threshold.
@@ -292,57 +254,29 @@ def calibrate(
     Args:
         store: A store.
         data: LAYOUT:ROOT with people who are neither trained on nor searched for.
-        split: The split of those people.
-        false_match_rate: Share of pairs of different people that the threshold lets pass.
-        prior: Share of same-person pairs that probabilities assume. None: that of the data.
-        trial: Split number, for layouts that have several.
         model: Run folder, where the one that the store remembers has moved.
+        calibrating: On what and how.
     """
     from crosslight.commands.gallery_calibrate import calibrate as run
 
-    run(
-        store,
-        data=data,
-        split=split,
-        model=model,
-        false_match_rate=false_match_rate,
-        prior=prior,
-        trial=trial,
-    )
+    run(store, data, calibrating, model=model)
 
 
 def serve(
     store: Positional[str],
     *,
     model: Path | None = None,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    token_file: Path | None = None,
-    searches_per_minute: float = 120.0,
-    upload_mib: float = 10.0,
-    upload_megapixels: float = 16.0,
+    address: Flat[Address],
+    allowed: Flat[Allowed],
 ) -> None:
     """Open a gallery to browsers and programs: a page and an API.
 
     Args:
         store: The gallery: a folder, or milvus://HOST:PORT/NAME.
         model: Run folder of the model that filled it; None: where it was then.
-        host: Address to listen on; beyond this machine, clients need a token.
-        port: Port to listen on; 0: any free one.
-        token_file: File with the token; None: CROSSLIGHT_TOKEN, or a new one where needed.
-        searches_per_minute: Searches that one client may make.
-        upload_mib: Largest upload.
-        upload_megapixels: Largest image; larger ones are not decoded.
+        address: Where it listens.
+        allowed: What clients may ask for.
     """
     from crosslight.commands.serve import run_serve
 
-    run_serve(
-        store,
-        model=model,
-        host=host,
-        port=port,
-        token_file=token_file,
-        searches_per_minute=searches_per_minute,
-        upload_mib=upload_mib,
-        upload_megapixels=upload_megapixels,
-    )
+    run_serve(store, address, allowed, model=model)

@@ -11,8 +11,10 @@ from pathlib import Path
 from crosslight.commands.evaluate import print_evaluation
 from crosslight.commands.report import write_report
 from crosslight.commands.train import run_training
-from crosslight.experiments.evaluation import evaluate_run
+from crosslight.experiments.evaluation import Evaluation, evaluate_run
+from crosslight.experiments.options import Evaluating
 from crosslight.files import write_text
+from crosslight.training.machines import Machines
 
 RECIPE = "demo"
 GALLERY = "gallery.lance"
@@ -49,10 +51,10 @@ def run_demo(out: Path, *, seed: int = 0, workers: int = 2) -> None:
             argument,
             run,
             overrides=(f"training.seed={seed}", f"data.workers={workers}"),
-            accelerator="cpu",
+            machines=Machines(accelerator="cpu"),
         )
     with _step("3/5  Searching for the others across light", seconds, "embed and score"):
-        evaluation = evaluate_run(run, argument, protocols=PROTOCOLS, workers=workers)
+        evaluation = evaluate_run(run, argument, Evaluating(protocols=PROTOCOLS, workers=workers))
         print_evaluation(evaluation)
         write_text(out / "metrics.json", json.dumps(evaluation.to_json(), indent=2) + "\n")
     with _step("4/5  Enrolling them in a gallery that can be searched", seconds, "enrol"):
@@ -70,6 +72,11 @@ def run_demo(out: Path, *, seed: int = 0, workers: int = 2) -> None:
             search_sheet=gallery.sheet,
         )
 
+    _tell(out, evaluation, page, query=gallery.query)
+
+
+def _tell(out: Path, evaluation: Evaluation, page: Path, *, query: Path) -> None:
+    data = out / "data"
     result, chance = (
         evaluation.results[PROTOCOLS[0]].mean,
         evaluation.chance[PROTOCOLS[0]].mean,
@@ -81,9 +88,9 @@ def run_demo(out: Path, *, seed: int = 0, workers: int = 2) -> None:
     )
     print(f"Report:   {page.resolve()}")
     print(f"Search:   crosslight serve {out / GALLERY}")
-    print(f"          crosslight gallery search {out / GALLERY} {gallery.query}")
+    print(f"          crosslight gallery search {out / GALLERY} {query}")
     print(f"Try next: crosslight data show {data} --out sheet.png")
-    print(f"          crosslight train agw-promenade --data {argument} --out {out / 'agw'}")
+    print(f"          crosslight train agw-promenade --data sysu-mm01:{data} --out {out / 'agw'}")
     print("          crosslight recipes")
 
 

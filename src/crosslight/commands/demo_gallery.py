@@ -18,6 +18,7 @@ from crosslight.gallery.calibration import Calibration
 from crosslight.gallery.description import read_description
 from crosslight.gallery.enrolment import enrol
 from crosslight.gallery.opening import open_store
+from crosslight.gallery.options import Calibrating
 from crosslight.gallery.search import Searcher
 from crosslight.gallery.sources import candidates_from
 from crosslight.types import Modality
@@ -40,7 +41,14 @@ class DemoGallery:
     query: Path
 
 
-def make_gallery(store: Path, *, run: Path, data: Path, sheet: Path) -> DemoGallery:
+def make_gallery(
+    store: Path,
+    *,
+    run: Path,
+    data: Path,
+    sheet: Path,
+    calibrating: Calibrating | None = None,
+) -> DemoGallery:
     """Enrols the visible test images, calibrates on the validation people, draws queries.
 
     Args:
@@ -48,6 +56,7 @@ def make_gallery(store: Path, *, run: Path, data: Path, sheet: Path) -> DemoGall
         run: Run folder.
         data: The demo's data set.
         sheet: File for the drawn queries.
+        calibrating: How the gallery is calibrated; None: as usual.
     """
     argument = f"{LAYOUT}:{data}"
     if store.is_dir() and read_description(store)[1].model != fingerprint_of(run):
@@ -62,7 +71,7 @@ def make_gallery(store: Path, *, run: Path, data: Path, sheet: Path) -> DemoGall
     ]
     with open_store(store) as opened:
         tell(opened, enrol(opened, embedder, visible))
-    calibration = calibrate(str(store), data=argument)
+    calibration = calibrate(str(store), argument, calibrating or Calibrating())
     table = read_layout(LAYOUT, data).split("test")
     queries = table.where(pl.col("modality") == int(Modality.INFRARED))
     with open_store(store) as opened:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from crosslight.commands.counting_bar import bar
 from crosslight.commands.flag_numbers import LARGEST, LARGEST_PERSON, require_from_to
+from crosslight.commands.gallery_filter import light_named
 from crosslight.config import require_range
 from crosslight.data.folders import PassedOver
 from crosslight.errors import ConfigError, DataError
@@ -16,9 +17,10 @@ from crosslight.experiments.embedder import embedder_for, load_embedder
 from crosslight.gallery.contradictions import each_once
 from crosslight.gallery.enrolment import Enrolled, enrol
 from crosslight.gallery.opening import create_store, open_store
+from crosslight.gallery.options import Labels
 from crosslight.gallery.sources import candidates_from, is_video
 from crosslight.gallery.store import Store
-from crosslight.types import LIGHTS, UNKNOWN_CAM, DeepRange, Modality
+from crosslight.types import UNKNOWN_CAM, DeepRange, Modality
 
 _SHOWN_FAILURES = 20
 MOST_WORKERS = 1024
@@ -46,20 +48,17 @@ def create(store: str, *, model: Path, deep_range: DeepRange | None = None) -> N
 def add(
     store: str,
     sources: Sequence[str],
+    labels: Labels,
     *,
-    model: Path | None = None,
-    splits: Sequence[str] = (),
-    modality: str | None = None,
-    camera: int | None = None,
-    person: int | None = None,
-    workers: int = 2,
-    deep_range: DeepRange | None = None,
+    model: Path | None,
+    splits: Sequence[str],
+    workers: int,
+    deep_range: DeepRange | None,
 ) -> Enrolled:
     """Enrols images; exits with an error where not one could be read."""
     require_range(deep_range, "--deep-range")
-    require_labels(camera, person)
+    require_labels(labels)
     require_from_to("workers", workers, 0, MOST_WORKERS)
-    light = None if modality is None else int(LIGHTS[modality])
     if not sources:
         raise ConfigError(
             "Nothing to add; give a folder of images, a table, a video or LAYOUT:ROOT."
@@ -71,7 +70,12 @@ def add(
         candidate
         for source in sources
         for candidate in candidates_from(
-            source, splits=splits, modality=light, cam=camera, pid=person, passed_over=left
+            source,
+            splits=splits,
+            modality=light_named(labels.modality),
+            cam=labels.camera,
+            pid=labels.person,
+            passed_over=left,
         )
     )
     if left.count:
@@ -94,14 +98,14 @@ def add(
     return outcome
 
 
-def require_labels(camera: int | None, person: int | None) -> None:
+def require_labels(labels: Labels) -> None:
     """Refuses numbers that no store can keep.
 
     Raises:
         ConfigError: Such a number.
     """
-    require_from_to("camera", camera, UNKNOWN_CAM, LARGEST)
-    require_from_to("person", person, 0, LARGEST_PERSON)
+    require_from_to("camera", labels.camera, UNKNOWN_CAM, LARGEST)
+    require_from_to("person", labels.person, 0, LARGEST_PERSON)
 
 
 def tell(store: Store, outcome: Enrolled) -> None:

@@ -14,19 +14,17 @@ from crosslight.experiments.embedder import embedder_for
 from crosslight.gallery.calibration import Calibration, Curve
 from crosslight.gallery.calibration_fit import fit_calibration
 from crosslight.gallery.opening import open_store
+from crosslight.gallery.options import Calibrating
 from crosslight.training.embedding import embed_table
 from crosslight.training.run import RunFolder
 
 
 def calibrate(
     store: str,
-    *,
     data: str,
-    split: str = "val",
+    how: Calibrating,
+    *,
     model: Path | None = None,
-    false_match_rate: float = 0.001,
-    prior: float | None = None,
-    trial: int = 1,
 ) -> Calibration:
     """Fits the curves on a split of a data set and keeps them in the store.
 
@@ -34,12 +32,12 @@ def calibrate(
         ConfigError: A rate or a prior outside of 0 to 1.
         DataError: No such split, or too little in it.
     """
-    for name, value in (("false-match-rate", false_match_rate), ("prior", prior)):
+    for name, value in (("false-match-rate", how.false_match_rate), ("prior", how.prior)):
         if value is not None and not 0 < value < 1:
             raise ConfigError(f"--{name} is {value:g}; give a share between 0 and 1, like 0.001.")
-    require_from_to("trial", trial, 1, LARGEST)
+    require_from_to("trial", how.trial, 1, LARGEST)
     layout, root = parse_data_argument(data)
-    table = read_layout(layout.name, root, trial=trial).split(split)
+    table = read_layout(layout.name, root, trial=how.trial).split(how.split)
     with open_store(store) as opened:
         # Refuses another model before anything is embedded.
         place = Path(embedder_for(opened.info, model).run)
@@ -60,9 +58,9 @@ def calibrate(
             table.cams,
             table.modality,
             distance=opened.info.distance,
-            false_match_rate=false_match_rate,
-            data=f"{name_of_data(layout, root)}, split {split}",
-            prior=prior,
+            false_match_rate=how.false_match_rate,
+            data=f"{name_of_data(layout, root)}, split {how.split}",
+            prior=how.prior,
         )
         opened.set_calibration(found.to_plain())
     print(f"{store}: calibrated on {found.people} people of {found.data}.")

@@ -37,6 +37,11 @@ def filter_from(
     )
 
 
+def light_named(name: str | None) -> int | None:
+    """The `Modality` of a flag; None where nothing is said."""
+    return None if name is None else int(LIGHTS[name])
+
+
 def time_from(text: str) -> float:
     """As `crosslight.times.seconds_from`, of a flag.
 

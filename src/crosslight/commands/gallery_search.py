@@ -11,17 +11,19 @@ from PIL import Image
 
 from crosslight.commands.flag_numbers import require_from_to
 from crosslight.commands.gallery import described, place_of
+from crosslight.commands.gallery_filter import light_named
 from crosslight.config import require_range
 from crosslight.data.depth import DepthTally
 from crosslight.data.images import read_with_depth
 from crosslight.experiments.embedder import embedder_for
 from crosslight.files import printable, require_place, written_whole
 from crosslight.gallery.opening import open_store
+from crosslight.gallery.options import Asking
 from crosslight.gallery.rows import Filter
 from crosslight.gallery.search import Answer, Searcher
 from crosslight.gallery.store import Store
 from crosslight.report.grid import Cell, Verdict, image_grid
-from crosslight.types import LIGHTS, DeepRange, Modality
+from crosslight.types import DeepRange, Modality
 
 MOST_RESULTS = 100_000
 
@@ -35,19 +37,17 @@ VERDICTS = {
 def search(
     store: str,
     image: Path,
-    *,
-    top: int = 20,
+    asking: Asking,
     where: Filter,
-    query_modality: str | None = None,
-    model: Path | None = None,
-    exact: bool = False,
-    as_json: bool = False,
-    sheet: Path | None = None,
-    deep_range: DeepRange | None = None,
+    *,
+    model: Path | None,
+    as_json: bool,
+    sheet: Path | None,
+    deep_range: DeepRange | None,
 ) -> Answer:
     """Prints the ranked list."""
     require_range(deep_range, "--deep-range")
-    require_from_to("top", top, 1, MOST_RESULTS)
+    require_from_to("top", asking.top, 1, MOST_RESULTS)
     if sheet is not None:
         require_place(sheet)
     depths = DepthTally()
@@ -56,8 +56,13 @@ def search(
         picture, depth = read_with_depth(image, deep_range=stated)
         depths.add(depth)
         searcher = Searcher(opened, embedder_for(opened.info, model))
-        light = None if query_modality is None else int(LIGHTS[query_modality])
-        answer = searcher.search(picture, k=top, where=where, modality=light, exact=exact)
+        answer = searcher.search(
+            picture,
+            k=asking.top,
+            where=where,
+            modality=light_named(asking.query_modality),
+            exact=asking.exact,
+        )
         if sheet is not None:
             drawn = sheet_of(opened, [(picture, printable(image.name), answer)])
             with written_whole(sheet) as file:

@@ -7,30 +7,24 @@ from pathlib import Path
 from crosslight.commands.counting_bar import bar
 from crosslight.commands.flag_numbers import LARGEST, require_from_to
 from crosslight.commands.gallery_add import MOST_WORKERS, require_labels, tell
-from crosslight.commands.gallery_filter import time_from
+from crosslight.commands.gallery_filter import light_named, time_from
 from crosslight.errors import ConfigError, DataError
 from crosslight.experiments.embedder import embedder_for
 from crosslight.gallery.boxes import BoxesFile, Detector
 from crosslight.gallery.detectors import FORMS, load_detector
 from crosslight.gallery.enrolment import Enrolled, enrol
 from crosslight.gallery.opening import open_store
+from crosslight.gallery.options import Labels, Watching
 from crosslight.gallery.video import SMALLEST_PX, Watched, candidates_in_video
-from crosslight.types import LIGHTS, UNKNOWN_CAM
+from crosslight.types import UNKNOWN_CAM
 
 
 def add_video(
     store: str,
     video: Path,
+    labels: Labels,
+    watching: Watching,
     *,
-    boxes: Path | None,
-    detector: str | None,
-    threshold: float,
-    every_s: float,
-    start: str | None,
-    crops: int,
-    modality: str | None,
-    camera: int | None,
-    person: int | None,
     model: Path | None,
     workers: int,
 ) -> Enrolled:
@@ -40,51 +34,52 @@ def add_video(
         ConfigError: No boxes and no detector, or both, or a number that makes no sense.
         DataError: Not a video, nothing in it can be decoded, or nobody is found in it.
     """
-    require_labels(camera, person)
+    require_labels(labels)
     require_from_to("workers", workers, 0, MOST_WORKERS)
-    require_from_to("crops", crops, 1, LARGEST)
-    require_from_to("every", every_s, 0, LARGEST)
-    require_from_to("detector-threshold", threshold, 0, 1)
-    start_s = None if start is None else time_from(start)
-    if boxes is not None and detector is None:
-        given = BoxesFile(boxes, threshold)
-        if given.left_out.count:
-            print(f"boxes left out: {given.left_out.reasons(threshold)}")
-        finder: Detector = given
-    elif detector is not None and boxes is None:
-        finder = load_detector(detector, threshold)
-    else:
-        raise ConfigError(
-            "Say in one way where the people in the video are: with --boxes FILE.csv or with "
-            f"--detector ({FORMS})."
-        )
+    require_from_to("crops", watching.crops, 1, LARGEST)
+    require_from_to("every", watching.every, 0, LARGEST)
+    require_from_to("detector-threshold", watching.detector_threshold, 0, 1)
+    start_s = None if watching.start is None else time_from(watching.start)
+    finder = _finder(watching)
     with open_store(store) as opened:
         embedder = embedder_for(opened.info, model)
         watched = Watched()
         with bar("frames", None) as advance:
-            outcome = enrol(
-                opened,
+            candidates = candidates_in_video(
+                video,
+                finder,
                 embedder,
-                candidates_in_video(
-                    video,
-                    finder,
-                    embedder,
-                    every_s=every_s,
-                    start_s=start_s,
-                    crops=crops,
-                    modality=None if modality is None else int(LIGHTS[modality]),
-                    cam=UNKNOWN_CAM if camera is None else camera,
-                    pid=person,
-                    advance=advance,
-                    watched=watched,
-                ),
-                workers=workers,
+                every_s=watching.every,
+                start_s=start_s,
+                crops=watching.crops,
+                modality=light_named(labels.modality),
+                cam=UNKNOWN_CAM if labels.camera is None else labels.camera,
+                pid=labels.person,
+                advance=advance,
+                watched=watched,
             )
+            outcome = enrol(opened, embedder, candidates, workers=workers)
         tell_watched(video, watched)
         if not outcome.added and not outcome.present:
             raise DataError(_nobody(video, watched))
         tell(opened, outcome)
     return outcome
+
+
+def _finder(watching: Watching) -> Detector:
+    boxes, detector = watching.boxes, watching.detector
+    threshold = watching.detector_threshold
+    if boxes is not None and detector is None:
+        given = BoxesFile(boxes, threshold)
+        if given.left_out.count:
+            print(f"boxes left out: {given.left_out.reasons(threshold)}")
+        return given
+    if detector is not None and boxes is None:
+        return load_detector(detector, threshold)
+    raise ConfigError(
+        "Say in one way where the people in the video are: with --boxes FILE.csv or with "
+        f"--detector ({FORMS})."
+    )
 
 
 def tell_watched(video: Path, watched: Watched) -> None:

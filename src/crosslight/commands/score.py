@@ -9,20 +9,18 @@ from pathlib import Path
 from crosslight.evaluation.protocols import format_table, score_file
 from crosslight.evaluation.ranking.effort import Effort
 from crosslight.evaluation.reranking.refinements import REFINED_RULE, Refinement
+from crosslight.evaluation.scoring import Scoring
 from crosslight.files import require_place, write_text
 
 
 def run_score(
     features: Path,
-    *,
     protocol: str,
-    distance: str,
-    sampler: str,
-    permutations: Path | None,
-    average_precision: str,
+    scoring: Scoring,
+    *,
     json_path: Path | None,
-    refinements: Sequence[Refinement] = (),
-    effort: Effort | None = None,
+    refinements: Sequence[Refinement],
+    effort: Effort,
 ) -> None:
     """Prints the scores and the rules that led to them; writes JSON where asked."""
     if json_path is not None:
@@ -30,10 +28,7 @@ def run_score(
     scores = score_file(
         features,
         protocol,
-        distance=distance,
-        sampler=sampler,
-        permutations=permutations,
-        average_precision=average_precision,
+        **vars(scoring),
         refinements=refinements,
         effort=effort,
     )

@@ -13,7 +13,7 @@ from types import FrameType
 
 import uvicorn
 
-from crosslight.commands.flag_numbers import LARGEST, require_from_to
+from crosslight.commands.flag_numbers import require_from_to
 from crosslight.errors import ConfigError
 from crosslight.experiments.embedder import embedder_for
 from crosslight.gallery.opening import open_store
@@ -21,6 +21,7 @@ from crosslight.gallery.search import Searcher
 from crosslight.gallery.service.access import new_token
 from crosslight.gallery.service.app import create_app
 from crosslight.gallery.service.limits import Limits, is_loopback
+from crosslight.gallery.service.settings import Address, Allowed
 
 TOKEN_VARIABLE = "CROSSLIGHT_TOKEN"
 CONNECTIONS = 256
@@ -30,27 +31,23 @@ LEAVING_S = 10
 
 def run_serve(
     location: str,
+    address: Address,
+    allowed: Allowed,
     *,
-    model: Path | None = None,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    token_file: Path | None = None,
-    searches_per_minute: float = 120.0,
-    upload_mib: float = 10.0,
-    upload_megapixels: float = 16.0,
+    model: Path | None,
 ) -> None:
     """Serves until SIGINT or SIGTERM; requests that run then are finished first.
 
     Raises:
         GalleryError: There is no such store, or its model is another one.
-        ConfigError: The address cannot be bound, a limit makes no sense, or the token is unusable.
+        ConfigError: The address cannot be bound, or the token is unusable.
     """
+    host, port = address.host, address.port
     require_from_to("port", port, 0, 65_535)
-    limits = _limits(searches_per_minute, upload_mib, upload_megapixels)
-    token = token_for(host, token_file)
+    token = token_for(host, address.token_file)
     store = open_store(location)
     searcher = Searcher(store, embedder_for(store.info, model))
-    app = create_app(searcher, token=token, limits=limits)
+    app = create_app(searcher, token=token, limits=Limits(**vars(allowed)))
     config = uvicorn.Config(
         app,
         host=host,
@@ -127,16 +124,3 @@ def token_for(host: str, file: Path | None) -> str | None:
         file=sys.stderr,
     )
     return new_token()
-
-
-def _limits(searches: float, mib: float, megapixels: float) -> Limits:
-    if not all(0 < given <= LARGEST for given in (searches, mib, megapixels)):
-        raise ConfigError(
-            f"--searches-per-minute {searches:g}, --upload-mib {mib:g} and --upload-megapixels "
-            f"{megapixels:g} must all be above 0 and at most {LARGEST}."
-        )
-    return Limits(
-        searches_per_minute=searches,
-        upload_bytes=int(mib * 2**20),
-        upload_pixels=int(megapixels * 10**6),
-    )

@@ -8,27 +8,17 @@ from pathlib import Path
 from crosslight.data.folders import PassedOver, images_below
 from crosslight.data.transforms import InferenceTransform
 from crosslight.drawing.cases import draw_cases
+from crosslight.drawing.options import Swapping
 from crosslight.drawing.pictures import write_png
 from crosslight.drawing.swapping import Sitter, draw_maps, draw_swaps, looks_of, sitters_of
 from crosslight.errors import ConfigError, DataError
 from crosslight.files import require_folder, require_place
 from crosslight.methods.contract import Interpolates, MapsStructure, Method, Swaps
 from crosslight.training.run import RunFolder
+from crosslight.types import DeepRange
 
 
-def run_swap(
-    run: Path,
-    *,
-    appearance: Sequence[Path] = (),
-    structure: Sequence[Path] = (),
-    out: Path,
-    each: Path | None = None,
-    interpolate: int = 0,
-    limit: int = 8,
-    cases: str | None = None,
-    maps: Path | None = None,
-    trial: int = 1,
-) -> None:
+def run_swap(run: Path, how: Swapping) -> None:
     """Writes the grid, with `each` every drawn image, with `maps` the structure codes as well.
 
     With `cases`, a data set, the grid shows who can meet there in place of given images.
@@ -37,62 +27,79 @@ def run_swap(
         ConfigError: The run's method cannot swap, or flags or a number make no sense.
         DataError: There is no image, or one cannot be read.
     """
-    if interpolate < 0 or limit < 1:
+    if how.interpolate < 0 or how.limit < 1:
         raise ConfigError(
-            f"--interpolate {interpolate} and --limit {limit} make no grid; give 0 or more steps "
-            "and 1 image or more."
+            f"--interpolate {how.interpolate} and --limit {how.limit} make no grid; give 0 or more "
+            "steps and 1 image or more."
         )
-    if cases is not None and (appearance or structure or each or interpolate):
+    if how.cases is not None and (how.appearance or how.structure or how.each or how.interpolate):
         raise ConfigError(
             "--cases chooses the images of its grid itself; leave out --appearance, --structure, "
             "--each and --interpolate, or leave out --cases."
         )
     folder = RunFolder.open(run)
-    for place in (out, maps):
+    for place in (how.out, how.maps):
         if place is not None:
             require_place(place)
-    if each is not None:
-        require_folder(each)
-    config = folder.load_config()
-    method = folder.load_method().eval()
-    if not isinstance(method, Swaps) or (interpolate and not isinstance(method, Interpolates)):
+    if how.each is not None:
+        require_folder(how.each)
+    data = folder.load_config().data
+    method = _swapping_method(folder, how)
+    transform = InferenceTransform(data.height, data.width, data.interpolation)
+    if how.cases is not None and isinstance(method, Swaps):
+        picture, bodies = draw_cases(
+            method,
+            how.cases,
+            transform,
+            count=how.limit,
+            trial=how.trial,
+            deep_range=data.deep_range,
+        )
+        write_png(picture, how.out)
+        print(
+            f"{how.out}: {how.limit} meetings in each of three cases; N on M: clothes N on body M."
+        )
+    else:
+        bodies = _draw_given(method, how, transform, data.deep_range)
+    _write_maps(method, bodies, how.maps)
+
+
+def _swapping_method(folder: RunFolder, how: Swapping) -> Method:
+    name, method = folder.load_config().method, folder.load_method().eval()
+    if not isinstance(method, Swaps) or (how.interpolate and not isinstance(method, Interpolates)):
         raise ConfigError(
-            f"The method {config.method} of {run} does not draw people in other people's clothes; "
+            f"The method {name} of {folder.path} does not draw people in other people's clothes; "
             "give a run of one that does, such as dgnet."
         )
-    if maps is not None and not isinstance(method, MapsStructure):
+    if how.maps is not None and not isinstance(method, MapsStructure):
         raise ConfigError(
-            f"The method {config.method} of {run} has no structure maps; leave out --maps."
+            f"The method {name} of {folder.path} has no structure maps; leave out --maps."
         )
-    data = config.data
-    transform = InferenceTransform(data.height, data.width, data.interpolation)
-    if cases is not None:
-        picture, across = draw_cases(
-            method, cases, transform, count=limit, trial=trial, deep_range=data.deep_range
-        )
-        write_png(picture, out)
-        print(f"{out}: {limit} meetings in each of three cases; N on M: clothes N on body M.")
-        _write_maps(method, across, maps)
-        return
+    return method
+
+
+def _draw_given(
+    method: Method, how: Swapping, transform: InferenceTransform, deep_range: DeepRange | None
+) -> list[Sitter]:
     clothes, bodies = sitters_of(
         [
-            _images(appearance, limit, "--appearance"),
-            _images(structure, limit, "--structure"),
+            _images(how.appearance, how.limit, "--appearance"),
+            _images(how.structure, how.limit, "--structure"),
         ],
         transform,
-        deep_range=data.deep_range,
+        deep_range=deep_range,
     )
-    looks = looks_of(clothes, interpolate)
+    looks = looks_of(clothes, how.interpolate)
     grid = draw_swaps(method, looks, bodies)
-    if each is not None:
+    if how.each is not None:
         for body, drawn in zip(bodies, grid.drawn, strict=True):
             for look, picture in zip(looks, drawn, strict=True):
-                write_png(picture, each / f"{look.name}__{body.name}.png")
-    grid.save(out)
-    print(f"{out}: {len(bodies)} bodies in {len(looks)} looks; clothes follow the column.")
-    if each is not None:
-        print(f"{each}: {len(bodies) * len(looks)} images, named CLOTHES__BODY.png.")
-    _write_maps(method, bodies, maps)
+                write_png(picture, how.each / f"{look.name}__{body.name}.png")
+    grid.save(how.out)
+    print(f"{how.out}: {len(bodies)} bodies in {len(looks)} looks; clothes follow the column.")
+    if how.each is not None:
+        print(f"{how.each}: {len(bodies) * len(looks)} images, named CLOTHES__BODY.png.")
+    return bodies
 
 
 def _write_maps(method: Method | Swaps, images: Sequence[Sitter], out: Path | None) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from crosslight.experiments.fitting import prepare
 from crosslight.training.loop import FitSummary
+from crosslight.training.machines import Machines
 
 
 def run_training(
@@ -15,17 +16,17 @@ def run_training(
     data: str,
     out: Path,
     *,
+    machines: Machines,
     trial: int = 1,
     overrides: Sequence[str] = (),
-    accelerator: str = "auto",
-    devices: int = 1,
-    nodes: int = 1,
 ) -> FitSummary:
     """Trains, or continues a training that was cut off; see `prepare` for what it raises."""
-    fitting = prepare(recipe, data, out, trial=trial, overrides=overrides, accelerator=accelerator)
+    fitting = prepare(
+        recipe, data, out, trial=trial, overrides=overrides, accelerator=machines.accelerator
+    )
     if fitting.chosen_by is not None:
         _say(fitting.chosen_by)
-    summary = fitting.train_all(accelerator=accelerator, devices=devices, nodes=nodes)
+    summary = fitting.train_all(machines)
     _say(f"{out}: {summary.iterations} iterations in {summary.seconds:.0f} s.")
     _say(f"Next: crosslight evaluate {out} --data {data}")
     return summary

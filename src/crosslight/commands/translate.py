@@ -21,7 +21,7 @@ from crosslight.types import Modality
 
 
 def run_translation(
-    run: Path, *, images: Path, to: Modality, out: Path, rows: int = 8
+    run: Path, *, images: Path, to: Modality, out: Path, rows: int
 ) -> TranslationScore:
     """Writes `images/`, `sheet.png` and `scores.json` into a folder and prints the mean scores.
 

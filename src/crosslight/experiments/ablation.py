@@ -17,6 +17,7 @@ from crosslight.evaluation.protocols import SCORE_KEYS
 from crosslight.experiments.budget import images_seen, overrides_for
 from crosslight.experiments.evaluation import Evaluation, evaluate_run
 from crosslight.experiments.fitting import Fitting, prepare
+from crosslight.experiments.options import Ablating, Evaluating
 from crosslight.experiments.validation import split_people
 from crosslight.files import require_folder, write_text, written_whole
 from crosslight.locking import LOCK_NAME, FolderLock
@@ -29,6 +30,7 @@ from crosslight.report.ablation import (
     as_rows,
 )
 from crosslight.training.loop import FitSummary
+from crosslight.training.machines import Machines
 
 RESULT = "result.json"
 
@@ -76,21 +78,7 @@ class Row:
     evaluation: Evaluation | None = None
 
 
-def ablate(
-    recipe: str,
-    data: str,
-    out: Path,
-    *,
-    switches: Sequence[str] = (),
-    cumulative: bool = False,
-    against: Sequence[str] = (),
-    seeds: Sequence[int] = (0,),
-    images: int | None = None,
-    overrides: Sequence[str] = (),
-    protocols: Sequence[str] = (),
-    trial: int = 1,
-    accelerator: str = "auto",
-) -> Iterator[Row]:
+def ablate(recipe: str, data: str, out: Path, how: Ablating | None = None) -> Iterator[Row]:
     """Trains what is not trained yet, scores it, and writes `ablation.md`, `.json` and `.png`.
 
     The three files hold all that the folder has, so an ablation may grow over several calls. Each
@@ -100,25 +88,17 @@ def ablate(
     Raises:
         ConfigError: No such recipe or switch, or the folder holds another training of that name.
     """
-    if not seeds:
+    how = how or Ablating()
+    if not how.seeds:
         raise ConfigError("--seeds names no seed; give one or more, such as --seeds 0 1 2.")
-    variants = [Variant(name=recipe_name(recipe), recipe=recipe)]
-    variants += switched(recipe, switches, cumulative=cumulative)
-    variants += [Variant(name=recipe_name(other), recipe=other) for other in against]
     layout, root = parse_data_argument(data)
-    table = read_layout(layout.name, root, trial=trial)
-    for variant in variants:  # a mistake in the last one should not show after hours
-        try:
-            _overrides(variant, table, overrides, seeds[0], images)
-        except ConfigError as error:
-            if not variant.switches:
-                raise
-            raise ConfigError(f"Variant {variant.name}: {error}") from error
+    table = read_layout(layout.name, root, trial=how.trial)
+    variants = _variants(recipe, how, table)
     require_folder(out)
-    total = len(variants) * len(seeds)
-    for number, (seed, variant) in enumerate((s, v) for s in seeds for v in variants):
+    total = len(variants) * len(how.seeds)
+    for number, (seed, variant) in enumerate((s, v) for s in how.seeds for v in variants):
         place = out / variant.name / f"seed-{seed}"
-        own = _overrides(variant, table, overrides, seed, images)
+        own = _overrides(variant, table, how.overrides, seed, how.images)
         row = Row(
             number=number + 1,
             total=total,
@@ -130,21 +110,52 @@ def ablate(
         with _claimed(place) as is_ours:
             if not is_ours:
                 row = replace(row, state="elsewhere")
-            elif _finished_before(place, variant, own, protocols or layout.protocols) is None:
+            elif _finished_before(place, variant, own, how.protocols or layout.protocols) is None:
                 fitting = prepare(
-                    variant.recipe, data, place, trial=trial, overrides=own, accelerator=accelerator
+                    variant.recipe,
+                    data,
+                    place,
+                    trial=how.trial,
+                    overrides=own,
+                    accelerator=how.accelerator,
                 )
                 yield replace(row, state="begins", fitting=fitting)
-                summary = fitting.train_all(accelerator=accelerator)
-                workers = fitting.recipe.data.workers
-                evaluation = evaluate_run(
-                    place, data, trial=trial, protocols=protocols, workers=workers
-                )
-                finished = _finished(variant, own, fitting, summary, evaluation)
-                write_text(place / RESULT, json.dumps(asdict(finished), indent=2) + "\n")
+                evaluation = _trained(place, fitting, data, how, variant, own)
                 row = replace(row, state="done", evaluation=evaluation)
         _compare(out, [v.name for v in variants], title=f"{recipe_name(recipe)} on {data}")
         yield row
+
+
+def _variants(recipe: str, how: Ablating, table: SampleTable) -> list[Variant]:
+    variants = [Variant(name=recipe_name(recipe), recipe=recipe)]
+    variants += switched(recipe, how.switches, cumulative=how.cumulative)
+    variants += [Variant(name=recipe_name(other), recipe=other) for other in how.against]
+    for variant in variants:  # a mistake in the last one should not show after hours
+        try:
+            _overrides(variant, table, how.overrides, how.seeds[0], how.images)
+        except ConfigError as error:
+            if not variant.switches:
+                raise
+            raise ConfigError(f"Variant {variant.name}: {error}") from error
+    return variants
+
+
+def _trained(
+    place: Path,
+    fitting: Fitting,
+    data: str,
+    how: Ablating,
+    variant: Variant,
+    own: Sequence[str],
+) -> Evaluation:
+    summary = fitting.train_all(Machines(accelerator=how.accelerator))
+    evaluating = Evaluating(
+        trial=how.trial, protocols=how.protocols, workers=fitting.recipe.data.workers
+    )
+    evaluation = evaluate_run(place, data, evaluating)
+    finished = _finished(variant, own, fitting, summary, evaluation)
+    write_text(place / RESULT, json.dumps(asdict(finished), indent=2) + "\n")
+    return evaluation
 
 
 @contextmanager

@@ -18,9 +18,11 @@ from crosslight.data.table import SampleTable, read_table
 from crosslight.errors import ConfigError, CrosslightError, DataError
 from crosslight.evaluation.features import Features, load_features, write_features
 from crosslight.evaluation.protocols import Result, format_table, get_protocol
-from crosslight.evaluation.ranking import check_distance
 from crosslight.evaluation.reranking import Refinement, check_refinement
+from crosslight.evaluation.scoring import check_distance
+from crosslight.experiments.options import Evaluating
 from crosslight.files import require_folder, written_together
+from crosslight.methods.contract import Method
 from crosslight.training.embedding import embed_table
 from crosslight.training.run import RunFolder
 
@@ -103,63 +105,81 @@ class Evaluation:
 def evaluate_run(
     run: Path,
     data: str,
+    how: Evaluating | None = None,
     *,
-    trial: int = 1,
-    protocols: Sequence[str] = (),
-    distance: str | None = None,
-    sampler: str = "seeded",
-    permutations: Path | None = None,
-    flip: bool = False,
-    unit_views: bool = False,
-    code: str | None = None,
     refinements: Sequence[Refinement] = (),
-    workers: int = 2,
 ) -> Evaluation:
     """Scores a run, and writes `evaluation/` and `metrics.json` into its folder.
 
-    With `code` one of the method's codes is scored in place of its embedding, by the cosine unless
-    another distance is asked for; the names become `evaluation-CODE/` and `metrics-CODE.json`.
-    Each of `refinements` is scored beside the plain ranking and stands in `metrics.json` only: the
-    report shows the plain one.
+    With a `code` one of the method's codes is scored in place of its embedding, by the cosine
+    unless another distance is asked for; the names become `evaluation-CODE/` and
+    `metrics-CODE.json`. Each of `refinements` is scored beside the plain ranking and stands in
+    `metrics.json` only: the report shows the plain one.
 
     Raises:
         ConfigError: The run was trained on another split of this data set, or the distance does
             not fit the refinements.
     """
-    if unit_views and not flip:
+    how = how or Evaluating()
+    code = how.code
+    if how.unit_views and not how.flip:
         raise ConfigError("--unit-views says how --flip sums; add --flip, or leave it out.")
     folder = RunFolder.open(run)
-    require_folder(place := _place(run, code))
-    config = folder.load_config()
+    require_folder(_place(run, code))
     layout, root = parse_data_argument(data)
-    _refuse_other_split(folder, layout.name, trial)
-    table = read_layout(layout.name, root, trial=trial).with_range(config.data.deep_range)
+    _refuse_other_split(folder, layout.name, how.trial)
+    table = _tested(read_layout(layout.name, root, trial=how.trial))
+    table = table.with_range(folder.load_config().data.deep_range)
+    method = folder.load_method()
+    distance = how.distance or ("cosine" if code else method.distance)
+    for refinement in refinements:
+        check_refinement(refinement, check_distance(distance))
+    settings = Settings(
+        layout=layout.name,
+        title=name_of_data(layout, root),
+        root=str(root.resolve()),
+        trial=how.trial,
+        protocols=tuple(how.protocols) or layout.protocols,
+        distance=distance,
+        sampler=how.sampler,
+        permutations=str(how.permutations.resolve()) if how.permutations else None,
+        flip=how.flip,
+        unit_views=how.unit_views,
+        code=code,
+    )
+    features = _embedded(folder, method, table, how)
+    evaluation = _score(settings, table, features, refinements)
+    _write(run, evaluation)
+    return evaluation
+
+
+def _tested(table: SampleTable) -> SampleTable:
     present = set(table.splits)
     splits = [split for split in TEST_SPLITS if split in present]
     if not splits:
         raise DataError(
-            f"{root} has no images in split test, query or gallery to score; its splits are "
+            f"{table.root} has no images in split test, query or gallery to score; its splits are "
             f"{', '.join(sorted(present))}: write test, or query and gallery, into the column "
             "split of the table."
         )
-    table = table.split(*splits)
-    method = folder.load_method()
-    distance = distance or ("cosine" if code else method.distance)
-    for refinement in refinements:
-        check_refinement(refinement, check_distance(distance))
+    return table.split(*splits)
+
+
+def _embedded(folder: RunFolder, method: Method, table: SampleTable, how: Evaluating) -> Features:
+    config = folder.load_config()
     feats = embed_table(
         method,
         table,
         height=config.data.height,
         width=config.data.width,
         interpolation=config.data.interpolation,
-        workers=workers,
-        flip=flip,
-        unit_views=unit_views,
+        workers=how.workers,
+        flip=how.flip,
+        unit_views=how.unit_views,
         precision=config.training.precision,
-        code=code,
+        code=how.code,
     )
-    features = Features(
+    return Features(
         feats=feats,
         pids=table.pids,
         cams=table.cams,
@@ -167,31 +187,20 @@ def evaluate_run(
         split=table.splits,
         paths=np.array(table.relative_paths),
     )
-    settings = Settings(
-        layout=layout.name,
-        title=name_of_data(layout, root),
-        root=str(root.resolve()),
-        trial=trial,
-        protocols=tuple(protocols) or layout.protocols,
-        distance=distance,
-        sampler=sampler,
-        permutations=str(permutations.resolve()) if permutations else None,
-        flip=flip,
-        unit_views=unit_views,
-        code=code,
-    )
-    suffix = f"-{code}" if code else ""
-    evaluation = _score(settings, table, features, refinements)
+
+
+def _write(run: Path, evaluation: Evaluation) -> None:
+    """After the scores stand, and all at once: a failure leaves the last evaluation as it was."""
+    settings = evaluation.settings
+    place, suffix = _place(run, settings.code), f"-{settings.code}" if settings.code else ""
     metrics = evaluation.to_json()
-    # After the scores stand, and all at once: a failure leaves the last evaluation as it was.
     with written_together(
         *(place / name for name in (FEATURES, TABLE, SETTINGS)), run / f"metrics{suffix}.json"
     ) as (features_file, table_file, settings_file, metrics_file):
-        write_features(features_file, features)
-        table.frame.write_parquet(table_file)
+        write_features(features_file, evaluation.features)
+        evaluation.table.frame.write_parquet(table_file)
         settings_file.write(f"{json.dumps(asdict(settings), indent=2)}\n".encode())
         metrics_file.write(f"{json.dumps(metrics, indent=2)}\n".encode())
-    return evaluation
 
 
 def load_evaluation(run: Path, *, code: str | None = None) -> Evaluation:

@@ -17,7 +17,9 @@ from crosslight.experiments.validation import make_validation, split_people, val
 from crosslight.training.devices import fastest_precision
 from crosslight.training.loop import FitSummary
 from crosslight.training.loop import fit as fit_method
+from crosslight.training.machines import Machines
 from crosslight.training.run import RunFolder
+from crosslight.types import Accelerator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +50,8 @@ class Fitting:
 
     def train_all(
         self,
+        machines: Machines | None = None,
         *,
-        accelerator: str = "auto",
-        devices: int = 1,
-        nodes: int = 1,
         progress: bool = True,
     ) -> FitSummary:
         """Trains every stage; see `crosslight.training.loop.fit`.
@@ -73,9 +73,7 @@ class Fitting:
             preview=Previews(self.train, config.data, self.run)
             if config.training.preview_every
             else None,
-            accelerator=accelerator,
-            devices=devices,
-            nodes=nodes,
+            machines=machines,
             progress=progress,
         )
 
@@ -87,7 +85,7 @@ def prepare(
     *,
     trial: int = 1,
     overrides: Sequence[str] = (),
-    accelerator: str = "auto",
+    accelerator: Accelerator = Machines.accelerator,
 ) -> Fitting:
     """Reads the recipe and the data set, and makes the run folder, or opens that of before.
 
@@ -129,8 +127,9 @@ def fit(
     *,
     trial: int = 1,
     overrides: Sequence[str] = (),
-    accelerator: str = "auto",
-    devices: int = 1,
+    accelerator: Accelerator = Machines.accelerator,
+    devices: int = Machines.devices,
+    nodes: int = Machines.nodes,
     progress: bool = True,
 ) -> Run:
     """Trains a recipe, or continues a training that was cut off, and opens the result.
@@ -142,7 +141,8 @@ def fit(
         trial: Split number, for layouts that have several.
         overrides: `key.subkey=value`, such as `training.seed=3`.
         accelerator: auto, cpu, cuda or mps.
-        devices: Processes, one per device.
+        devices: Processes on each node, one per device.
+        nodes: Machines.
         progress: Show progress on stderr.
 
     Raises:
@@ -151,11 +151,12 @@ def fit(
         TrainingError: A loss lost its value, the disk is full, or the training was interrupted.
     """
     fitting = prepare(recipe, data, out, trial=trial, overrides=overrides, accelerator=accelerator)
-    fitting.train_all(accelerator=accelerator, devices=devices, progress=progress)
+    machines = Machines(accelerator=accelerator, devices=devices, nodes=nodes)
+    fitting.train_all(machines, progress=progress)
     return Run(out)
 
 
-def _with_arithmetic(config: Recipe, out: Path, accelerator: str) -> Recipe:
+def _with_arithmetic(config: Recipe, out: Path, accelerator: Accelerator) -> Recipe:
     """`auto` is decided once: a training continues, on any machine, in what it began with."""
     if config.training.precision != "auto":
         return config

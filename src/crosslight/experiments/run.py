@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -23,7 +23,9 @@ from crosslight.drawing.grids import Grid
 from crosslight.drawing.swapping import Sitter, draw_swaps, labels_of, looks_of
 from crosslight.drawing.translating import draw_translations
 from crosslight.errors import ConfigError, DataError
+from crosslight.evaluation.reranking import Refinement
 from crosslight.experiments.evaluation import Evaluation, evaluate_run
+from crosslight.experiments.options import Evaluating
 from crosslight.methods.contract import Disentangles, Method
 from crosslight.training.embedding import arithmetic
 from crosslight.training.run import RunFolder
@@ -138,9 +140,18 @@ class Run:
         """
         return draw_translations(self.method, self._sitters(images), to=Modality(_light(to)))
 
-    def evaluate(self, data: str, **options: Any) -> Evaluation:
-        """Scores the run on a data set and keeps the result in its folder; see `evaluate_run`."""
-        return evaluate_run(self.path, data, **options)
+    def evaluate(
+        self, data: str, *, refinements: Sequence[Refinement] = (), **options: Any
+    ) -> Evaluation:
+        """Scores the run on a data set and keeps the result in its folder; see `evaluate_run`.
+
+        Args:
+            data: `LAYOUT:ROOT`.
+            refinements: Re-ranking or query expansion, each scored beside the plain ranking.
+            options: Those of `Evaluating`.
+        """
+        how = Evaluating(**{**options, "protocols": tuple(options.get("protocols", ()))})
+        return evaluate_run(self.path, data, how, refinements=refinements)
 
     def _sitters(self, images: GivenImages) -> list[Sitter]:
         given = listed(images)

@@ -28,6 +28,7 @@ from PIL import Image
 from crosslight.data.images import guess_modality
 from crosslight.errors import GalleryError
 from crosslight.gallery.calibration import Calibration
+from crosslight.gallery.options import Asking
 from crosslight.gallery.rows import EVERYTHING, Filter, Hit, Vectors
 from crosslight.gallery.store import Store, refusal
 from crosslight.types import DeepRange, Distance
@@ -125,7 +126,7 @@ class Searcher:
         self,
         image: Image.Image,
         *,
-        k: int = 20,
+        k: int = Asking.top,
         where: Filter = EVERYTHING,
         modality: int | None = None,
         exact: bool = False,
@@ -145,7 +146,7 @@ class Searcher:
         return self._answer(vectors, light, k, where, exact=exact, start=start)
 
     def search_like(
-        self, row: str, *, k: int = 20, where: Filter = EVERYTHING, exact: bool = False
+        self, row: str, *, k: int = Asking.top, where: Filter = EVERYTHING, exact: bool = False
     ) -> Answer:
         """The people nearest to a row of the gallery, which is itself left out.
 

@@ -14,6 +14,7 @@ from crosslight.files import printable
 from crosslight.gallery.boxes import Box, Detector
 from crosslight.gallery.enrolment import Candidate, id_of
 from crosslight.gallery.frames import Decoded, Frame, frames_of
+from crosslight.gallery.options import Watching
 from crosslight.gallery.search import Embedder
 from crosslight.gallery.tracking import Track, Tracker
 from crosslight.types import UNKNOWN_CAM
@@ -69,9 +70,9 @@ def candidates_in_video(
     detector: Detector,
     embedder: Embedder,
     *,
-    every_s: float = 0.2,
+    every_s: float = Watching.every,
     start_s: float | None = None,
-    crops: int = 3,
+    crops: int = Watching.crops,
     modality: int | None = None,
     cam: int = UNKNOWN_CAM,
     pid: int | None = None,
@@ -101,25 +102,8 @@ def candidates_in_video(
     """
     tracker = Tracker()
     watched = Watched() if watched is None else watched
-    place = path.resolve()
     kept: dict[int, list[Crop]] = {}
-    guesses = {"modality": modality, "time": start_s}
-    assumed = frozenset(name for name, stated in guesses.items() if stated is None)
-
-    def candidates(track: Track) -> Iterator[Candidate]:
-        for crop in sorted(kept.pop(track.number), key=lambda crop: crop.frame):
-            yield Candidate(
-                id=id_of(place, crop.frame, crop.box),
-                image=crop.image,
-                path=f"{printable(place)}#t={crop.time:.2f}",
-                pid=pid,
-                cam=cam,
-                modality=crop.modality,
-                time=(start_s or 0.0) + crop.time,
-                track=f"{printable(path.stem)}-{track.number}",
-                assumed=assumed,
-            )
-
+    passing = _Passing(path=path, start_s=start_s, modality=modality, cam=cam, pid=pid)
     for frame in frames_of(path, every_s=every_s, decoded=watched.decoded):
         cut = _crops(frame, detector, modality, watched)
         if cut:
@@ -130,10 +114,37 @@ def candidates_in_video(
         for track, crop in zip(tracks, cut, strict=True):
             kept[track.number] = _best([*kept.get(track.number, []), crop], crops)
         for track in ended:
-            yield from candidates(track)
+            yield from passing.candidates(track, kept.pop(track.number))
         advance(1)
     for track in tracker.finish():
-        yield from candidates(track)
+        yield from passing.candidates(track, kept.pop(track.number))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Passing:
+    """What is stated of everybody in a video."""
+
+    path: Path
+    start_s: float | None
+    modality: int | None
+    cam: int
+    pid: int | None
+
+    def candidates(self, track: Track, crops: list[Crop]) -> Iterator[Candidate]:
+        place = self.path.resolve()
+        guesses = {"modality": self.modality, "time": self.start_s}
+        for crop in sorted(crops, key=lambda crop: crop.frame):
+            yield Candidate(
+                id=id_of(place, crop.frame, crop.box),
+                image=crop.image,
+                path=f"{printable(place)}#t={crop.time:.2f}",
+                pid=self.pid,
+                cam=self.cam,
+                modality=crop.modality,
+                time=(self.start_s or 0.0) + crop.time,
+                track=f"{printable(self.path.stem)}-{track.number}",
+                assumed=frozenset(name for name, stated in guesses.items() if stated is None),
+            )
 
 
 def _crops(frame: Frame, detector: Detector, modality: int | None, watched: Watched) -> list[Crop]:

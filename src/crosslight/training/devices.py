@@ -13,14 +13,15 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from crosslight.config import Precision
 from crosslight.errors import ConfigError, CrosslightError
+from crosslight.training.machines import Machines
 
 T = TypeVar("T")
-Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 _BF16_UNITS = ("amx_bf16", "avx512_bf16")
 
 
-def launch(accelerator: str, devices: int, nodes: int, precision: Precision) -> Fabric:
+def launch(machines: Machines, precision: Precision) -> Fabric:
     """Starts the processes of a training; each continues from here.
 
     With several devices the running command is started again for each of the others.
@@ -28,6 +29,7 @@ def launch(accelerator: str, devices: int, nodes: int, precision: Precision) -> 
     Raises:
         ConfigError: This machine lacks the device or the arithmetic.
     """
+    accelerator, devices, nodes = machines.accelerator, machines.devices, machines.nodes
     # Its log says at every start which arithmetic the recipe asked for.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     try:

@@ -25,6 +25,7 @@ from crosslight.locking import FolderLock
 from crosslight.methods.contract import Method
 from crosslight.training.devices import exactly_repeatable, launch, on_first_rank
 from crosslight.training.interruption import Interruption
+from crosslight.training.machines import Machines
 from crosslight.training.run import RunFolder, build_method
 from crosslight.training.session import Preview, Training, Validate
 from crosslight.training.weights import disk_faults_told
@@ -60,9 +61,7 @@ def fit(
     validate: Validate | None = None,
     preview: Preview | None = None,
     select: str = "mAP",
-    accelerator: str = "auto",
-    devices: int = 1,
-    nodes: int = 1,
+    machines: Machines | None = None,
     progress: bool = True,
     resume: bool = True,
 ) -> FitSummary:
@@ -80,9 +79,7 @@ def fit(
         preview: Draws what a method in eval mode makes, every `training.preview_every` iterations;
             gets the number of iterations done over all stages.
         select: Figure of `validate` that chooses the weights to keep.
-        accelerator: auto, cpu, cuda or mps.
-        devices: Processes on each node.
-        nodes: Machines.
+        machines: Where; None: on one device of this machine, the best it has.
         progress: Show progress on stderr.
         resume: False refuses a run that has begun.
 
@@ -94,18 +91,11 @@ def fit(
         TrainingError: A loss lost its value, or the disk is full.
         TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the state is saved.
     """
-    fabric = launch(accelerator, devices, nodes, config.training.precision)
-    if method is None:
-        method = build_method(config, num_ids=len(np.unique(train.pids)))
-    with (
-        _only_training(run, fabric),
-        worker_deaths_told(),
-        exactly_repeatable(fabric.device, threads=config.training.threads),
-        Interruption() as interruption,
-    ):
+    fabric = launch(machines or Machines(), config.training.precision)
+    with _undisturbed(run, fabric, config.training.threads) as interruption:
         training = Training(
             fabric,
-            method,
+            build_method(config, num_ids=len(np.unique(train.pids))) if method is None else method,
             train,
             config,
             run,
@@ -118,6 +108,10 @@ def fit(
         training.restore(resume=resume)
         resumed_from = training.step
         training.run()
+    return _summary(training, run, resumed_from, select)
+
+
+def _summary(training: Training, run: RunFolder, resumed_from: int, select: str) -> FitSummary:
     return FitSummary(
         iterations=training.step,
         resumed_from=resumed_from,
@@ -126,6 +120,18 @@ def fit(
         best_score=training.best,
         model=run.model_path,
     )
+
+
+@contextmanager
+def _undisturbed(run: RunFolder, fabric: Fabric, threads: int | None) -> Iterator[Interruption]:
+    """Inside, a training is alone in its folder, repeatable, and told of what would end it."""
+    with (
+        _only_training(run, fabric),
+        worker_deaths_told(),
+        exactly_repeatable(fabric.device, threads=threads),
+        Interruption() as interruption,
+    ):
+        yield interruption
 
 
 @contextmanager

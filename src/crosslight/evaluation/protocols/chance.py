@@ -22,9 +22,10 @@ import numpy as np
 from scipy.special import roots_legendre
 
 from crosslight.evaluation.protocols.scores import TrialScores, summarise
-from crosslight.evaluation.ranking import AveragePrecision, CmcKind, Labels, Trial
+from crosslight.evaluation.ranking import CmcKind, Labels, Trial
 from crosslight.evaluation.ranking.distances import FloatArray, IntArray
 from crosslight.evaluation.ranking.exclusion import DROP_ALL, KEEP, Exclusion
+from crosslight.evaluation.scoring import AveragePrecision
 
 _EXACT_UP_TO_DEGREE = 1000
 _NODES_STEP = 32

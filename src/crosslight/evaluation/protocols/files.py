@@ -5,25 +5,26 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from crosslight.evaluation.features import load_features
-from crosslight.evaluation.protocols.protocols import get_protocol
-from crosslight.evaluation.ranking.distances import check_distance
+from crosslight.evaluation.features import Features, load_features
+from crosslight.evaluation.protocols.protocols import Protocol, get_protocol
 from crosslight.evaluation.ranking.effort import Effort
 from crosslight.evaluation.reranking.refinements import Refinement, check_refinement
+from crosslight.evaluation.scoring import TRIALS, Scoring, check_distance
 
 
 def score_file(
     path: Path | str,
     protocol: str,
     *,
-    distance: str = "cosine",
-    sampler: str = "seeded",
-    permutations: Path | None = None,
-    average_precision: str = "rectangular",
-    trials: int = 10,
+    distance: str = Scoring.distance,
+    sampler: str = Scoring.sampler,
+    permutations: Path | None = Scoring.permutations,
+    average_precision: str = Scoring.average_precision,
+    trials: int = TRIALS,
     chance: bool = False,
     effort: Effort | None = None,
     refinements: Sequence[Refinement] = (),
@@ -58,38 +59,30 @@ def score_file(
     for refinement in refinements:
         check_refinement(refinement, check_distance(distance))
     features = load_features(path)
-
-    def evaluate(refinement: Refinement | None) -> dict[str, Any]:
-        start = time.perf_counter()
-        result = chosen.evaluate(
-            features,
-            distance=distance,
-            sampler=sampler,
-            permutations=permutations,
-            average_precision=average_precision,
-            trials=trials,
-            effort=effort,
-            refinement=refinement,
-        )
-        return {
-            **result.to_json(),
-            "path": result.path,
-            "seconds": time.perf_counter() - start,
-            "peak_mib": peak_mib(),
-        }
-
-    result = evaluate(None)
+    drawn: dict[str, Any] = {
+        "sampler": sampler,
+        "permutations": permutations,
+        "average_precision": average_precision,
+        "trials": trials,
+    }
+    score = partial(_timed, chosen, features, distance=distance, effort=effort, **drawn)
+    result = score()
     if refinements:
-        result["refined"] = [evaluate(refinement) for refinement in refinements]
+        result["refined"] = [score(refinement=refinement) for refinement in refinements]
     if chance:
-        result["chance"] = chosen.chance(
-            features,
-            sampler=sampler,
-            permutations=permutations,
-            average_precision=average_precision,
-            trials=trials,
-        ).to_json()
+        result["chance"] = chosen.chance(features, **drawn).to_json()
     return result
+
+
+def _timed(protocol: Protocol, features: Features, **options: Any) -> dict[str, Any]:
+    start = time.perf_counter()
+    result = protocol.evaluate(features, **options)
+    return {
+        **result.to_json(),
+        "path": result.path,
+        "seconds": time.perf_counter() - start,
+        "peak_mib": peak_mib(),
+    }
 
 
 def peak_mib() -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from crosslight.data.table import junk
 from crosslight.errors import ProtocolError
@@ -18,26 +19,26 @@ from crosslight.evaluation.protocols.protocols import (
     Protocol,
     get_protocol,
 )
-from crosslight.evaluation.protocols.scores import CMC_LENGTH, PerQuery, Result, score_ranks
+from crosslight.evaluation.protocols.scores import Result, cmc_length, per_query, score_ranks
 from crosslight.evaluation.ranking import (
     Effort,
     Labels,
     Trial,
-    check_average_precision,
     rank_distances,
 )
 from crosslight.evaluation.reranking import Refinement
+from crosslight.evaluation.scoring import TRIALS, AveragePrecision, Scoring, check_average_precision
 
 
 def evaluate(
     features: Features | Path | str,
     protocol: str,
     *,
-    distance: str = "cosine",
-    sampler: str = "seeded",
-    permutations: Path | None = None,
-    average_precision: str = "rectangular",
-    trials: int = 10,
+    distance: str = Scoring.distance,
+    sampler: str = Scoring.sampler,
+    permutations: Path | None = Scoring.permutations,
+    average_precision: str = Scoring.average_precision,
+    trials: int = TRIALS,
     effort: Effort | None = None,
     refinement: Refinement | None = None,
 ) -> Result:
@@ -80,7 +81,7 @@ def score_distances(
     g_cams: Any = None,
     *,
     protocol: str,
-    average_precision: str = "rectangular",
+    average_precision: str = Scoring.average_precision,
 ) -> Result:
     """Scores a matrix of distances by the rules of a protocol.
 
@@ -103,14 +104,45 @@ def score_distances(
         ConfigError: A name is unknown.
     """
     chosen, area = get_protocol(protocol), check_average_precision(average_precision)
-    dist = distance_array("dist", dist)
-    if dist.ndim != 2:
-        raise ProtocolError(
-            f"dist has shape {dist.shape}, expected (Q, G), a row per query and a column per "
-            "gallery image; reshape it."
-        )
+    dist = _matrix(dist)
     query = _labels(chosen, "q", q_pids, q_cams, dist.shape[0], "row")
     gallery = _labels(chosen, "g", g_pids, g_cams, dist.shape[1], "column")
+    trial = _known(query, gallery)
+    (ranks,) = rank_distances(
+        dist, query, gallery, [trial], exclusion=chosen.exclusion, cmc=chosen.cmc, top=TOP
+    )
+    length = cmc_length(chosen.cmc, gallery.pids[trial.gallery])
+    scores = score_ranks(ranks, cmc=chosen.cmc, average_precision=area, length=length)
+    return Result(
+        protocol=chosen.name,
+        distance="given",
+        sampler=None,
+        rules=_rules(chosen, trial, area),
+        trials=(scores,),
+        per_query=per_query(
+            ranks,
+            trial,
+            query_pids=query.pids,
+            query_rows=np.arange(len(query.pids)),
+            gallery_pids=gallery.pids,
+            cmc=chosen.cmc,
+            average_precision=area,
+        ),
+        path=ranks.path,
+    )
+
+
+def _matrix(dist: Any) -> npt.NDArray[Any]:
+    matrix = distance_array("dist", dist)
+    if matrix.ndim != 2:
+        raise ProtocolError(
+            f"dist has shape {matrix.shape}, expected (Q, G), a row per query and a column per "
+            "gallery image; reshape it."
+        )
+    return matrix
+
+
+def _known(query: Labels, gallery: Labels) -> Trial:
     trial = Trial(
         queries=np.flatnonzero(~junk(query.pids)), gallery=np.flatnonzero(~junk(gallery.pids))
     )
@@ -119,39 +151,17 @@ def score_distances(
             f"dist has {len(trial.queries)} queries and {len(trial.gallery)} gallery images that "
             "are not junk (pid -1), so there is nothing to rank; give the numbers of the people."
         )
-    (ranks,) = rank_distances(
-        dist, query, gallery, [trial], exclusion=chosen.exclusion, cmc=chosen.cmc, top=TOP
-    )
-    entries = len(trial.gallery)
-    if chosen.cmc == "identity":
-        entries = len(np.unique(gallery.pids[trial.gallery]))
-    scores = score_ranks(
-        ranks, cmc=chosen.cmc, average_precision=area, length=min(CMC_LENGTH, entries)
-    )
-    rows = np.where(ranks.top >= 0, trial.gallery[ranks.top], -1)
-    return Result(
-        protocol=chosen.name,
-        distance="given",
-        sampler=None,
-        rules=(
-            f"queries: {len(trial.queries)} rows, gallery: {len(trial.gallery)} columns of a given "
-            "matrix; junk (pid -1) left out",
-            f"left out: {chosen.exclusion.text}",
-            CMC_TEXT[chosen.cmc],
-            AP_TEXT[area],
-            "equal distances: order of the columns",
-        ),
-        trials=(scores,),
-        per_query=PerQuery(
-            query_rows=trial.queries,
-            valid=ranks.valid,
-            average_precision=ranks.average_precision(area),
-            first_rank=ranks.first_rank(chosen.cmc),
-            gallery_rows=rows,
-            distances=ranks.top_distance,
-            correct=(rows >= 0) & (gallery.pids[rows] == query.pids[trial.queries][:, None]),
-        ),
-        path=ranks.path,
+    return trial
+
+
+def _rules(protocol: Protocol, trial: Trial, area: AveragePrecision) -> tuple[str, ...]:
+    return (
+        f"queries: {len(trial.queries)} rows, gallery: {len(trial.gallery)} columns of a given "
+        "matrix; junk (pid -1) left out",
+        f"left out: {protocol.exclusion.text}",
+        CMC_TEXT[protocol.cmc],
+        AP_TEXT[area],
+        "equal distances: order of the columns",
     )
 
 

@@ -6,7 +6,7 @@ A protocol takes features and states every rule it applies. `PROTOCOLS` holds th
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -17,12 +17,12 @@ from crosslight.data.layouts.sysu_mm01 import INDOOR_CAMERAS, VISIBLE_CAMERAS
 from crosslight.errors import ConfigError, ProtocolError
 from crosslight.evaluation.features import Features
 from crosslight.evaluation.protocols.chance import ChanceLevel
-from crosslight.evaluation.protocols.samplers import check_sampler
 from crosslight.evaluation.protocols.scores import (
-    CMC_LENGTH,
     PerQuery,
     Result,
     TrialScores,
+    cmc_length,
+    per_query,
     score_ranks,
 )
 from crosslight.evaluation.protocols.selection import (
@@ -36,14 +36,12 @@ from crosslight.evaluation.protocols.selection import (
     sampler_rule,
 )
 from crosslight.evaluation.ranking import (
-    AveragePrecision,
     CmcKind,
     Labels,
     Ranks,
     Trial,
-    check_average_precision,
 )
-from crosslight.evaluation.ranking.distances import DISTANCE_TEXT, check_distance
+from crosslight.evaluation.ranking.distances import DISTANCE_TEXT
 from crosslight.evaluation.ranking.effort import Effort
 from crosslight.evaluation.ranking.exclusion import (
     NO_EXCLUSION,
@@ -53,6 +51,14 @@ from crosslight.evaluation.ranking.exclusion import (
 )
 from crosslight.evaluation.reranking import rank_refined
 from crosslight.evaluation.reranking.refinements import Refinement, refinement_rule
+from crosslight.evaluation.scoring import (
+    TRIALS,
+    AveragePrecision,
+    Scoring,
+    check_average_precision,
+    check_distance,
+    check_sampler,
+)
 from crosslight.types import UNKNOWN_CAM, Modality
 
 TOP = 20
@@ -90,11 +96,11 @@ class Protocol:
         self,
         features: Features,
         *,
-        distance: str = "cosine",
-        sampler: str = "seeded",
-        permutations: Path | None = None,
-        average_precision: str = "rectangular",
-        trials: int = 10,
+        distance: str = Scoring.distance,
+        sampler: str = Scoring.sampler,
+        permutations: Path | None = Scoring.permutations,
+        average_precision: str = Scoring.average_precision,
+        trials: int = TRIALS,
         effort: Effort | None = None,
         refinement: Refinement | None = None,
     ) -> Result:
@@ -118,10 +124,6 @@ class Protocol:
         metric = check_distance(distance)
         area = check_average_precision(average_precision)
         selection = self._select(features, sampler, permutations, trials)
-        name, text = self.name, f"distance: {DISTANCE_TEXT[metric]}"
-        if refinement is not None:
-            name = f"{self.name} + {refinement.text}"
-            text += f"; {refinement_rule(refinement)}"
         all_ranks = rank_refined(
             selection.queries.feats,
             _labels(selection.queries),
@@ -135,19 +137,12 @@ class Protocol:
             cmc=self.cmc,
             effort=effort,
         )
-        for trial, ranks in zip(selection.trials, all_ranks, strict=True):
-            self._check_scored(int(ranks.valid.sum()), trial, selection, features)
-        scores = tuple(
-            score_ranks(
-                ranks,
-                cmc=self.cmc,
-                average_precision=area,
-                length=self._cmc_length(trial, features),
-            )
-            for trial, ranks in zip(selection.trials, all_ranks, strict=True)
-        )
+        scores = self._scores(selection, features, all_ranks, area)
+        text = f"distance: {DISTANCE_TEXT[metric]}"
+        if refinement is not None:
+            text += f"; {refinement_rule(refinement)}"
         return Result(
-            protocol=name,
+            protocol=self.name if refinement is None else f"{self.name} + {refinement.text}",
             distance=metric,
             sampler=selection.sampler,
             rules=self._rules(selection, area, text, scores),
@@ -160,10 +155,10 @@ class Protocol:
         self,
         features: Features,
         *,
-        sampler: str = "seeded",
-        permutations: Path | None = None,
-        average_precision: str = "rectangular",
-        trials: int = 10,
+        sampler: str = Scoring.sampler,
+        permutations: Path | None = Scoring.permutations,
+        average_precision: str = Scoring.average_precision,
+        trials: int = TRIALS,
     ) -> Result:
         """The exact expectation of every score if each gallery stood in a random order.
 
@@ -176,7 +171,7 @@ class Protocol:
         level = ChanceLevel(cmc=self.cmc, average_precision=area)
         scores: list[TrialScores] = []
         for trial in selection.trials:
-            length = self._cmc_length(trial, features)
+            length = cmc_length(self.cmc, features.pids[trial.gallery])
             scores.append(level.of_trial(trial, query, gallery, self.exclusion, length))
             self._check_scored(scores[-1].valid, trial, selection, features)
         text = "distance: none, the expectation over all orders of each query's gallery"
@@ -187,6 +182,20 @@ class Protocol:
             rules=self._rules(selection, area, text, tuple(scores)),
             trials=tuple(scores),
         )
+
+    def _scores(
+        self,
+        selection: Selection,
+        features: Features,
+        all_ranks: Sequence[Ranks],
+        area: AveragePrecision,
+    ) -> tuple[TrialScores, ...]:
+        scores = []
+        for trial, ranks in zip(selection.trials, all_ranks, strict=True):
+            self._check_scored(int(ranks.valid.sum()), trial, selection, features)
+            length = cmc_length(self.cmc, features.pids[trial.gallery])
+            scores.append(score_ranks(ranks, cmc=self.cmc, average_precision=area, length=length))
+        return tuple(scores)
 
     def _select(
         self, features: Features, sampler: str, permutations: Path | None, trials: int
@@ -244,11 +253,6 @@ class Protocol:
             f"{remedy}"
         )
 
-    def _cmc_length(self, trial: Trial, features: Features) -> int:
-        if self.cmc == "image":
-            return min(CMC_LENGTH, len(trial.gallery))
-        return min(CMC_LENGTH, len(np.unique(features.pids[trial.gallery])))
-
     def _rules(
         self,
         selection: Selection,
@@ -279,17 +283,14 @@ class Protocol:
         ranks: Ranks,
         average_precision: AveragePrecision,
     ) -> PerQuery:
-        trial = selection.trials[0]
-        rows = np.where(ranks.top >= 0, trial.gallery[ranks.top], -1)
-        query_pids = selection.queries.pids[trial.queries]
-        return PerQuery(
-            query_rows=selection.query_rows[trial.queries],
-            valid=ranks.valid,
-            average_precision=ranks.average_precision(average_precision),
-            first_rank=ranks.first_rank(self.cmc),
-            gallery_rows=rows,
-            distances=ranks.top_distance,
-            correct=(rows >= 0) & (features.pids[rows] == query_pids[:, None]),
+        return per_query(
+            ranks,
+            selection.trials[0],
+            query_pids=selection.queries.pids,
+            query_rows=selection.query_rows,
+            gallery_pids=features.pids,
+            cmc=self.cmc,
+            average_precision=average_precision,
         )
 
 

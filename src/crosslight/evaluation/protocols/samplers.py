@@ -16,7 +16,6 @@ import itertools
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +23,7 @@ from scipy.io import loadmat
 
 from crosslight.errors import ConfigError, ProtocolError
 from crosslight.evaluation.features import Features
-
-Sampler = Literal["seeded", "official"]
+from crosslight.evaluation.scoring import Sampler
 
 IntArray = npt.NDArray[np.int64]
 Groups = Mapping[tuple[int, int], IntArray]
@@ -45,18 +43,6 @@ _WHERE_FOUND = (
     "it is in evaluation/data_split of the public repository of the owner of SYSU-MM01 "
     "(wuancong/SYSU-MM01)"
 )
-
-
-def check_sampler(name: str) -> Sampler:
-    """The name itself, if it is one of the samplers.
-
-    Raises:
-        ConfigError: It is not.
-    """
-    for sampler in get_args(Sampler):
-        if name == sampler:
-            return name  # type: ignore[return-value]
-    raise ConfigError(f"Sampler '{name}' is unknown; choose one of {', '.join(get_args(Sampler))}.")
 
 
 def file_name(path: str) -> str:

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from crosslight.errors import ProtocolError
-from crosslight.evaluation.ranking import AveragePrecision, CmcKind, Ranks
+from crosslight.evaluation.ranking import CmcKind, Ranks, Trial
 from crosslight.evaluation.ranking.distances import FloatArray, IntArray
+from crosslight.evaluation.scoring import AveragePrecision
 
 SCORE_KEYS = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
 CMC_LENGTH = 50
@@ -204,6 +205,45 @@ def score_ranks(
         inverse_negative_penalty=float(ranks.inverse_negative_penalty()[valid].mean()),
         valid=int(valid.sum()),
         invalid=int((~valid).sum()),
+    )
+
+
+def cmc_length(cmc: CmcKind, gallery_pids: IntArray) -> int:
+    """Entries of a curve over a gallery of these people."""
+    entries = len(gallery_pids if cmc == "image" else np.unique(gallery_pids))
+    return min(CMC_LENGTH, entries)
+
+
+def per_query(
+    ranks: Ranks,
+    trial: Trial,
+    *,
+    query_pids: IntArray,
+    query_rows: IntArray,
+    gallery_pids: IntArray,
+    cmc: CmcKind,
+    average_precision: AveragePrecision,
+) -> PerQuery:
+    """The queries of one trial.
+
+    Args:
+        ranks: Of the trial.
+        trial: Rows of the tables of queries and of gallery images.
+        query_pids: People of the table of queries.
+        query_rows: What each row of it is called in the result.
+        gallery_pids: People of the table of gallery images.
+        cmc: Whether rank-k counts images or people.
+        average_precision: The rule of the area.
+    """
+    rows = np.where(ranks.top >= 0, trial.gallery[ranks.top], -1)
+    return PerQuery(
+        query_rows=query_rows[trial.queries],
+        valid=ranks.valid,
+        average_precision=ranks.average_precision(average_precision),
+        first_rank=ranks.first_rank(cmc),
+        gallery_rows=rows,
+        distances=ranks.top_distance,
+        correct=(rows >= 0) & (gallery_pids[rows] == query_pids[trial.queries][:, None]),
     )
 
 

@@ -16,7 +16,6 @@ from crosslight.errors import ConfigError, ProtocolError
 from crosslight.evaluation.features import Features
 from crosslight.evaluation.protocols.samplers import (
     SAMPLER_TEXT,
-    Sampler,
     group_images,
     load_permutations,
     numbered_images,
@@ -25,6 +24,7 @@ from crosslight.evaluation.protocols.samplers import (
     seeded_gallery,
 )
 from crosslight.evaluation.ranking import Trial
+from crosslight.evaluation.scoring import TRIALS, Sampler, Scoring
 from crosslight.types import UNKNOWN_MODALITY, Modality
 
 IntArray = npt.NDArray[np.int64]
@@ -36,9 +36,9 @@ _FOLDER_SPLITS = {"query": "query", "bounding_box_test": "gallery", "gt_bbox": "
 class Draw:
     """How galleries are drawn, for the protocols that draw them."""
 
-    sampler: Sampler = "seeded"
-    permutations: Path | None = None
-    trials: int = 10
+    sampler: Sampler = Scoring.sampler
+    permutations: Path | None = Scoring.permutations
+    trials: int = TRIALS
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -5,7 +5,7 @@ The way from one to the other, file by file: `pooling` puts the trials of a prot
 before each positive, `arithmetic` decides where float32 cannot, `ranks` turns counts into ranks.
 """
 
-from crosslight.evaluation.ranking.distances import DISTANCE_TEXT, check_distance
+from crosslight.evaluation.ranking.distances import DISTANCE_TEXT
 from crosslight.evaluation.ranking.effort import Effort, Threads
 from crosslight.evaluation.ranking.exclusion import (
     NO_EXCLUSION,
@@ -15,10 +15,8 @@ from crosslight.evaluation.ranking.exclusion import (
 )
 from crosslight.evaluation.ranking.pooling import Labels, Trial
 from crosslight.evaluation.ranking.ranks import (
-    AveragePrecision,
     CmcKind,
     Ranks,
-    check_average_precision,
     rank_distances,
     rank_features,
     rank_streamed,
@@ -29,7 +27,6 @@ __all__ = [
     "NO_EXCLUSION",
     "SAME_PERSON_SAME_CAMERA",
     "SYSU_SAME_PLACE",
-    "AveragePrecision",
     "CmcKind",
     "Effort",
     "Exclusion",
@@ -37,8 +34,6 @@ __all__ = [
     "Ranks",
     "Threads",
     "Trial",
-    "check_average_precision",
-    "check_distance",
     "rank_distances",
     "rank_features",
     "rank_streamed",

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import numpy as np
 import numpy.typing as npt
 
-from crosslight.errors import ConfigError
 from crosslight.types import Distance
 
 DISTANCE_TEXT: dict[Distance, str] = {
@@ -18,17 +15,3 @@ DISTANCE_TEXT: dict[Distance, str] = {
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-
-
-def check_distance(name: str) -> Distance:
-    """The name itself, if it is one of the distances.
-
-    Raises:
-        ConfigError: It is not.
-    """
-    for distance in get_args(Distance):
-        if name == distance:
-            return name  # type: ignore[return-value]
-    raise ConfigError(
-        f"Distance '{name}' is unknown; choose one of {', '.join(get_args(Distance))}."
-    )

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from crosslight.errors import ConfigError, ProtocolError
+from crosslight.errors import ProtocolError
 from crosslight.evaluation.features.given_arrays import distance_array
 from crosslight.evaluation.ranking.distances import FloatArray, IntArray
 from crosslight.evaluation.ranking.effort import Effort
@@ -27,18 +27,16 @@ from crosslight.evaluation.ranking.given_features import count_features
 from crosslight.evaluation.ranking.pooling import Labels, Pool, Trial, make_pool
 from crosslight.evaluation.ranking.rows import read_rows
 from crosslight.evaluation.ranking.tally import Counted
+from crosslight.evaluation.scoring import AveragePrecision
 from crosslight.types import Distance
 
 CmcKind = Literal["image", "identity"]
-AveragePrecision = Literal["rectangular", "trapezoid"]
 
 __all__ = [
-    "AveragePrecision",
     "CmcKind",
     "Labels",
     "Ranks",
     "Trial",
-    "check_average_precision",
     "rank_distances",
     "rank_features",
     "rank_streamed",
@@ -111,21 +109,6 @@ class Ranks:
             self.positives[self.valid] / self.ranks[self.starts[1:][self.valid] - 1]
         )
         return inverse
-
-
-def check_average_precision(name: str) -> AveragePrecision:
-    """The name itself, if it is one of the rules.
-
-    Raises:
-        ConfigError: It is not.
-    """
-    for kind in get_args(AveragePrecision):
-        if name == kind:
-            return name  # type: ignore[return-value]
-    raise ConfigError(
-        f"Average precision '{name}' is unknown; choose one of "
-        f"{', '.join(get_args(AveragePrecision))}."
-    )
 
 
 def rank_features(

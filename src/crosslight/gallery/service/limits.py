@@ -8,28 +8,24 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from crosslight.gallery.service.settings import Allowed
+
 KEPT_CLIENTS = 4096
 """Clients remembered; the one that was silent longest is forgotten first."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class Limits(Allowed):
     """What the service accepts.
 
     Attributes:
-        upload_bytes: Largest body of a request.
-        upload_pixels: Images with more pixels are refused before they are decoded.
         body_s: Seconds that a client may take to send its body.
-        searches_per_minute: Requests that run the model or search, per client.
         reads_per_minute: All other requests, per client: the page, pictures, lists.
         failures_per_minute: Wrong tokens, per client.
         waiting: Requests that may wait for the model, over all clients.
     """
 
-    upload_bytes: int = 10 * 2**20
-    upload_pixels: int = 16_000_000
     body_s: float = 30.0
-    searches_per_minute: float = 120.0
     reads_per_minute: float = 6000.0
     failures_per_minute: float = 30.0
     waiting: int = 16

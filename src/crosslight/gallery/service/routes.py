@@ -13,6 +13,7 @@ from PIL import Image
 from pydantic import Field
 
 from crosslight.data.images import guess_modality
+from crosslight.gallery.options import Asking
 from crosslight.gallery.rows import Filter
 from crosslight.gallery.service import metrics
 from crosslight.gallery.service.access import Access
@@ -81,7 +82,7 @@ async def search(
         Literal["auto"] | Light,
         Form(description="Light of the image; auto guesses it from the colours."),
     ] = "auto",
-    top: Annotated[int, Form(ge=1, le=MOST_RESULTS, description="Results at most.")] = 20,
+    top: Annotated[int, Form(ge=1, le=MOST_RESULTS, description="Results at most.")] = Asking.top,
     cam: Annotated[
         list[Number] | None,
         Form(max_length=256, description="Only these cameras; repeatable."),

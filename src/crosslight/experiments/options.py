@@ -1,0 +1,67 @@
+"""What a user may say when a run is evaluated, and when recipes are compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from crosslight.evaluation.scoring import Sampler, Scoring
+from crosslight.ranges import Count, Seed, Trial, Workers
+from crosslight.training.machines import Machines
+from crosslight.types import Accelerator, Distance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluating:
+    """How a run is evaluated.
+
+    Attributes:
+        trial: Split number, for layouts that have several.
+        protocols: Protocols to score; repeatable. None: all that fit the layout.
+        distance: How embeddings are compared. None: as the method says.
+        sampler: Gallery sampler of sysu-mm01.
+        permutations: rand_perm_cam.mat for the official sampler; None: looked for in the data set.
+        flip: Sum the embeddings of each image and its mirror image; recorded in the result.
+        unit_views: With --flip: bring both to length 1 before, as CAJ's test program does.
+        code: Score one of the method's codes instead, e.g. dgnet's teacher, into files of its own.
+        workers: Processes that load images.
+    """
+
+    trial: Trial = 1
+    protocols: tuple[str, ...] = ()
+    distance: Distance | None = None
+    sampler: Sampler = Scoring.sampler
+    permutations: Path | None = None
+    flip: bool = False
+    unit_views: bool = False
+    code: str | None = None
+    workers: Workers = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablating:
+    """Which variants of a recipe are compared, and under which budget.
+
+    Attributes:
+        switches: Variants: names that the method knows, several at once joined by +, or
+            NAME:KEY=VALUE,KEY=VALUE.
+        cumulative: Each switch is added to those before it.
+        against: Other recipes, as they are.
+        seeds: Each variant is trained once with each.
+        images: Training images that every variant sees; its lengths are scaled. None: as its
+            recipe says.
+        overrides: Changes of every variant.
+        protocols: Protocols to score; repeatable. None: all that fit the layout.
+        trial: Split number, for layouts that have several.
+        accelerator: Where to train.
+    """
+
+    switches: tuple[str, ...] = ()
+    cumulative: bool = False
+    against: tuple[str, ...] = ()
+    seeds: tuple[Seed, ...] = (0,)
+    images: Count | None = None
+    overrides: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = ()
+    trial: Trial = 1
+    accelerator: Accelerator = Machines.accelerator

@@ -1,0 +1,61 @@
+"""What a user may say about a service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from crosslight.errors import ConfigError
+
+LARGEST = 2**31 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where a service listens, and who may come in.
+
+    Attributes:
+        host: Address to listen on; beyond this machine, clients need a token.
+        port: Port to listen on; 0: any free one.
+        token_file: File with the token; None: CROSSLIGHT_TOKEN, or a new one where needed.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token_file: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allowed:
+    """What clients may ask for.
+
+    Attributes:
+        searches_per_minute: Searches that one client may make.
+        upload_mib: Largest upload.
+        upload_megapixels: Largest image; larger ones are not decoded.
+
+    Raises:
+        ConfigError: A number makes no sense.
+    """
+
+    searches_per_minute: float = 120.0
+    upload_mib: float = 10.0
+    upload_megapixels: float = 16.0
+
+    def __post_init__(self) -> None:
+        given = self.searches_per_minute, self.upload_mib, self.upload_megapixels
+        if not all(0 < number <= LARGEST for number in given):
+            raise ConfigError(
+                f"--searches-per-minute {given[0]:g}, --upload-mib {given[1]:g} and "
+                f"--upload-megapixels {given[2]:g} must all be above 0 and at most {LARGEST}."
+            )
+
+    @property
+    def upload_bytes(self) -> int:
+        """Largest body of a request."""
+        return int(self.upload_mib * 2**20)
+
+    @property
+    def upload_pixels(self) -> int:
+        """Images with more pixels are refused before they are decoded."""
+        return int(self.upload_megapixels * 10**6)
