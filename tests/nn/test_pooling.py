@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from crosslight.errors import ConfigError
-from crosslight.nn.pooling import AveragePool, GeM, make_pool
+from crosslight.nn.pooling import AveragePool, GeM, make_pool, split_maximum, stripe_maximum
 
 
 def _maps(seed: int = 0) -> torch.Tensor:
@@ -63,3 +63,13 @@ def test_stripes_are_pooled_apart_from_top_to_bottom(kind: str) -> None:
 def test_more_stripes_than_rows_is_refused() -> None:
     with pytest.raises(ConfigError, match="8 rows, too few for 9 stripes"):
         AveragePool(stripes=9)(_maps())
+
+
+@pytest.mark.parametrize("rows", [4, 6, 9])
+def test_stripes_overlap_to_share_the_rows(rows: int) -> None:
+    maps = torch.randn(2, 3, rows, 5, dtype=torch.float64, requires_grad=True)
+    together, apart = stripe_maximum(maps, 4), split_maximum(maps, 4)
+    assert together.shape == (2, 3, 4)
+    assert torch.equal(together, apart)
+    slopes = [torch.autograd.grad((out**2).sum(), maps)[0] for out in (together, apart)]
+    torch.testing.assert_close(*slopes)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from crosslight.nn.conv_block import SLOPE
 from crosslight.nn.feature_norm import instance_norm
-from crosslight.nn.reflection import reflected
+from crosslight.nn.padding import reflected
 
 LAYERS = 2
 """Normalised convolutions of one residual block."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crosslight.nn.feature_norm import instance_norm
-from crosslight.nn.reflection import reflected
+from crosslight.nn.padding import reflected
 
 SLOPE = 0.2
 """Of the leaky ReLU."""

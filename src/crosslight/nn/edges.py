@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from crosslight.nn.padding import replicated
+
 _SMOOTH = (1.0, 2.0, 1.0)
 _SLOPE = (-1.0, 0.0, 1.0)
 
@@ -23,7 +25,7 @@ def soft_edges(gray: Tensor) -> Tensor:
     smooth = torch.tensor(_SMOOTH, dtype=gray.dtype, device=gray.device) / 4
     slope = torch.tensor(_SLOPE, dtype=gray.dtype, device=gray.device)
     kernels = torch.stack([torch.outer(smooth, slope), torch.outer(slope, smooth)])[:, None]
-    slopes = F.conv2d(F.pad(gray, (1, 1, 1, 1), mode="replicate"), kernels)
+    slopes = F.conv2d(replicated(gray, 1), kernels)
     # The square root has no slope at 0.
     strength = (slopes.square().sum(dim=1, keepdim=True) + 1e-6).sqrt()
     return strength / (1 + strength) - 0.5

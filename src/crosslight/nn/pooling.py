@@ -9,10 +9,29 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from crosslight.errors import ConfigError
 
 FLOOR = 1e-6
+
+
+def stripe_maximum(maps: Tensor, stripes: int) -> Tensor:
+    """(B, C, h, w) → (B, C, stripes): the largest value of each; stripes overlap to share h rows.
+
+    torch's adaptive pooling, but for its gradient on a GPU, which does not repeat itself.
+    """
+    if not maps.is_cuda:
+        return F.adaptive_max_pool2d(maps, (stripes, 1))[..., 0]
+    return split_maximum(maps, stripes)
+
+
+def split_maximum(maps: Tensor, stripes: int) -> Tensor:
+    """`stripe_maximum`, stripe by stripe."""
+    rows = maps.shape[2]
+    bounds = [(i * rows // stripes, -(-(i + 1) * rows // stripes)) for i in range(stripes)]
+    parts = [maps[:, :, first:last].flatten(2) for first, last in bounds]
+    return torch.stack([part.max(dim=2).values for part in parts], dim=2)
 
 
 class StripePool(nn.Module):

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from crosslight.nn.padding import replicated
+
 # Which of the 5 taps of a kernel fall on the small map's pixel before, at and after a pixel, for
 # the first and the second of the two large pixels that the small one becomes.
 _FIRST = ((1, 1, 0, 0, 0), (0, 0, 1, 1, 0), (0, 0, 0, 0, 1))
@@ -47,7 +49,7 @@ class UpsampleConv(nn.Module):
         small = small.contiguous(memory_format=torch.channels_last)
         maps, rows, columns = _with_edges(maps)
         shuffled = F.conv2d(
-            _replicated(maps), small, bias.repeat_interleave(4) if bias is not None else None
+            replicated(maps, 1), small, bias.repeat_interleave(4) if bias is not None else None
         )
         large = F.pixel_shuffle(shuffled, 2)
         terms = _border_terms(rows, columns, weight)
@@ -55,16 +57,6 @@ class UpsampleConv(nn.Module):
             return _add_to_borders(large, *terms)
         framed: Tensor = _Borders.apply(large, *terms)  # type: ignore[no-untyped-call]
         return framed
-
-
-def _replicated(maps: Tensor) -> Tensor:
-    """Padded by 1 on every side, in the arithmetic of the maps."""
-    if torch.compiler.is_compiling():
-        # torch.compile expects the native padding's gradient in another memory format than it has.
-        tall = torch.cat([maps[:, :, :1], maps, maps[:, :, -1:]], dim=2)
-        return torch.cat([tall[..., :1], tall, tall[..., -1:]], dim=3)
-    with torch.autocast(maps.device.type, enabled=False):
-        return F.pad(maps, (1, 1, 1, 1), mode="replicate")
 
 
 def _with_edges(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -90,15 +82,21 @@ def _border_terms(
     """
     first, second, last_but_one, last = rows.repeat_interleave(2, dim=3).unbind(2)
     top, bottom = (
-        F.conv1d(F.pad(line, (2, 2), mode="reflect"), weight[:, :, place])
+        F.conv1d(_continued(line, (2, 1, -2, -3)), weight[:, :, place])
         for line, place in ((second - first, 0), (last_but_one - last, -1))
     )
     first, second, last_but_one, last = columns.repeat_interleave(2, dim=2).unbind(3)
     left, right = (
-        F.conv1d(F.pad(line, (2, 2), mode="replicate"), weight[..., place])
+        F.conv1d(_continued(line, (0, 0, -1, -1)), weight[..., place])
         for line, place in ((second - first, 0), (last_but_one - last, -1))
     )
     return top, bottom, left, right
+
+
+def _continued(line: Tensor, places: tuple[int, int, int, int]) -> Tensor:
+    """(B, C, n) → (B, C, n + 4): values of these places two before and two after."""
+    before, after = ([line[..., place, None] for place in two] for two in (places[:2], places[2:]))
+    return torch.cat([*before, line, *after], dim=2)
 
 
 class _Edges(torch.autograd.Function):

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from crosslight.nn.conv_block import SLOPE, ConvBlock, ResidualBlock
 from crosslight.nn.feature_norm import SampleNorm, instance_norm
+from crosslight.nn.padding import reflected
 from crosslight.nn.precision import wide
-from crosslight.nn.reflection import reflected
 from crosslight.nn.upsample import UpsampleConv
 
 SHRINK = 4

@@ -12,7 +12,6 @@ from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from crosslight.nn.adain import AdaINResidualBlock
 from crosslight.nn.aspp import ASPP
@@ -20,6 +19,7 @@ from crosslight.nn.backbones import Backbone
 from crosslight.nn.conv_block import SLOPE, ConvBlock, ResidualBlock
 from crosslight.nn.edges import soft_edges
 from crosslight.nn.feature_norm import SampleNorm
+from crosslight.nn.pooling import stripe_maximum
 from crosslight.nn.precision import wide
 from crosslight.nn.upsample import UpsampleConv
 
@@ -44,7 +44,7 @@ class AppearanceEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) → appearance code (B, A, K), a value per stripe, and vector (B, A)."""
-        code = F.adaptive_max_pool2d(self.backbone(images), (STRIPES, 1))[..., 0]
+        code = stripe_maximum(self.backbone(images), STRIPES)
         code = wide(code)
         return code, code.amax(dim=2)
 
