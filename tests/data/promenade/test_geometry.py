@@ -2,14 +2,17 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from crosslight.data.promenade import Spectrum, World
 from crosslight.data.promenade.factors import Slot
 from crosslight.data.promenade.figure import build_figure
 from crosslight.data.promenade.light import ambient_occlusion, sun_visibility
 from crosslight.data.promenade.mesh import Mesh, MeshBuilder, Part
-from crosslight.data.promenade.noise import folds, texture
+from crosslight.data.promenade.noise import fold_slopes, folds, texture
+from crosslight.data.promenade.normals import bend, orient
 from crosslight.data.promenade.raster import rasterize
+from crosslight.data.promenade.resampling import resize
 
 LEG_HEAT = 0.9
 
@@ -134,6 +137,50 @@ def test_thighs_stay_inside_a_skirt(lower: str) -> None:
             reach = ((ring[:, :2] - middle) @ direction).max()
             escaped += direction @ direction > reach * 1.02
         assert escaped <= 0.02 * max(len(legs), 1)
+
+
+def test_folds_bend_normals_as_the_formula_says() -> None:
+    rng = np.random.default_rng(4)
+    values = rng.normal(size=(200, 6)).astype(np.float32)
+    eye = np.array([0.2, -0.4, 2.5], np.float32)
+    normals, towards = orient(values, eye)
+    expected = values[:, :3] / np.linalg.norm(values[:, :3], axis=1, keepdims=True)
+    np.testing.assert_allclose(np.abs(normals), np.abs(expected), rtol=1e-5)
+    view = (eye - values[:, 3:]) / np.linalg.norm(eye - values[:, 3:], axis=1, keepdims=True)
+    np.testing.assert_allclose(towards, view, rtol=1e-4, atol=1e-6)
+    assert (np.einsum("ij,ij->i", normals, towards) >= -0.1501).all()
+    folding, strength = (rng.normal(size=shape).astype(np.float32) for shape in ((200, 3), 200))
+    bent, facing = bend(normals, towards, folding, strength)
+    side = np.cross([0.0, 0.0, 1.0], normals)
+    side /= np.linalg.norm(side, axis=1, keepdims=True)
+    slopes = 1.2 * folding[:, 1:2] * side + folding[:, 2:] * np.cross(normals, side)
+    slow = normals + strength[:, None] * slopes
+    slow /= np.linalg.norm(slow, axis=1, keepdims=True)
+    np.testing.assert_allclose(bent, slow, rtol=1e-4, atol=1e-5)
+    seen = np.clip(np.einsum("ij,ij->i", slow, view), 0, 1)
+    np.testing.assert_allclose(facing, seen, rtol=1e-4, atol=1e-5)
+
+
+def test_slopes_of_folds_are_differences_of_folds() -> None:
+    rng = np.random.default_rng(5)
+    across, along = rng.uniform(-3, 3, 500).astype(np.float32), rng.uniform(-3, 3, 500)
+    found = fold_slopes(across, along)
+    depth = folds(across, along)
+    np.testing.assert_array_equal(found[:, 0], depth)
+    np.testing.assert_array_equal(found[:, 1], folds(across + np.float32(0.012), along) - depth)
+    np.testing.assert_array_equal(found[:, 2], folds(across, along + 0.012) - depth)
+
+
+@pytest.mark.parametrize("size", [(31, 17), (7, 40), (64, 32), (13, 9)])
+@pytest.mark.parametrize("wanted", [(31, 17), (40, 23), (12, 6), (24, 12)])
+def test_resizing_is_that_of_pillow(size: tuple[int, int], wanted: tuple[int, int]) -> None:
+    light = np.random.default_rng(6).uniform(0, 3, (*size, 3)).astype(np.float32)
+    method = Image.Resampling.BOX if wanted[0] < size[0] else Image.Resampling.BILINEAR
+    channels = [
+        np.asarray(Image.fromarray(light[..., channel]).resize(wanted[::-1], method))
+        for channel in range(3)
+    ]
+    np.testing.assert_allclose(resize(light, *wanted), np.stack(channels, axis=-1), rtol=1e-6)
 
 
 def test_noise_is_periodic_and_normalised() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from crosslight.data.promenade.arrays import Bools, Floats, Pixels
+from crosslight.data.promenade.arrays import Bools, Floats, Integers, Pixels, compiled
 from crosslight.data.promenade.cameras import CAMERAS, Camera
 from crosslight.data.promenade.factors import (
     NOBODY,
@@ -20,6 +20,7 @@ from crosslight.data.promenade.figure import build_figure
 from crosslight.data.promenade.frame import Actor, Frame, frame_actor, place_actor
 from crosslight.data.promenade.obstacles import cover, draw_obstacle
 from crosslight.data.promenade.raster import rasterize
+from crosslight.data.promenade.resampling import resize
 from crosslight.data.promenade.sampling import draw_pose
 from crosslight.data.promenade.scene import trace_backdrop
 from crosslight.data.promenade.sensor import expose
@@ -160,19 +161,12 @@ def _draw_backdrop(
     backdrop = trace_backdrop(camera, rays)
     light = shade_backdrop(backdrop, camera, view, rays, spectrum, actor.capsules)
     size = (columns, rows)
-    full = [
-        np.asarray(
-            Image.fromarray(
-                np.ascontiguousarray(light[:, channel].reshape(low_rows, low_columns), np.float32)
-            ).resize(size, Image.Resampling.BILINEAR)
-        ).ravel()
-        for channel in range(CHANNELS[spectrum])
-    ]
+    full = resize(light.reshape(low_rows, low_columns, CHANNELS[spectrum]), rows, columns)
     nearness = Image.fromarray(
         (1 / backdrop.depth).astype(np.float32).reshape(low_rows, low_columns)
     )
     return _Canvas(
-        light=np.stack(full, axis=1),
+        light=full.reshape(rows * columns, -1),
         nearness=np.array(nearness.resize(size, Image.Resampling.NEAREST)).ravel(),
         mask=np.zeros(rows * columns, bool),
         columns=columns,
@@ -224,7 +218,19 @@ def _draw_actor(
     fragments = rasterize(actor.mesh, screen, depth, canvas.columns, canvas.nearness)
     if not len(fragments.pixels):
         return
-    canvas.light[fragments.pixels] = shade_actor(
-        actor, wearer, fragments, frame.camera, view, spectrum, shadowed=shadowed
-    )
-    canvas.mask[fragments.pixels] = shadowed
+    colour = shade_actor(actor, wearer, fragments, frame.camera, view, spectrum, shadowed=shadowed)
+    _lay(canvas.light, canvas.mask, fragments.pixels, colour, shadowed)
+
+
+@compiled
+def _lay(
+    light: Floats,
+    mask: Bools,
+    pixels: Integers,
+    colour: Floats,
+    masked: bool,  # compiled
+) -> None:
+    for row in range(len(pixels)):
+        for channel in range(light.shape[1]):
+            light[pixels[row], channel] = colour[row, channel]
+        mask[pixels[row]] = masked

@@ -4,13 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crosslight.data.promenade.arrays import Bools, Floats, Integers
+from crosslight.data.promenade.arrays import Bools, Floats, Integers, compiled
 from crosslight.data.promenade.factors import Body, Cut, Look, Material, Slot
 from crosslight.data.promenade.head import BEANIE_EDGE, scalp
 from crosslight.data.promenade.mesh import Part
 from crosslight.data.promenade.noise import texture
 
 _STRAP = 0.022
+_WEAVE = np.array(
+    [{Slot.SKIN: 0.0, Slot.HAIR: 0.35}.get(slot, 0.07) for slot in Slot],
+    np.float32,
+)
+"""How strongly the noise of hair and cloth shows, per slot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +68,10 @@ def _print(material: Material, turn: Floats, along: Floats, around: Floats) -> F
     return weight
 
 
-def _pattern(material: Material, part: Part, turn: Floats, along: Floats, around: Floats) -> Floats:
-    """The share of the second colour at points of one part, 0 to 1."""
+def _pattern(
+    material: Material, parts: Integers, turn: Floats, along: Floats, around: Floats
+) -> Floats:
+    """The share of the second colour at points, 0 to 1."""
     across, scale, seed = turn * around, material.scale, material.print_seed
     wave = 2 * np.pi / scale
     pattern = material.pattern
@@ -81,18 +88,20 @@ def _pattern(material: Material, part: Part, turn: Floats, along: Floats, around
         share = 0.9 * (texture(across * 1.1 + seed, along * 1.1) > 0.1)
     elif pattern == "flower":
         share = np.clip(3 * (texture(across * 2.6 + seed, along * 2.6) - 0.9), 0, 1)
-    elif pattern == "block" and part == Part.SLEEVE:
-        share = np.full(len(along), float(scale > 0.08))
     elif pattern == "block":
-        share = along > (0.30 + scale * 1.2 if part == Part.TORSO else 0.25)
-    elif pattern in ("logo", "backprint") and part == Part.TORSO:
-        share = _print(material, turn, along, around)
-    elif pattern == "side" and part in (Part.LEG, Part.PELVIS, Part.SLEEVE):
+        edge = np.where(parts == Part.TORSO, np.float32(0.30 + scale * 1.2), np.float32(0.25))
+        share = np.where(parts == Part.SLEEVE, scale > 0.08, along > edge)
+    elif pattern in ("logo", "backprint"):
+        torso = np.flatnonzero(parts == Part.TORSO)
+        share[torso] = _print(material, turn[torso], along[torso], around[torso])
+    elif pattern == "side":
         seam = np.minimum(np.abs(turn - 0.25), np.abs(turn - 0.75))
-        share = seam * around < 0.012 + 0.1 * scale
-    elif pattern == "fade" and part == Part.LEG:
+        sewn = (parts == Part.LEG) | (parts == Part.PELVIS) | (parts == Part.SLEEVE)
+        share = sewn & (seam * around < 0.012 + 0.1 * scale)
+    elif pattern == "fade":
         front = np.clip(1 - np.abs(turn - 0.5) * 5, 0, 1)
-        share = 0.6 * front * np.clip(1 - np.abs(along - 0.3) * 3.5, 0, 1)
+        faded = 0.6 * front * np.clip(1 - np.abs(along - 0.3) * 3.5, 0, 1)
+        share = np.where(parts == Part.LEG, faded, np.float32(0))
     return share.astype(np.float32)
 
 
@@ -147,43 +156,84 @@ def _paint_face(albedo: Floats, body: Body, look: Look, skin: Bools, surface: Su
     albedo[points] = face
 
 
+@compiled
+def _weave_places(
+    slots: Integers, turn: Floats, along: Floats, around: Floats, seeds: Floats
+) -> tuple[Floats, Floats]:
+    """Where in the noise the weave of cloth and the strands of hair are."""
+    across, up = np.empty(len(slots), np.float32), np.empty(len(slots), np.float32)
+    for point in range(len(slots)):
+        if slots[point] == Slot.HAIR:
+            across[point] = turn[point] * np.float32(3.1)
+            up[point] = along[point] * np.float32(0.3)
+        else:
+            metres = turn[point] * around[point]
+            across[point] = metres * np.float32(2.3) + seeds[slots[point]]
+            up[point] = along[point] * np.float32(2.3)
+    return across, up
+
+
+@compiled
+def _coat(slots: Integers, colours: Floats, share: Floats, weave: Floats, depth: Floats) -> Floats:
+    """Albedo of points: both colours of their material by share, lighter and darker by the weave.
+
+    Args:
+        slots: `(n,)`.
+        colours: `(9, 2, 4)` per slot.
+        share: `(n,)` of the second colour.
+        weave: `(n,)` noise.
+        depth: `(9,)` how strongly it shows.
+    """
+    albedo = np.empty((len(slots), 4), np.float32)
+    one = np.float32(1)
+    for point in range(len(slots)):
+        slot, second = slots[point], np.float64(share[point])
+        first = np.float64(one - share[point])
+        bright = np.float64(one + depth[slot] * weave[point])
+        for channel in range(4):
+            colour = colours[slot, 0, channel] * first + colours[slot, 1, channel] * second
+            albedo[point, channel] = colour * bright
+    return albedo
+
+
+def _shares(look: Look, slots: Integers, surface: Surface) -> Floats:
+    """How much of the second colour of its material each point has."""
+    shares = np.zeros(len(slots), np.float32)
+    for slot in Slot:
+        material = look.materials[slot]
+        if material.pattern == "plain":
+            continue
+        points = np.flatnonzero(slots == slot)
+        if len(points):
+            shares[points] = _pattern(
+                material,
+                surface.parts[points],
+                surface.turn[points],
+                surface.along[points],
+                surface.around[points],
+            )
+    return shares
+
+
+def _colours(look: Look) -> Floats:
+    return np.array(
+        [
+            [
+                [own.red, own.green, own.blue, own.infrared],
+                [own.second_red, own.second_green, own.second_blue, own.second_infrared],
+            ]
+            for own in look.materials
+        ]
+    )
+
+
 def paint(body: Body, cut: Cut, look: Look, surface: Surface) -> Paint:
     """Colours the visible points of a figure."""
     slots = _resolve_slots(body, cut, surface)
-    count = len(slots)
-    albedo = np.zeros((count, 4), np.float32)
-    fold, gloss = np.zeros(count, np.float32), np.zeros(count, np.float32)
-    for slot in Slot:
-        points = np.flatnonzero(slots == slot)
-        if not len(points):
-            continue
-        material = look.materials[slot]
-        turn, along = surface.turn[points], surface.along[points]
-        around = surface.around[points]
-        ground = np.array([material.red, material.green, material.blue, material.infrared])
-        colour = np.broadcast_to(ground, (len(points), 4))
-        if material.pattern != "plain":
-            second = np.array(
-                [
-                    material.second_red,
-                    material.second_green,
-                    material.second_blue,
-                    material.second_infrared,
-                ]
-            )
-            weight = np.zeros(len(points), np.float32)
-            parts = surface.parts[points]
-            for part in Part:
-                same = np.flatnonzero(parts == part)
-                if len(same):
-                    weight[same] = _pattern(material, part, turn[same], along[same], around[same])
-            colour = colour * (1 - weight[:, None]) + second * weight[:, None]
-        if slot >= Slot.UPPER:
-            weave = texture(turn * around * 2.3 + material.print_seed, along * 2.3)
-            colour = colour * (1 + 0.07 * weave)[:, None]
-        elif slot == Slot.HAIR:
-            colour = colour * (1 + 0.35 * texture(turn * 3.1, along * 0.3))[:, None]
-        albedo[points], fold[points], gloss[points] = colour, material.fold, material.gloss
+    materials = look.materials
+    seeds = np.array([material.print_seed for material in materials], np.float32)
+    places = _weave_places(slots, surface.turn, surface.along, surface.around, seeds)
+    albedo = _coat(slots, _colours(look), _shares(look, slots, surface), texture(*places), _WEAVE)
     _paint_face(albedo, body, look, slots == Slot.SKIN, surface)
     torso = surface.parts == Part.TORSO
     if cut.opening == 0 and cut.upper in ("shirt", "jacket", "coat", "puffer"):
@@ -192,4 +242,6 @@ def paint(body: Body, cut: Cut, look: Look, surface: Surface) -> Paint:
     under = np.minimum(surface.turn, 1 - surface.turn) < 0.16
     sole = (surface.parts == Part.FOOT) & (surface.along > 0) & under
     albedo[sole] = albedo[sole] * 0.4 + (0.30 if look.shoe.print_seed % 2 < 1 else 0.012)
-    return Paint(albedo=albedo, fold=fold, gloss=gloss, slots=slots)
+    fold = np.array([material.fold for material in materials], np.float32)
+    gloss = np.array([material.gloss for material in materials], np.float32)
+    return Paint(albedo=albedo, fold=fold[slots], gloss=gloss[slots], slots=slots)

@@ -6,6 +6,10 @@ import numpy as np
 
 from crosslight.data.promenade.arrays import Floats, compiled
 
+_FOLDS = (128, 8, 2.2, 9.0)
+_STEP = 0.012
+"""How far apart slopes of folds are measured."""
+
 
 @cache
 def _tile(size: int, seed: int, slope: float, cutoff: float) -> Floats:
@@ -19,28 +23,36 @@ def _tile(size: int, seed: int, slope: float, cutoff: float) -> Floats:
 
 
 @compiled
-def _look_up(tile: Floats, across: Floats, along: Floats) -> Floats:
+def _look_up(tile: Floats, across: float, along: float) -> float:
+    """The noise of a tile at a point, blended between its four neighbours."""
     size = tile.shape[0]
+    x = (across - np.floor(across)) * size
+    y = (along - np.floor(along)) * size
+    column, row = int(x), int(y)
+    right, down = x - column, y - row
+    # Rounding can lift a point just below a whole number to the end of the tile.
+    column = column if column < size else 0
+    row = row if row < size else 0
+    next_column = column + 1 if column + 1 < size else 0
+    next_row = row + 1 if row + 1 < size else 0
+    upper = tile[row, column] * (1 - right) + tile[row, next_column] * right
+    lower = tile[next_row, column] * (1 - right) + tile[next_row, next_column] * right
+    blended: float = upper * (1 - down) + lower * down
+    return blended
+
+
+@compiled
+def _look_up_all(tile: Floats, across: Floats, along: Floats) -> Floats:
     out = np.empty(across.size, np.float32)
     for index in range(across.size):
-        x = (across[index] - np.floor(across[index])) * size
-        y = (along[index] - np.floor(along[index])) * size
-        column, row = int(x), int(y)
-        right, down = x - column, y - row
-        column, row = column % size, row % size
-        next_column, next_row = (column + 1) % size, (row + 1) % size
-        upper = tile[row, column] * (1 - right) + tile[row, next_column] * right
-        lower = tile[next_row, column] * (1 - right) + tile[next_row, next_column] * right
-        out[index] = upper * (1 - down) + lower * down
+        out[index] = _look_up(tile, np.float64(across[index]), np.float64(along[index]))
     return out
 
 
 def _sample(tile: Floats, across: Floats, along: Floats) -> Floats:
     across, along = np.broadcast_arrays(across, along)
-    flat = _look_up(
-        tile,
-        np.ascontiguousarray(across, np.float64).ravel(),
-        np.ascontiguousarray(along, np.float64).ravel(),
+    flat = _look_up_all(
+        tile, np.ascontiguousarray(across).ravel(), np.ascontiguousarray(along).ravel()
     )
     return flat.reshape(across.shape)
 
@@ -52,4 +64,27 @@ def texture(across: Floats, along: Floats) -> Floats:
 
 def folds(across: Floats, along: Floats) -> Floats:
     """Low-pass noise of unit variance with period one: broad-band noise would look like plaster."""
-    return _sample(_tile(128, 8, 2.2, 9.0), across, along)
+    return _sample(_tile(*_FOLDS), across, along)
+
+
+@compiled
+def _fold_slopes(tile: Floats, across: Floats, along: Floats, step: np.float32) -> Floats:
+    out = np.empty((across.size, 3), np.float32)
+    for index in range(across.size):
+        here, there = np.float64(across[index]), np.float64(across[index] + step)
+        up = along[index]
+        depth = np.float32(_look_up(tile, here, up))
+        out[index, 0] = depth
+        out[index, 1] = np.float32(_look_up(tile, there, up)) - depth
+        out[index, 2] = np.float32(_look_up(tile, here, up + _STEP)) - depth
+    return out
+
+
+def fold_slopes(across: Floats, along: Floats) -> Floats:
+    """`folds` at `n` points and how much deeper they are a step across and a step along, `(n, 3)`.
+
+    Args:
+        across: `(n,)` float32.
+        along: `(n,)` float64.
+    """
+    return _fold_slopes(_tile(*_FOLDS), across, along, np.float32(_STEP))

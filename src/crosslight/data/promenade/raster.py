@@ -40,6 +40,7 @@ def _scan(
     height = nearness.shape[0] // width
     seen = np.full(nearness.shape[0], -1, np.int32)
     weights = np.empty((nearness.shape[0], 2), np.float32)
+    near_of = 1 / depth
     for face in range(faces.shape[0]):
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
         if depth[a] < NEAREST or depth[b] < NEAREST or depth[c] < NEAREST:
@@ -54,14 +55,16 @@ def _scan(
         right = min(int(np.floor(ax + max(0.0, bx, cx) - 0.5)), width - 1)
         top = max(int(np.ceil(ay + min(0.0, by, cy) - 0.5)), 0)
         bottom = min(int(np.floor(ay + max(0.0, by, cy) - 0.5)), height - 1)
-        near_a, near_b, near_c = 1 / depth[a], 1 / depth[b], 1 / depth[c]
+        near_a, near_b, near_c = near_of[a], near_of[b], near_of[c]
         for row in range(top, bottom + 1):
             y = row + 0.5 - ay
             for column in range(left, right + 1):
                 x = column + 0.5 - ax
-                second = (x * cy - y * cx) / area
-                third = (y * bx - x * by) / area
-                if second < 0 or third < 0 or second + third > 1:
+                beside_b, beside_c = x * cy - y * cx, y * bx - x * by
+                if beside_b > 0 or beside_c > 0:  # the area is negative
+                    continue
+                second, third = beside_b / area, beside_c / area
+                if second + third > 1:
                     continue
                 near = near_a * (1 - second - third) + near_b * second + near_c * third
                 pixel = row * width + column
@@ -77,13 +80,41 @@ def _scan(
 def _interpolate(corners: Integers, weights: Floats, attributes: Floats) -> Floats:
     out = np.empty((corners.shape[0], attributes.shape[1]), np.float32)
     for row in range(corners.shape[0]):
+        a, b, c = corners[row, 0], corners[row, 1], corners[row, 2]
+        first, second, third = weights[row, 0], weights[row, 1], weights[row, 2]
         for column in range(attributes.shape[1]):
             out[row, column] = (
-                attributes[corners[row, 0], column] * weights[row, 0]
-                + attributes[corners[row, 1], column] * weights[row, 1]
-                + attributes[corners[row, 2], column] * weights[row, 2]
+                attributes[a, column] * first
+                + attributes[b, column] * second
+                + attributes[c, column] * third
             )
     return out
+
+
+@compiled
+def _gather(
+    seen: Integers, weights: Floats, faces: Integers, nearness: Floats
+) -> tuple[Integers, Integers, Floats, Floats]:
+    """The fragments of `_scan`, in pixel order."""
+    count = 0
+    for pixel in range(seen.shape[0]):
+        count += seen[pixel] >= 0
+    one = np.float32(1)
+    pixels, depth = np.empty(count, np.int64), np.empty(count, np.float32)
+    corners, shares = np.empty((count, 3), np.int32), np.empty((count, 3), np.float32)
+    row = 0
+    for pixel in range(seen.shape[0]):
+        face = seen[pixel]
+        if face < 0:
+            continue
+        pixels[row] = pixel
+        depth[row] = one / nearness[pixel]
+        for corner in range(3):
+            corners[row, corner] = faces[face, corner]
+        shares[row, 0] = one - weights[pixel, 0] - weights[pixel, 1]
+        shares[row, 1], shares[row, 2] = weights[pixel, 0], weights[pixel, 1]
+        row += 1
+    return pixels, corners, shares, depth
 
 
 def rasterize(mesh: Mesh, screen: Floats, depth: Floats, width: int, nearness: Floats) -> Fragments:
@@ -102,12 +133,5 @@ def rasterize(mesh: Mesh, screen: Floats, depth: Floats, width: int, nearness: F
     seen, weights = _scan(
         screen.astype(np.float64), depth.astype(np.float64), mesh.faces, width, nearness
     )
-    pixels = np.flatnonzero(seen >= 0)
-    pair = weights[pixels]
-    first = 1 - pair[:, :1] - pair[:, 1:]
-    return Fragments(
-        pixels=pixels,
-        corners=mesh.faces[seen[pixels]],
-        weights=np.concatenate([first, pair], axis=1),
-        depth=1 / nearness[pixels],
-    )
+    pixels, corners, shares, distance = _gather(seen, weights, mesh.faces, nearness)
+    return Fragments(pixels=pixels, corners=corners, weights=shares, depth=distance)

@@ -66,6 +66,19 @@ def furniture(place: Place) -> tuple[Box, ...]:
 
 
 @compiled
+def _slab(low: Floats, high: Floats, origin: Floats, inverse: Floats) -> tuple[float, float, int]:
+    """Where a ray enters and leaves a box, and by which axis it enters."""
+    nearest, farthest, entered = -np.inf, np.inf, 0
+    for axis in range(3):
+        first = (low[axis] - origin[axis]) * inverse[axis]
+        second = (high[axis] - origin[axis]) * inverse[axis]
+        if min(first, second) > nearest:
+            nearest, entered = min(first, second), axis
+        farthest = min(farthest, max(first, second))
+    return nearest, farthest, entered
+
+
+@compiled
 def _slabs(
     low: Floats, high: Floats, origin: Floats, inverse: Floats
 ) -> tuple[Floats, Floats, Integers]:
@@ -73,20 +86,70 @@ def _slabs(
     enter, leave = np.empty(count), np.empty(count)
     side = np.empty(count, np.int64)
     for ray in range(count):
-        nearest, farthest, entered = -np.inf, np.inf, 0
-        for axis in range(3):
-            first = (low[axis] - origin[axis]) * inverse[ray, axis]
-            second = (high[axis] - origin[axis]) * inverse[ray, axis]
-            if min(first, second) > nearest:
-                nearest, entered = min(first, second), axis
-            farthest = min(farthest, max(first, second))
-        enter[ray], leave[ray], side[ray] = nearest, farthest, entered
+        enter[ray], leave[ray], side[ray] = _slab(low, high, origin, inverse[ray])
     return enter, leave, side
 
 
 def hit_box(box: Box, origin: Floats, inverse: Floats) -> tuple[Floats, Floats, Integers]:
     """Where rays enter and leave a box, and by which axis they enter: `(n,)` each."""
     return _slabs(np.array(box.low), np.array(box.high), origin, inverse)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Furniture:
+    """The boxes of a place as arrays: corners `(b, 3)`, albedo `(b, 4)` and heat `(b,)`."""
+
+    low: Floats
+    high: Floats
+    albedo: Floats
+    heat: Floats
+
+
+@cache
+def _furniture(place: Place) -> _Furniture:
+    boxes = furniture(place)
+    return _Furniture(
+        low=np.array([box.low for box in boxes]),
+        high=np.array([box.high for box in boxes]),
+        albedo=np.array([[*box.colour, box.infrared] for box in boxes]),
+        heat=np.array([0.2 + 0.2 * box.infrared * (box.colour[0] > 0.3) for box in boxes]),
+    )
+
+
+_GROUND, _BACK, _SIDE, _BOXES = 0, 1, 2, 3
+"""What a ray hits first; from `_BOXES` on, which box."""
+
+
+@compiled
+def _first_hits(
+    rays: Floats, origin: Floats, half_width: float, wall: float, low: Floats, high: Floats
+) -> tuple[Integers, Floats, Floats, Floats]:
+    """What each ray hits first, how far away, where, and the normal there."""
+    count = rays.shape[0]
+    kinds, depths = np.empty(count, np.int8), np.empty(count)
+    points, normals = np.empty((count, 3)), np.zeros((count, 3))
+    inverse = np.empty(3)
+    for ray in range(count):
+        for axis in range(3):
+            part = rays[ray, axis]
+            inverse[axis] = 1 / (1e-9 if np.abs(part) < 1e-9 else part)
+        to_ground = -origin[2] * inverse[2] if inverse[2] < 0 else _FAR
+        to_back = wall * inverse[1] if inverse[1] > 0 else _FAR
+        depth = min(min(to_ground, to_back), half_width * np.abs(inverse[0]))
+        kind, facing = _SIDE, 0
+        if depth == to_ground:
+            kind, facing = _GROUND, 2
+        elif depth == to_back:
+            kind, facing = _BACK, 1
+        for box in range(low.shape[0]):
+            nearest, farthest, entered = _slab(low[box], high[box], origin, inverse)
+            if nearest < farthest and 0 < nearest < depth:
+                kind, facing, depth = _BOXES + box, entered, nearest
+        kinds[ray], depths[ray] = kind, depth
+        for axis in range(3):
+            points[ray, axis] = origin[axis] + depth * rays[ray, axis]
+        normals[ray, facing] = 1.0 if kind == _GROUND else -np.sign(rays[ray, facing])
+    return kinds, depths, points, normals
 
 
 def inverse_of(rays: Floats) -> Floats:
@@ -158,44 +221,36 @@ def _wall(place: Place, along: Floats, height: Floats) -> Floats:
 
 def trace_backdrop(camera: Camera, rays: Floats) -> Backdrop:
     """Follows `(n, 3)` rays from the camera to the first thing behind the people."""
-    place, origin = camera.place, camera.position
-    inverse = inverse_of(rays)
-    to_ground = np.where(inverse[:, 2] < 0, -origin[2] * inverse[:, 2], _FAR)
-    to_back = np.where(inverse[:, 1] > 0, place.depth * inverse[:, 1], _FAR)
-    to_side = place.half_width * np.abs(inverse[:, 0])
-    depth = np.minimum(np.minimum(to_ground, to_back), to_side)
-    points = origin + depth[:, None] * rays
+    place, boxes = camera.place, _furniture(camera.place)
+    kinds, depth, points, normals = _first_hits(
+        rays,
+        camera.position,
+        float(place.half_width),
+        float(place.depth),
+        boxes.low,
+        boxes.high,
+    )
     count = len(rays)
-    albedo, normals, heat = np.zeros((count, 4)), np.zeros((count, 3)), np.zeros(count)
-    ground = depth == to_ground
+    albedo, heat = np.empty((count, 4)), np.empty(count)
+    ground = kinds == _GROUND
     x, y = points[ground, 0], points[ground, 1]
     albedo[ground] = _ground(place, x, y)
-    normals[ground, 2] = 1
     heat[ground] = 0.22 + 0.03 * texture(x * 0.13, y * 0.13)
-    back = ~ground & (depth == to_back)
-    for wall, axis in ((back, 1), (~ground & ~back, 0)):
-        if not wall.any():
+    for kind, axis in ((_BACK, 1), (_SIDE, 0)):
+        wall = np.flatnonzero(kinds == kind)
+        if not len(wall):
             continue
         along, height = points[wall, 1 - axis], points[wall, 2]
         painted = _wall(place, along, height)
         albedo[wall] = painted
-        normals[wall, axis] = -np.sign(rays[wall, axis])
         foliage = painted[:, 3] > 0.45
         heat[wall] = 0.16 + 0.05 * texture(along * 0.15, height * 0.15) + 0.05 * foliage
-    for box in furniture(place):
-        enter, leave, entered = hit_box(box, origin, inverse)
-        inside = np.flatnonzero((enter < leave) & (enter > 0) & (enter < depth))
-        if not len(inside):
-            continue
-        side = entered[inside]
-        depth[inside] = enter[inside]
-        points[inside] = origin + enter[inside, None] * rays[inside]
-        normals[inside] = 0
-        normals[inside, side] = -np.sign(rays[inside, side])
-        grain = texture(points[inside, 0] * 0.9 + points[inside, 1], points[inside, 2] * 0.6)
-        albedo[inside] = np.array([*box.colour, box.infrared]) * (1 + 0.1 * grain)[:, None]
-        heat[inside] = 0.2 + 0.2 * box.infrared * (box.colour[0] > 0.3)
-        ground[inside] = False
+    hit = np.flatnonzero(kinds >= _BOXES)
+    if len(hit):
+        box = kinds[hit] - _BOXES
+        grain = texture(points[hit, 0] * 0.9 + points[hit, 1], points[hit, 2] * 0.6)
+        albedo[hit] = boxes.albedo[box] * (1 + 0.1 * grain)[:, None]
+        heat[hit] = boxes.heat[box]
     return Backdrop(
         albedo=albedo, normals=normals, depth=depth, heat=heat, points=points, ground=ground
     )

@@ -1,32 +1,21 @@
 """What the camera makes of the light: exposure, blur, resolution, noise, tone curve, JPEG."""
 
 import io
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from crosslight.data.promenade.arrays import Floats, Pixels
+from crosslight.data.promenade.arrays import Floats, Pixels, compiled
 from crosslight.data.promenade.cameras import Camera
 from crosslight.data.promenade.factors import Spectrum, View
+from crosslight.data.promenade.resampling import resize
 
 _BLUR_HEIGHT = 256
 """Blur is given in pixels of an image of this height."""
 _THERMAL_NOISE = 0.02
 _THERMAL_BLUR = 1.7
 _THERMAL_RESOLUTION = 0.5
-
-
-def _resized(light: Floats, width: int, height: int) -> Floats:
-    method = Image.Resampling.BOX if height < light.shape[0] else Image.Resampling.BILINEAR
-    channels = [
-        np.asarray(
-            Image.fromarray(np.ascontiguousarray(light[..., channel], np.float32)).resize(
-                (width, height), method
-            )
-        )
-        for channel in range(light.shape[2])
-    ]
-    return np.stack(channels, axis=-1)
 
 
 def _thermal_gain(light: Floats, view: View) -> Floats:
@@ -40,22 +29,74 @@ def _thermal_gain(light: Floats, view: View) -> Floats:
 def _exposed(light: Floats, camera: Camera, view: View, spectrum: Spectrum) -> Floats:
     if spectrum == Spectrum.VISIBLE:
         tint = np.array([view.tint_red, view.tint_green, view.tint_blue])
-        light = light * (np.array(camera.day.tint) * tint).astype(np.float32)
-    else:  # the lamp lights the corners less
-        rows, columns = light.shape[:2]
-        y, x = np.linspace(-1, 1, rows)[:, None], np.linspace(-1, 1, columns)[None]
-        light = light * (1 - 0.15 * (x * x + y * y))[..., None]
-    exposed: Floats = light * view.exposure * 1.15
+        tint = (np.array(camera.day.tint) * tint).astype(np.float32)
+        return _tinted(light, tint, np.float32(view.exposure))
+    exposed: Floats = light * _vignette(*light.shape[:2]) * view.exposure * 1.15
     return exposed
+
+
+@compiled
+def _tinted(light: Floats, tint: Floats, exposure: np.float32) -> Floats:
+    out = np.empty_like(light)
+    for row in range(light.shape[0]):
+        for column in range(light.shape[1]):
+            for channel in range(3):
+                tinted = light[row, column, channel] * tint[channel]
+                out[row, column, channel] = tinted * exposure * np.float32(1.15)
+    return out
+
+
+@cache
+def _vignette(rows: int, columns: int) -> Floats:
+    """The lamp lights the corners less, `(rows, columns, 1)`."""
+    y, x = np.linspace(-1, 1, rows)[:, None], np.linspace(-1, 1, columns)[None]
+    vignette: Floats = (1 - 0.15 * (x * x + y * y))[..., None]
+    return vignette
+
+
+@compiled
+def _shoulder(light: Floats) -> tuple[Floats, Floats]:
+    """Light with a soft shoulder, and the same kept off zero."""
+    level, positive = np.empty_like(light), np.empty_like(light)
+    one, flat, source = np.float32(1), level.ravel(), light.ravel()
+    above = positive.ravel()
+    for index in range(source.size):
+        value = max(source[index], np.float32(0))
+        value = value * (one + value * np.float32(0.12)) / (one + value * np.float32(0.55))
+        flat[index] = value * np.float32(1.25)
+        above[index] = max(flat[index], np.float32(1e-6))
+    return level, positive
+
+
+@compiled
+def _curve(level: Floats, power: Floats) -> Floats:
+    """The sRGB curve, where `power` is the level to its exponent."""
+    out = np.empty_like(level)
+    flat, source, raised = out.ravel(), level.ravel(), power.ravel()
+    for index in range(source.size):
+        if source[index] <= np.float32(0.0031308):
+            flat[index] = np.float32(12.92) * source[index]
+        else:
+            flat[index] = np.float32(1.055) * raised[index] - np.float32(0.055)
+    return out
 
 
 def _tone(light: Floats) -> Floats:
     """A soft shoulder, then the sRGB curve."""
-    level = np.clip(light, 0, None)
-    level = level * (1 + level * 0.12) / (1 + level * 0.55) * 1.25
-    bright = 1.055 * np.clip(level, 1e-6, None) ** np.float32(1 / 2.4) - 0.055
-    toned: Floats = np.where(level <= 0.0031308, 12.92 * level, bright)
-    return toned
+    level, positive = _shoulder(light)
+    return _curve(level, positive ** np.float32(1 / 2.4))
+
+
+@compiled
+def _grainy(level: Floats, noise: np.float32, grain: Floats) -> Floats:
+    """Shot noise grows with the light, read noise does not: a draw of their joint variance."""
+    out = np.empty_like(level)
+    flat, source, draw = out.ravel(), level.ravel(), grain.ravel()
+    for index in range(source.size):
+        lit = min(max(source[index], np.float32(0.02)), np.float32(2))
+        spread = np.sqrt(np.float32(0.49) * lit + np.float32(0.1225))
+        flat[index] = source[index] + noise * spread * draw[index]
+    return out
 
 
 def _smeared(image: Image.Image, view: View) -> Image.Image:
@@ -97,11 +138,8 @@ def expose(
         blur, resolution = view.blur, view.resolution
         noise = camera.day.noise if spectrum == Spectrum.VISIBLE else camera.lamp.noise
     rows, columns = max(24, int(height * resolution)), max(12, int(width * resolution))
-    level = _resized(light, columns, rows)
-    # Shot noise grows with the light, read noise does not: one draw of their joint variance.
-    shot, read = 0.49 * np.clip(level, 0.02, 2), 0.1225
-    grain = rng.standard_normal(level.shape, np.float32)
-    level = level + noise * np.sqrt(shot + read) * grain
+    level = resize(light, rows, columns)
+    level = _grainy(level, np.float32(noise), rng.standard_normal(level.shape, np.float32))
     if spectrum != Spectrum.THERMAL:
         level = _tone(level)
     values = (np.clip(level, 0, 1) * 255).astype(np.uint8)

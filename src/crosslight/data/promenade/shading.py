@@ -8,14 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crosslight.data.promenade.arrays import Floats, Integers, dot, unit
-from crosslight.data.promenade.cameras import Camera
+from crosslight.data.promenade.arrays import Floats, Integers, compiled, dot, unit
+from crosslight.data.promenade.cameras import Camera, Lamp
 from crosslight.data.promenade.factors import Body, Cut, Look, Pose, Slot, Spectrum, View
 from crosslight.data.promenade.frame import Actor
 from crosslight.data.promenade.light import ambient_occlusion, sun_visibility
 from crosslight.data.promenade.materials import Paint, Surface, paint
 from crosslight.data.promenade.mesh import Part
-from crosslight.data.promenade.noise import folds, texture
+from crosslight.data.promenade.noise import fold_slopes, texture
+from crosslight.data.promenade.normals import bend, orient
 from crosslight.data.promenade.raster import Fragments
 from crosslight.data.promenade.scene import Backdrop, Box
 
@@ -54,7 +55,7 @@ def shade_backdrop(
     capsules: Floats,
 ) -> Floats:
     """The place without people, `(n, channels)`; `capsules` cast the person's shadow."""
-    points, ground = backdrop.points, backdrop.ground
+    points, ground = backdrop.points, np.flatnonzero(backdrop.ground)
     if spectrum == Spectrum.THERMAL:
         drift = texture(points[:, 0] * 0.11, points[:, 1] * 0.11 + points[:, 2] * 0.2)
         heat = backdrop.heat + 0.03 * drift
@@ -121,28 +122,87 @@ def _shade_thermal(
     return np.stack(channels, axis=1)
 
 
-def _bumped(normals: Floats, surface: Surface, fold: Floats, seed: float) -> tuple[Floats, Floats]:
-    """Normals bent by folds that run along limbs, and the depth of the folds there."""
-    limb = (surface.parts == Part.SLEEVE) | (surface.parts == Part.LEG)
-    # Mirrored around limbs and periodic around the trunk: no seam.
-    mirrored = np.abs(surface.turn - 0.5) * 1.2 * surface.around
-    across = np.where(limb, mirrored, surface.turn) + seed + 0.25 * surface.along
-    along = surface.along * np.where(limb, 1.5, 0.8) + 0.37 * seed
-    depth = folds(across, along)
-    slope_across = folds(across + 0.012, along) - depth
-    slope_along = folds(across, along + 0.012) - depth
-    side = unit(np.stack([-normals[:, 1], normals[:, 0], np.zeros(len(normals))], axis=1))
-    up = np.stack(
+@compiled
+def _fold_places(
+    parts: Integers, turn: Floats, along: Floats, around: Floats, seed: np.float32, start: float
+) -> tuple[Floats, Floats]:
+    """Where in the noise the folds of cloth are, which run along limbs."""
+    across, up = np.empty(len(parts), np.float32), np.empty(len(parts))
+    for point in range(len(parts)):
+        limb = parts[point] == Part.SLEEVE or parts[point] == Part.LEG
+        place = turn[point]
+        if limb:  # mirrored around limbs and periodic around the trunk: no seam
+            place = np.abs(place - np.float32(0.5)) * np.float32(1.2) * around[point]
+        across[point] = place + seed + np.float32(0.25) * along[point]
+        up[point] = along[point] * (1.5 if limb else 0.8) + start
+    return across, up
+
+
+@compiled
+def _gleam(normals: Floats, towards: Floats, sun: Floats) -> Floats:
+    """How near each normal is to the middle between camera and sun: `(n,)` from 0 to 1."""
+    gleam = np.empty(normals.shape[0])
+    for row in range(normals.shape[0]):
+        x, y, z = towards[row, 0] + sun[0], towards[row, 1] + sun[1], towards[row, 2] + sun[2]
+        length = np.sqrt(x * x + y * y + z * z) + np.float32(1e-9)
+        x, y, z = x / length, y / length, z / length
+        square = normals[row, 0] * x + normals[row, 2] * z + normals[row, 1] * y
+        gleam[row] = min(max(square, 0.0), 1.0)
+    return gleam
+
+
+@compiled
+def _by_day(
+    albedo: Floats,
+    ambient: Floats,
+    towards_sun: Floats,
+    rise: Floats,
+    gleam: Floats,
+    gloss: Floats,
+    shadow: Floats,
+    key: float,
+    sky_light: float,
+    hard: bool,  # compiled functions take no keywords alone
+) -> Floats:
+    """The colours of `n` points by daylight, `(n, 3)`; `rise` is how far they face upwards."""
+    colour = np.empty((albedo.shape[0], 3), np.float32)
+    for row in range(albedo.shape[0]):
+        dim = ambient[row]
+        if hard:
+            diffuse = min(max(towards_sun[row], 0.0), 1.0) * shadow[row]
+        else:
+            diffuse = min(max(towards_sun[row] * 0.7 + 0.3, 0.0), 1.0)
+        sky = (0.6 + 0.4 * rise[row]) * dim
+        shine = (gloss[row] * np.float32(0.5) + np.float32(0.02)) * gleam[row] * shadow[row]
+        bounce = (np.float32(0.10) * dim) * min(max(-rise[row], 0.0), 1.0)
+        open_sky = np.float32(0.4) + np.float32(0.6) * dim
+        light = sky_light * sky + key * diffuse * open_sky + bounce
+        for channel in range(3):
+            colour[row, channel] = albedo[row, channel] * light + shine * key * 0.4
+    return colour
+
+
+def _values(
+    actor: Actor, fragments: Fragments, sun: Floats, *, shadowed: bool, hard: bool
+) -> Floats:
+    """Normal, position, garment coordinates, ambient light and sunshine at the pixels."""
+    capsules = actor.capsules if shadowed else actor.capsules[:0]
+    sunny = np.ones(len(actor.positions), np.float32)
+    if hard:
+        sunny = sun_visibility(actor.positions, actor.normals, sun, capsules)
+    occlusion = ambient_occlusion(actor.positions, actor.normals, capsules)
+    attributes = np.concatenate(
         [
-            normals[:, 1] * side[:, 2] - normals[:, 2] * side[:, 1],
-            normals[:, 2] * side[:, 0] - normals[:, 0] * side[:, 2],
-            normals[:, 0] * side[:, 1] - normals[:, 1] * side[:, 0],
+            actor.normals,
+            actor.positions,
+            actor.mesh.surface,
+            occlusion[:, None],
+            sunny[:, None],
         ],
         axis=1,
+        dtype=np.float32,
     )
-    strength = (1.5 * fold)[:, None]
-    bend = 1.2 * slope_across[:, None] * side + slope_along[:, None] * up
-    return unit(normals + strength * bend), depth
+    return fragments.interpolate(attributes)
 
 
 def shade_actor(
@@ -166,25 +226,10 @@ def shade_actor(
         spectrum: In which light.
         shadowed: Whether its limbs darken each other; bystanders do without.
     """
-    capsules = actor.capsules if shadowed else actor.capsules[:0]
-    sun = sun_direction(camera, view)
-    hard = shadowed and spectrum == Spectrum.VISIBLE and camera.day.shadow > _HARD_SHADOW
-    sunny = np.ones(len(actor.positions), np.float32)
-    if hard:
-        sunny = sun_visibility(actor.positions, actor.normals, sun, capsules)
-    occlusion = ambient_occlusion(actor.positions, actor.normals, capsules)
-    attributes = np.concatenate(
-        [
-            actor.normals,
-            actor.positions,
-            actor.mesh.surface,
-            occlusion[:, None],
-            sunny[:, None],
-        ],
-        axis=1,
-        dtype=np.float32,
-    )
-    values = fragments.interpolate(attributes)
+    day, sun = camera.day, sun_direction(camera, view)
+    overcast = day.shadow <= _HARD_SHADOW
+    hard = shadowed and spectrum == Spectrum.VISIBLE and not overcast
+    values = _values(actor, fragments, sun, shadowed=shadowed, hard=hard)
     corner = fragments.corners[:, 0]
     surface = Surface(
         turn=values[:, 6],
@@ -193,35 +238,49 @@ def shade_actor(
         parts=actor.mesh.parts[corner],
         slots=actor.mesh.slots[corner],
     )
-    normals = unit(values[:, :3])
-    to_camera = unit(camera.position.astype(np.float32) - values[:, 3:6])
-    normals[dot(normals, to_camera) < -0.15] *= -1
+    normals, to_camera = orient(values, camera.position.astype(np.float32))
     painted = paint(wearer.body, wearer.cut, wearer.look, surface)
-    normals, crease = _bumped(normals, surface, painted.fold, wearer.pose.fold_seed)
-    facing = np.clip(dot(normals, to_camera), 0, 1)
+    seed = wearer.pose.fold_seed
+    places = _fold_places(
+        surface.parts,
+        surface.turn,
+        surface.along,
+        surface.around,
+        np.float32(seed),
+        0.37 * seed,
+    )
+    folds = fold_slopes(*places)
+    normals, facing = bend(normals, to_camera, folds, 1.5 * painted.fold)
     if spectrum == Spectrum.THERMAL:
-        return _shade_thermal(wearer, painted, values[:, 9], facing, crease)
-    ambient = values[:, 10] * (1 + 0.09 * painted.fold * crease)
-    colour: Floats
+        return _shade_thermal(wearer, painted, values[:, 9], facing, folds[:, 0])
+    ambient = values[:, 10] * (1 + 0.09 * painted.fold * folds[:, 0])
     if spectrum == Spectrum.NEAR_INFRARED:
-        lamp = camera.lamp
-        fall = (view.y / np.maximum(values[:, 4], 1)) ** 1.6 if not shadowed else 1.0
-        lit = (0.15 + 0.85 * facing) * (0.55 + 0.45 * ambient)
-        light = lamp.ambient * ambient + lamp.key * fall * lit
-        colour = (painted.albedo[:, 3] * light + painted.gloss * 0.25 * facing**24)[:, None]
-        return colour
-    day = camera.day
-    shadow = 1 - day.shadow * (1 - values[:, 11]) if hard else np.float32(1)
-    towards_sun = normals @ sun.astype(np.float32)
-    if day.shadow > _HARD_SHADOW:
-        diffuse = np.clip(towards_sun, 0, 1) * shadow
-    else:
-        diffuse = np.clip(towards_sun * 0.7 + 0.3, 0, 1)
-    sky = (0.6 + 0.4 * normals[:, 2]) * ambient
-    halfway = unit(to_camera + sun.astype(np.float32))
-    gleam = np.clip(dot(normals, halfway), 0, 1) ** 18
-    specular = (painted.gloss * 0.5 + 0.02) * gleam * shadow
-    bounce = 0.10 * ambient * np.clip(-normals[:, 2], 0, 1)
-    light = day.ambient * sky + day.key * diffuse * (0.4 + 0.6 * ambient) + bounce
-    colour = painted.albedo[:, :3] * light[:, None] + (specular * day.key * 0.4)[:, None]
-    return colour
+        fall: Floats | float = 1.0
+        if not shadowed:
+            fall = (view.y / np.maximum(values[:, 4], 1)) ** 1.6
+        return _shade_by_lamp(camera.lamp, painted, ambient, facing, fall)
+    shadow = np.ones(len(values), np.float32)
+    if hard:
+        shadow = 1 - day.shadow * (1 - values[:, 11])
+    noon = sun.astype(np.float32)
+    return _by_day(
+        painted.albedo,
+        ambient,
+        normals @ noon,
+        normals[:, 2],
+        _gleam(normals, to_camera, noon) ** 18,
+        painted.gloss,
+        shadow,
+        day.key,
+        day.ambient,
+        not overcast,
+    )
+
+
+def _shade_by_lamp(
+    lamp: Lamp, painted: Paint, ambient: Floats, facing: Floats, fall: Floats | float
+) -> Floats:
+    lit = (0.15 + 0.85 * facing) * (0.55 + 0.45 * ambient)
+    light = lamp.ambient * ambient + lamp.key * fall * lit
+    colour: Floats = painted.albedo[:, 3] * light + painted.gloss * 0.25 * facing**24
+    return colour[:, None]
