@@ -254,6 +254,17 @@ def to_plain(config: Any) -> Any:
     return config
 
 
+def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested plain values by their full names, such as `training.seed`."""
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
 def build(cls: type[T], mapping: Mapping[str, Any], *, where: str) -> T:
     """Builds a dataclass from plain values, refusing unknown keys and unfit values.
 

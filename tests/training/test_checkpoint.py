@@ -140,10 +140,28 @@ def test_another_trainings_state_is_refused(table: SampleTable, tmp_path: Path) 
     runs[1].checkpoints_path.mkdir()
     stray = runs[1].checkpoints_path / "last.pt"
     stray.write_bytes((runs[0].checkpoints_path / "last.pt").read_bytes())
-    with pytest.raises(CheckpointError, match=r"belongs to a training with config .*'width': 6"):
+    with pytest.raises(
+        CheckpointError, match=r"belongs to a training with config.width = 6, expected 8"
+    ):
         fit(table, wide, runs[1], method=build(wide, table), progress=False)
     with pytest.raises(CheckpointError, match=r"holds backbone\.0\.bias of shape \(6,\), expected"):
         fit(table, narrow, runs[0], method=build(wide, table), progress=False)
+
+
+def test_a_state_older_than_a_key_continues_with_its_default(
+    table: SampleTable, tmp_path: Path
+) -> None:
+    run = open_run(tmp_path, recipe(), table)
+    fit(table, recipe(), run, method=build(recipe(), table), progress=False)
+    older = state(tmp_path)
+    del older["config"]["config"]["dropout"]
+    torch.save(older, run.checkpoints_path / "last.pt")
+    done = fit(table, recipe(), run, method=build(recipe(), table), progress=False)
+    assert done.resumed_from == done.iterations
+    older["config"]["config"]["width"] = 7
+    torch.save(older, run.checkpoints_path / "last.pt")
+    with pytest.raises(CheckpointError, match=r"config\.width = 7, expected 6"):
+        fit(table, recipe(), run, method=build(recipe(), table), progress=False)
 
 
 @pytest.mark.parametrize("damage", [{"format": 99}, {"position": {"stage": 0}}, {"optimizers": {}}])

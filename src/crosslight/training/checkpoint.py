@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 
 import torch
 
-from crosslight.config import Recipe, to_plain
-from crosslight.errors import CheckpointError
+from crosslight.config import Recipe, build, flat, to_plain
+from crosslight.errors import CheckpointError, ConfigError
 from crosslight.files import written_whole
 from crosslight.methods.contract import Method, Scheduled
 from crosslight.training.weights import disk_faults_told, load_state
@@ -67,6 +67,21 @@ class TrainingState:
     scaler: torch.amp.GradScaler | None
     config: Recipe
 
+    def _refuse_another(self, begun: Mapping[str, Any], source: Path) -> None:
+        """What the state is older than has its default, as in a run's `config.yaml`."""
+        found, expected = {"method": begun["method"]}, {"method": self.config.method}
+        if found == expected:
+            own = build(type(self.config.config), begun["config"], where=f"file {source}")
+            found = flat({"config": to_plain(own)})
+            expected = flat({"config": to_plain(self.config.config)})
+        for key, value in expected.items():
+            if found[key] != value:
+                raise CheckpointError(
+                    f"{source} belongs to a training with {key} = {found[key]!r}, expected "
+                    f"{value!r}; put back the file that belongs here, or start again with another "
+                    "--out."
+                )
+
     def capture(self, position: Position) -> dict[str, Any]:
         """The state as tensors and plain values; tensors are not copied."""
         return {
@@ -86,7 +101,7 @@ class TrainingState:
         """
         try:
             return self._restore(state, source)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
             raise CheckpointError(
                 f"{source} is no training state of this version of crosslight "
                 f"({type(error).__name__}: {error}); start again with another --out."
@@ -95,13 +110,7 @@ class TrainingState:
     def _restore(self, state: Mapping[str, Any], source: Path) -> Position:
         if state["format"] != _FORMAT:
             raise ValueError(f"format {state['format']} instead of {_FORMAT}")
-        for key in ("method", "config"):
-            found, expected = state["config"][key], to_plain(self.config)[key]
-            if found != expected:
-                raise CheckpointError(
-                    f"{source} belongs to a training with {key} {found!r}, expected {expected!r}; "
-                    "put back the file that belongs here, or start again with another --out."
-                )
+        self._refuse_another(state["config"], source)
         stored = state["position"]
         sums = {name: (float(total), int(n)) for name, (total, n) in stored["sums"].items()}
         position = Position(**{**stored, "sums": sums})

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import yaml
 
-from crosslight.config import RUN_KEYS, Recipe, parse_recipe, to_plain
+from crosslight.config import RUN_KEYS, Recipe, flat, parse_recipe, to_plain
 from crosslight.data.table import SampleTable, read_table
 from crosslight.errors import CheckpointError, ConfigError, CrosslightError
 from crosslight.files import write_text
@@ -205,7 +205,7 @@ class RunFolder:
 def _refuse_another(run: RunFolder, wanted: dict[str, Any], train: SampleTable | None) -> None:
     # What the run was made before had its default.
     kept = yaml.safe_load(yaml.safe_dump(to_plain(run.load_config())))
-    found, expected = _flat({**run._content(), **kept}), _flat(wanted)
+    found, expected = flat({**run._content(), **kept}), flat(wanted)
     for key in (*expected, *(key for key in found if key not in expected)):
         old, new = found.get(key), expected.get(key)
         if old == new or key in _FREE_KEYS:
@@ -245,13 +245,3 @@ def _difference(run: RunFolder, train: SampleTable | None) -> str:
 def _labels(table: SampleTable) -> dict[str, tuple[int, int, int]]:
     columns = (table.pids.tolist(), table.cams.tolist(), table.modality.tolist())
     return dict(zip(table.relative_paths, zip(*columns, strict=True), strict=True))
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
