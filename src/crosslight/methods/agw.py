@@ -23,11 +23,11 @@ from crosslight.losses import (
 )
 from crosslight.methods.backbone_config import BackboneConfig, build_backbone
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
-from crosslight.methods.optimization import Optimization, make_optimizer
+from crosslight.methods.optimization import Optimization, OptimizerName, make_optimizer
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.heads import IdentityHead
 from crosslight.nn.normalize import Normalize
-from crosslight.nn.pooling import make_pool
+from crosslight.nn.pooling import PoolingName, make_pool
 from crosslight.nn.precision import full_precision
 from crosslight.nn.two_stream import split_backbone
 from crosslight.ranges import Count, Positive, Share, Width
@@ -59,7 +59,7 @@ class AGWConfig(BackboneConfig, Optimization):
     # Backbone, its weights and last stride: AGW model.py.
     non_local: tuple[int, int, int, int] = (0, 2, 3, 0)  # AGW model.py
     non_local_width: Width | Literal["half"] = "half"  # Wang et al. 2018; AGW model.py: 1
-    pooling: Literal["avg", "gem"] = "gem"  # AGW model.py
+    pooling: PoolingName = "gem"  # AGW model.py
     gem_p: Positive = 3.0  # AGW model.py
     learn_gem_p: bool = False  # AGW model.py: fixed
     parts: Width = 1
@@ -70,7 +70,7 @@ class AGWConfig(BackboneConfig, Optimization):
     id_weight: float = 1.0  # AGW train.py: the plain sum
     triplet_weight: float = 1.0  # AGW train.py: the plain sum
     epochs: Count = 81  # AGW train.py; CAJ 100
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"  # AGW train.py
+    optimizer: OptimizerName = "sgd"  # AGW train.py
     lr: float = 0.1  # AGW train.py: BNNeck and classifier
     backbone_lr_factor: float = 0.1  # AGW train.py
     weight_decay: float = 5e-4  # AGW train.py

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -17,12 +17,12 @@ from crosslight.data.batch import Batch
 from crosslight.losses import batch_hard_triplet
 from crosslight.methods.backbone_config import BackboneConfig, build_backbone
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
-from crosslight.methods.optimization import Optimization, make_optimizer
+from crosslight.methods.optimization import Optimization, OptimizerName, make_optimizer
 from crosslight.methods.scaling import Iterations
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.heads import IdentityHead
 from crosslight.nn.normalize import Normalize
-from crosslight.nn.pooling import make_pool
+from crosslight.nn.pooling import PoolingName, make_pool
 from crosslight.nn.precision import full_precision
 from crosslight.ranges import Count, Positive, Share, Width
 
@@ -44,7 +44,7 @@ class BaselineConfig(BackboneConfig, Optimization):
     """
 
     # Backbone, its weights and last stride: BoT, sections 2 and 3.4.
-    pooling: Literal["avg", "gem"] = "avg"  # BoT, section 2
+    pooling: PoolingName = "avg"  # BoT, section 2
     gem_p: Positive = 3.0
     parts: Width = 1
     label_smoothing: Share = 0.1  # BoT, section 3.3
@@ -52,7 +52,7 @@ class BaselineConfig(BackboneConfig, Optimization):
     id_weight: float = 1.0  # BoT, section 2: the plain sum
     triplet_weight: float = 1.0  # BoT, section 2: the plain sum
     epochs: Count = 120  # BoT, section 2
-    optimizer: Literal["sgd", "adam", "adamw"] = "adam"  # BoT, section 2
+    optimizer: OptimizerName = "adam"  # BoT, section 2
     lr: float = 3.5e-4  # BoT, section 2
     weight_decay: float = 5e-4  # fast-reid
     step_epochs: tuple[int, ...] = (40, 90)  # fast-reid; BoT itself has 40 and 70

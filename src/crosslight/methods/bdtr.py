@@ -20,12 +20,12 @@ from crosslight.data.batch import Batch
 from crosslight.losses import bidirectional_top_ranking, cross_modal_contrastive
 from crosslight.methods.backbone_config import BackboneConfig, build_backbone
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
-from crosslight.methods.optimization import Optimization, make_optimizer
+from crosslight.methods.optimization import Optimization, OptimizerName, make_optimizer
 from crosslight.nn.backbones import Backbone
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.normalize import Normalize
 from crosslight.nn.per_modality import PerModality
-from crosslight.nn.pooling import make_pool
+from crosslight.nn.pooling import PoolingName, make_pool
 from crosslight.nn.precision import full_precision
 from crosslight.nn.two_stream import TwoStream, split_backbone
 from crosslight.ranges import Count, Dropout, Few, Positive, Width
@@ -59,7 +59,7 @@ class BDTRConfig(BackboneConfig, Optimization):
     # Backbone and its weights: two-stream; BDTR has AlexNet.
     streams: Literal["whole", "stem"] = "whole"  # BDTR, TONE, two-stream
     last_stride: Few = 2  # two-stream
-    pooling: Literal["avg", "gem"] = "avg"  # two-stream
+    pooling: PoolingName = "avg"  # two-stream
     gem_p: Positive = 3.0
     parts: Width = 1
     dim: Width = 512  # two-stream; BDTR 1024, TONE 2048
@@ -70,7 +70,7 @@ class BDTRConfig(BackboneConfig, Optimization):
     intra_margin: float = 0.1  # BDTR
     intra_weight: float = 0.1  # BDTR
     epochs: Count = 61  # two-stream
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"  # two-stream
+    optimizer: OptimizerName = "sgd"  # two-stream
     lr: float = 0.01  # two-stream: the layers after the backbones
     backbone_lr_factor: float = 0.1  # two-stream
     weight_decay: float = 5e-4  # two-stream

@@ -15,6 +15,9 @@ from crosslight.methods.contract import Progress, Scheduled
 from crosslight.methods.scaling import Iterations, MethodConfig
 from crosslight.ranges import Count, Share
 
+OptimizerName = Literal["sgd", "adam", "adamw"]
+ScheduleName = Literal["step", "cosine"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Optimization(MethodConfig):
@@ -38,12 +41,12 @@ class Optimization(MethodConfig):
     """
 
     epochs: Count
-    optimizer: Literal["sgd", "adam", "adamw"]
+    optimizer: OptimizerName
     lr: float
     backbone_lr_factor: float = 1.0
     weight_decay: float = 5e-4
     momentum: Share = 0.9
-    schedule: Literal["step", "cosine"] = "step"
+    schedule: ScheduleName = "step"
     step_epochs: tuple[int, ...] = ()
     step_factor: float = 0.1
     final_factor: Share = 0.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from crosslight.data.batch import Batch
 from crosslight.methods.backbone_config import BackboneConfig, build_backbone
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
-from crosslight.methods.optimization import Optimization, make_optimizer
+from crosslight.methods.optimization import Optimization, OptimizerName, make_optimizer
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.normalize import Normalize, to_gray
 from crosslight.nn.pooling import AveragePool
@@ -42,7 +42,7 @@ class ZeroPaddingConfig(BackboneConfig, Optimization):
     last_stride: Few = 2  # the paper has no such change
     label_smoothing: Share = 0.0  # the paper: softmax loss
     epochs: Count = 81  # ours
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"  # ours
+    optimizer: OptimizerName = "sgd"  # ours
     lr: float = 0.1  # ours
     backbone_lr_factor: float = 0.1  # ours
     weight_decay: float = 5e-4  # ours

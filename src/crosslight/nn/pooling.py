@@ -34,6 +34,9 @@ def split_maximum(maps: Tensor, stripes: int) -> Tensor:
     return torch.stack([part.max(dim=2).values for part in parts], dim=2)
 
 
+PoolingName = Literal["avg", "gem"]
+
+
 class StripePool(nn.Module):
     """Pools S horizontal stripes and concatenates them: (B, C, h, w) → (B, S * C).
 
@@ -105,7 +108,7 @@ class GeM(StripePool):
 
 
 def make_pool(
-    kind: Literal["gem", "avg"], *, p: float = 3.0, learnable: bool = False, stripes: int = 1
+    kind: PoolingName, *, p: float = 3.0, learnable: bool = False, stripes: int = 1
 ) -> StripePool:
     """The pooling that a recipe names."""
     if kind == "gem":

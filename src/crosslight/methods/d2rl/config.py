@@ -14,6 +14,7 @@ from torch import nn
 from crosslight.errors import ConfigError
 from crosslight.methods.backbone_config import BackboneConfig
 from crosslight.methods.contract import Progress, Scheduled
+from crosslight.methods.optimization import ScheduleName
 from crosslight.methods.scaling import Iterations, Steps
 from crosslight.nn.patch_critic import GanLoss
 from crosslight.nn.vae import SHRINK
@@ -146,7 +147,7 @@ class D2RLConfig(BackboneConfig):
     lr: float = 0.1  # ours
     backbone_lr_factor: float = 0.1  # ours
     weight_decay: float = 5e-4  # ours
-    schedule: Literal["step", "cosine"] = "step"  # ours
+    schedule: ScheduleName = "step"  # ours
     lr_steps: Steps = (16_000, 32_000)  # ours: epochs 30 and 60
     warmup_iterations: Iterations = 0  # ours
 
