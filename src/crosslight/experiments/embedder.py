@@ -18,6 +18,7 @@ from crosslight.gallery.opening import open_store
 from crosslight.gallery.search import Embedder, Searcher
 from crosslight.gallery.store import StoreInfo, refusal
 from crosslight.methods.contract import Method, Swaps, Translates
+from crosslight.shipped import SHIPPED
 from crosslight.training.embedding import embed_images
 from crosslight.training.run import RunFolder
 
@@ -42,7 +43,7 @@ def load_embedder(run: Path, *, device: torch.device | str | None = None) -> Emb
     return Embedder(
         fingerprint=fingerprint_of(run),
         method=config.method,
-        run=str(run.resolve()),
+        run=str(run if folder.path != run and str(run) in SHIPPED else run.resolve()),
         distance=method.distance,
         height=data.height,
         width=data.width,

@@ -16,7 +16,8 @@ class BackboneConfig(MethodConfig):
     Attributes:
         backbone: Any timm model, or a light one of `crosslight.nn.backbones`; of the ResNet family
             where a method takes it apart (AGW, D2RL, zero-padding).
-        weights: `timm`, `none` or the path of a file.
+        weights: `timm`, `none`, `promenade` (ships with crosslight; of a resnet18-half) or the path
+            of a file.
         sha256: Digest that the file must have.
         last_stride: Stride of a ResNet's last layer.
     """

@@ -5,7 +5,7 @@ Letters: B batch, C channels, H and W image size, h and w size of the feature ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,11 @@ from crosslight.errors import CheckpointError, ConfigError
 from crosslight.nn.strided_conv import guard_strides
 from crosslight.nn.weights import initial_weights_wanted, load_weights, read_weights
 from crosslight.registry import did_you_mean
+from crosslight.shipped import SHIPPED, Shipped, shipped
+from crosslight.types import Modality
+
+_STREAMS = "backbone"
+"""Where a two-stream network has its backbone in the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +65,10 @@ class Backbone(nn.Module):
         channels: C.
         mean: Per channel, what the weights expect to be subtracted from images in [0, 1].
         std: Per channel, what they expect images to be divided by.
+        infrared_stem: Tensors of a stem of its own for infrared images, where the weights have one.
     """
+
+    infrared_stem: Mapping[str, Tensor] | None = None
 
     def __init__(
         self, network: nn.Module, *, channels: int, mean: Sequence[float], std: Sequence[float]
@@ -97,7 +105,8 @@ def create_backbone(
 
     Args:
         name: A timm model, with or without its weight tag, or one of `LIGHT_BACKBONES`.
-        weights: `none`, `timm` (fetched, or from timm's cache) or the path of a file.
+        weights: `none`, `timm` (fetched, or from timm's cache), `promenade` (those that ship with
+            crosslight) or the path of a file.
         sha256: Expected digest of that file; None checks nothing.
         in_channels: Channels of the input. Fewer than 3: each input channel of the first
             convolution starts as the mean of the three that the weights were trained with. More:
@@ -112,7 +121,7 @@ def create_backbone(
     """
     if last_stride not in (1, 2):
         raise ConfigError(f"last_stride is {last_stride}; a ResNet's last layer knows 1 and 2.")
-    if sha256 is not None and weights in ("none", "timm"):
+    if sha256 is not None and weights in ("none", "timm", *SHIPPED):
         raise ConfigError(
             f"sha256 is given, but weights is {weights}; give the path of the file it belongs to."
         )
@@ -123,7 +132,10 @@ def create_backbone(
         raise ConfigError(
             f"The backbone {name!r} has no published weights; use weights: none or a file."
         )
-    if weights not in ("none", "timm") and initial_weights_wanted():
+    infrared = None
+    if weights in SHIPPED and initial_weights_wanted():
+        infrared = _read_shipped(network, name, shipped(weights))
+    elif weights not in ("none", "timm") and initial_weights_wanted():
         _read_file(network, weights, sha256, classifier=card.get("classifier") or "fc")
     if in_channels != 3:
         _replace_first_convolution(network, card.get("first_conv") or "conv1.0", in_channels)
@@ -133,7 +145,9 @@ def create_backbone(
     mean, std = card.get("mean", IMAGENET_MEAN), card.get("std", IMAGENET_STD)
     if in_channels != 3:
         mean, std = (_for_channels(values, in_channels) for values in (mean, std))
-    return Backbone(network, channels=int(network.num_features), mean=mean, std=std)
+    backbone = Backbone(network, channels=int(network.num_features), mean=mean, std=std)
+    backbone.infrared_stem = infrared if in_channels == 3 else None
+    return backbone
 
 
 def _light(name: str) -> Any:
@@ -186,6 +200,27 @@ def _read_file(
         source=f"The weight file {file}",
         ignored=(classifier,) if isinstance(classifier, str) else classifier,
     )
+
+
+def _read_shipped(network: nn.Module, name: str, weights: Shipped) -> dict[str, Tensor]:
+    """Fills a network from the visible stream; gives the tensors of the infrared stem."""
+    if name != weights.backbone:
+        raise ConfigError(
+            f"The weights {weights.name!r} are of a {weights.backbone}, but backbone is {name}; "
+            f"set backbone to {weights.backbone}, or weights to none."
+        )
+    found = read_weights(weights.model)
+    wanted = network.state_dict()
+    starts = (f"{_STREAMS}.stems.{int(Modality.VISIBLE)}.", f"{_STREAMS}.shared.")
+    own = {
+        k.removeprefix(start): v
+        for start in starts
+        for k, v in found.items()
+        if k.startswith(start)
+    }
+    load_weights(network, {k: own[k] for k in wanted if k in own}, source=str(weights.model))
+    infrared = f"{_STREAMS}.stems.{int(Modality.INFRARED)}."
+    return {k.removeprefix(infrared): v for k, v in found.items() if k.startswith(infrared)}
 
 
 def _replace_first_convolution(network: nn.Module, name: str, in_channels: int) -> None:

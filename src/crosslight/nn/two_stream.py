@@ -86,4 +86,7 @@ def split_backbone(
         (name, with_non_local(getattr(network, name), channels[name], count, non_local_width))
         for name, count in zip(_LAYERS, non_local, strict=True)
     )
-    return TwoStream(stem, nn.Sequential(OrderedDict(layers)), backbone.channels)
+    streams = TwoStream(stem, nn.Sequential(OrderedDict(layers)), backbone.channels)
+    if backbone.infrared_stem is not None:
+        streams.stems[Modality.INFRARED].load_state_dict(backbone.infrared_stem)
+    return streams

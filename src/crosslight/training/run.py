@@ -18,6 +18,7 @@ from crosslight.locking import LOCK_NAME
 from crosslight.methods.contract import Method
 from crosslight.nn.weights import initial_weights_left_out
 from crosslight.registry import method_class
+from crosslight.shipped import SHIPPED, shipped
 from crosslight.training.given_stages import take_given
 from crosslight.training.weights import disk_faults_told, load_state, load_weights
 from crosslight.version import __version__
@@ -104,15 +105,19 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
-        """A run that exists.
+        """A run that exists, or weights that ship with crosslight, by their name.
 
         Raises:
             ConfigError: The folder holds no run.
+            CheckpointError: The weights of that name are missing or were changed.
         """
         run = cls(path=path)
         if not run.config_path.is_file():
+            if str(path) in SHIPPED:
+                return cls(path=shipped(str(path)).folder)
             raise ConfigError(
-                f"{path} is no run folder (no config.yaml); give the --out of a crosslight train."
+                f"{path} is no run folder (no config.yaml); give the --out of a crosslight train, "
+                f"or {' or '.join(SHIPPED)} for the weights that come with crosslight."
             )
         return run
 
