@@ -32,14 +32,17 @@ Until = Annotated[
 
 @gallery_app.command(name="create")
 def create(
-    store: StoreArgument, *, model: Path, deep_range: tuple[float, float] | None = None
+    store: StoreArgument,
+    *,
+    model: Path | None = None,
+    deep_range: tuple[float, float] | None = None,
 ) -> None:
     """Make an empty store for the people that a trained run embeds.
 
     Args:
         store: A folder: NAME.lance, or NAME.exact to keep all vectors in memory; or
             milvus://host:port/name.
-        model: Run folder.
+        model: Run folder. None: the weights that come with crosslight, promenade.
         deep_range: Black and white of images of one channel with more than 8 bits (thermal
             cameras). None: as the run was trained.
     """

@@ -20,16 +20,19 @@ from crosslight.gallery.opening import create_store, open_store
 from crosslight.gallery.options import Labels
 from crosslight.gallery.sources import candidates_from, is_video
 from crosslight.gallery.store import Store
+from crosslight.shipped import PROMENADE, SHIPPED, shipped
 from crosslight.types import UNKNOWN_CAM, DeepRange, Modality
 
 _SHOWN_FAILURES = 20
 MOST_WORKERS = 1024
 
 
-def create(store: str, *, model: Path, deep_range: DeepRange | None = None) -> None:
-    """Makes an empty store for the embeddings of a run."""
+def create(store: str, *, model: Path | None, deep_range: DeepRange | None = None) -> None:
+    """Makes an empty store for the embeddings of a run, or of the weights that ship."""
     require_range(deep_range, "--deep-range")
-    embedder = load_embedder(model)
+    embedder = load_embedder(Path(PROMENADE) if model is None else model)
+    if embedder.run in SHIPPED:
+        print(f"Model {embedder.run}: {shipped(embedder.run).about}")
     probe = Image.new("RGB", (embedder.width, embedder.height))
     dim = embedder.embed([probe], [int(Modality.VISIBLE)]).shape[1]
     with create_store(

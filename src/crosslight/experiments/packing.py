@@ -37,6 +37,12 @@ def pack(run: Path, out: Path, *, about: str, facts: Mapping[str, Any]) -> Path:
     """
     folder = RunFolder.open(run)
     config = folder.load_config()
+    # Embeddings compare where the arithmetic is the same, so it is one that every machine has.
+    config = replace(
+        config,
+        data=replace(config.data, workers=2),
+        training=replace(config.training, precision="32-true"),
+    )
     card, tensors = load_weights(folder.model_path)
     require_folder(out)
     method: Method = build_method(config, num_ids=1)

@@ -180,7 +180,7 @@ class Run:
 
 
 def load_run(path: Path | str, *, device: torch.device | str | None = None) -> Run:
-    """Opens a trained run; see `Run`."""
+    """Opens a trained run, or `promenade`, the weights that come with crosslight; see `Run`."""
     return Run(path, device=device)
 
 

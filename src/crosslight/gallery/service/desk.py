@@ -26,6 +26,7 @@ from crosslight.gallery.service.replies import (
     file_name,
     light_of,
 )
+from crosslight.shipped import SHIPPED
 from crosslight.version import __version__
 
 FACTS_FOR_S = 30.0
@@ -149,6 +150,7 @@ class Desk:
             version=__version__,
             method=store.info.method,
             model=store.info.model,
+            weights=store.info.run if store.info.run in SHIPPED else None,
             rows=frame.height,
             people=frame["pid"].drop_nulls().n_unique(),
             cams=[CameraReply(cam=cam, rows=rows) for cam, rows in cams.iter_rows()],

@@ -49,6 +49,7 @@ class GalleryReply(BaseModel):
     version: str = Field(description="Of crosslight.")
     method: str
     model: str = Field(description="Fingerprint of the model that filled it.")
+    weights: str | None = Field(description="Their name, if they ship with crosslight.")
     rows: int
     people: int = Field(description="People whose number is known.")
     cams: list[CameraReply]

@@ -65,7 +65,7 @@ function tellFacts() {
   name.textContent = gallery.name;
   const people = gallery.people ? `, ${count(gallery.people)} people` : "";
   const cams = gallery.cams.length === 1 ? "1 camera" : `${gallery.cams.length} cameras`;
-  byId("facts").replaceChildren(name, ` · ${count(gallery.rows)} images${people}, ${cams} · ${gallery.method}`);
+  byId("facts").replaceChildren(name, ` · ${count(gallery.rows)} images${people}, ${cams} · ${gallery.weights ?? gallery.method}`);
   document.title = `${gallery.name} · crosslight`;
 }
 
