@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from tests.methods.conftest import MakeBatch
 from tests.methods.iterations import assert_iterations_agree, mirrored, scrambled
-from tests.methods.updates import at
+from tests.methods.updates import RecordedUpdate, RoutedUpdate, at
 from tests.oracles import d2rl as oracle
 from torch import Tensor, nn
 
@@ -39,43 +39,6 @@ def _d2rl(**overrides: Any) -> D2RL:
         return D2RL(
             D2RLConfig(**{**D2RL.small, **overrides}), num_ids=6, height=64, width=32
         ).train()
-
-
-class Recorded:
-    """The loop's update without its step: keeps the order and the gradients of each update."""
-
-    def __init__(self, method: D2RL, stage: str) -> None:
-        self.method = method
-        self.optimizers = method.optimizers()
-        self.progress = Progress(stage=stage, iteration=0, iterations=100, iterations_per_epoch=100)
-        self.order: list[str | tuple[str, ...]] = []
-        self.losses: dict[str, float] = {}
-        self.gradients: dict[str, Tensor] = {}
-
-    def note(self, sentence: str) -> None:
-        pass
-
-    def __call__(
-        self,
-        names: str | tuple[str, ...],
-        losses: Mapping[str, Tensor],
-        weights: Mapping[str, float] | None = None,
-    ) -> None:
-        losses = weighted(losses, weights)
-        self.order.append(names)
-        self.losses.update({name: value.item() for name, value in losses.items()})
-        chosen = (names,) if isinstance(names, str) else names
-        own = {
-            id(p)
-            for name in chosen
-            for group in self.optimizers[name].optimizer.param_groups
-            for p in group["params"]
-        }
-        moved = {n: p for n, p in self.method.named_parameters() if id(p) in own}
-        torch.stack(list(losses.values())).sum().backward(inputs=list(moved.values()))
-        self.gradients.update({n: p.grad.clone() for n, p in moved.items() if p.grad is not None})
-        for parameter in moved.values():
-            parameter.grad = None
 
 
 def _images(level: ImageLevel, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -204,7 +167,7 @@ def test_one_channel_counts_as_much_as_three(make_batch: MakeBatch) -> None:
 @pytest.mark.parametrize("left_out", IMAGE_LOSSES)
 def test_each_image_loss_can_be_left_out(left_out: Any, make_batch: MakeBatch) -> None:
     method = _d2rl(without=(left_out,))
-    update = Recorded(method, "image")
+    update = RecordedUpdate(method, stage="image")
     method.training_step(make_batch(), update)
     expected = {f"loss_{name}" for name in IMAGE_LOSSES if name != left_out}
     expected |= {f"loss_critic_{d}" for d in "vi" if f"gan_{d}" != left_out}
@@ -212,8 +175,9 @@ def test_each_image_loss_can_be_left_out(left_out: Any, make_batch: MakeBatch) -
 
 
 def test_without_adversarial_losses_no_critic_moves(make_batch: MakeBatch) -> None:
-    update = Recorded(_d2rl(without=("gan_v", "gan_i")), "image")
-    update.method.training_step(make_batch(), update)
+    method = _d2rl(without=("gan_v", "gan_i"))
+    update = RecordedUpdate(method, stage="image")
+    method.training_step(make_batch(), update)
     assert update.order == ["generator"]
     assert _moved_by(update.gradients) == GENERATORS
 
@@ -325,31 +289,12 @@ def test_the_triplet_loss_compares_the_metric_head(triplet: Any, make_batch: Mak
 def _feature_gradients(unify: str, stage: str, batch: Batch) -> set[str]:
     """The networks of the image level that the feature losses alone send a gradient to."""
     method = _d2rl(unify=unify)
-    found: set[str] = set()
-
-    class Alone(Recorded):
-        def __call__(
-            self,
-            _: str | tuple[str, ...],
-            losses: Mapping[str, Tensor],
-            weights: Mapping[str, float] | None = None,
-        ) -> None:
-            losses = weighted(losses, weights)
-            feature = [v for n, v in losses.items() if n in ("loss_triplet", "loss_id")]
-            named = dict(method.named_parameters())
-            for loss in feature:
-                slopes = torch.autograd.grad(
-                    loss, list(named.values()), retain_graph=True, allow_unused=True
-                )
-                found.update(
-                    ".".join(name.split(".")[:2])
-                    for name, slope in zip(named, slopes, strict=True)
-                    if slope is not None and slope.any()
-                )
-
     with torch.no_grad():  # at its initial values of about 0 the classifier hides what lies before
         method.feature_level.heads.classifier.weight.normal_()
-    method.training_step(batch, Alone(method, stage))
+    update = RoutedUpdate(method, stage=stage)
+    method.training_step(batch, update)
+    reached = update.reached["loss_triplet"] | update.reached["loss_id"]
+    found = {".".join(name.split(".")[:2]) for name in reached}
     assert "feature_level.backbone" in found
     return {name.split(".")[1] for name in found if name.startswith("image_level")}
 
@@ -373,7 +318,7 @@ def test_who_moves_when(make_batch: MakeBatch) -> None:
     method = _d2rl()
     orders = {}
     for stage in method.stages():
-        update = Recorded(method, stage.name)
+        update = RecordedUpdate(method, stage=stage.name)
         method.training_step(make_batch(), update)
         orders[stage.name] = update.order
     assert orders == {
@@ -436,33 +381,12 @@ def test_schedules_run_over_both_stages_of_the_feature_level() -> None:
     assert factor(steps, "feature", "joint", 20) == pytest.approx(0.01)
 
 
-def test_several_noise_samples_enlarge_the_batch(make_batch: MakeBatch) -> None:
-    method, batch = _d2rl(samples=3), make_batch()
-    unified, labels = method._unified_samples(batch)
-    assert len(unified) == len(labels) == 3 * len(batch)
-    assert torch.equal(labels.view(3, -1)[1], batch.labels)
-    visible = (batch.modality == 0).nonzero()[:, 0]
-    first, second = unified[visible], unified[visible + len(batch)]
-    assert torch.equal(first[:, :3], second[:, :3])
-    assert not torch.equal(first[:, 3], second[:, 3])
-
-
-def test_the_image_losses_see_a_spread_part_of_the_batch(make_batch: MakeBatch) -> None:
-    method, batch = _d2rl(image_batch=4), make_batch()  # 4 people, 2 images of each
-    level = method.image_level
-    assert level is not None
-    drawn = method._drawn(level, batch)
-    visible = batch.images[batch.modality == 0]
-    torch.testing.assert_close(drawn.x, 2 * visible[::2] - 1)
-    assert len(drawn.y) == 4
-
-
 def test_a_batch_of_one_light_is_refused(make_batch: MakeBatch) -> None:
     batch, method = make_batch(), _d2rl()
     held = {k: v for k, v in vars(batch).items() if v is not None}
     visible = Batch(**{k: v[batch.modality == 0] for k, v in held.items()})
     with pytest.raises(TrainingError, match="no infrared one"):
-        method.training_step(visible, Recorded(method, "image"))
+        method.training_step(visible, RecordedUpdate(method, stage="image"))
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +8,14 @@ import torch
 from safetensors.torch import save_file
 from tests.methods.conftest import MakeBatch
 from tests.methods.iterations import assert_iterations_agree, mirrored, scrambled
-from tests.methods.updates import at
+from tests.methods.updates import RecordedUpdate, at
 from tests.oracles import embedding_disentangle as oracle
 from torch import Tensor, nn
 
 from crosslight.config import build
 from crosslight.errors import CheckpointError, ConfigError
 from crosslight.methods.bdtr import BDTR
-from crosslight.methods.contract import Progress, stages_to_train, weighted
+from crosslight.methods.contract import stages_to_train
 from crosslight.methods.cross_modal_triplets import draw_negatives, draw_positives, hardest
 from crosslight.methods.embedding_disentangle import (
     EmbeddingDisentangle,
@@ -188,26 +187,12 @@ def test_a_batch_without_partners_is_explained(labels: list[int], modality: list
         _method().losses(torch.zeros(len(labels), 32), torch.tensor(labels), torch.tensor(modality))
 
 
-class _Update:
-    def __init__(self, stage: str) -> None:
-        self.progress = Progress(stage=stage, iteration=0, iterations=2, iterations_per_epoch=2)
-
-    def __call__(
-        self,
-        _: object,
-        losses: Mapping[str, Tensor],
-        weights: Mapping[str, float] | None = None,
-    ) -> None:
-        losses = weighted(losses, weights)
-        torch.stack(list(losses.values())).sum().backward()
-
-
 @pytest.mark.parametrize("stage", ["classifier", "disentangle"])
 def test_the_frozen_network_stays_as_it_is_bit_for_bit(stage: str, make_batch: MakeBatch) -> None:
     """Its batch norms too, also where images come in place of stored embeddings."""
     method = _method().train()
     before = {name: value.clone() for name, value in method.bdtr.state_dict().items()}
-    method.training_step(make_batch(), _Update(stage))  # type: ignore[arg-type]
+    method.training_step(make_batch(), RecordedUpdate(method, stage=stage))
     assert all(torch.equal(before[name], v) for name, v in method.bdtr.state_dict().items())
     assert all(p.grad is None for p in method.bdtr.parameters())
     assert method.bdtr.training

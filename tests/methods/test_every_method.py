@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,53 +12,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from tests.devices import DEVICE, exact_convolutions
 from tests.methods.conftest import MakeBatch
-from torch import Tensor
+from tests.methods.updates import RecordedUpdate, RoutedUpdate, at
 
 from crosslight.config import build, to_plain
 from crosslight.data.batch import Batch
-from crosslight.methods.contract import Method, Progress, weighted
+from crosslight.methods.contract import Method, Progress
 from crosslight.registry import method_class, method_names
 
 HEIGHT, WIDTH, NUM_IDS = 64, 32, 6
 
 
-class Updates:
-    """What the loop does, without its safety: one step of the named optimizers."""
-
-    def __init__(self, method: Method, *, iterations: int = 1000, stage: str | None = None) -> None:
-        self.optimizers = method.optimizers()
-        self.stage = stage or method.stages()[0].name
-        self.iterations = iterations
-        self.iteration = 0
-        self.losses: dict[str, float] = {}
-
-    @property
-    def progress(self) -> Progress:
-        return Progress(
-            stage=self.stage,
-            iteration=self.iteration,
-            iterations=self.iterations,
-            iterations_per_epoch=self.iterations,
-        )
-
-    def note(self, sentence: str) -> None:
-        pass
-
-    def __call__(
-        self,
-        optimizers: str | tuple[str, ...],
-        losses: Mapping[str, Tensor],
-        weights: Mapping[str, float] | None = None,
-    ) -> None:
-        losses = weighted(losses, weights)
-        names = (optimizers,) if isinstance(optimizers, str) else optimizers
-        total = torch.stack(list(losses.values())).sum()
-        total.backward()
-        for name in names:
-            self.optimizers[name].optimizer.step()
-        for scheduled in self.optimizers.values():
-            scheduled.optimizer.zero_grad()
-        self.losses.update({name: loss.item() for name, loss in losses.items()})
+ITERATIONS = 1000
 
 
 def _small(name: str, **overrides: Any) -> Method:
@@ -98,13 +62,19 @@ def _train(method: Method, batch: Batch, steps: int) -> list[float]:
     method.train()
     sums = []
     for stage in method.stages():
-        update = Updates(method, stage=stage.name)
-        for _ in range(steps):
+        update = RecordedUpdate(method)
+        for iteration in range(steps):
+            update.progress = _at(method, stage.name, iteration)
             method.training_step(batch, update)
-            update.iteration += 1
             if stage == method.stages()[0]:
-                sums.append(sum(update.losses.values()))
+                sums.append(sum(update.weighted.values()))
     return sums
+
+
+def _at(method: Method, stage: str, iteration: int = ITERATIONS // 2) -> Progress:
+    """Half through a stage, where whatever grows has grown."""
+    length = {"iterations": ITERATIONS, "iterations_per_epoch": ITERATIONS}
+    return at(method, stage=stage, iteration=iteration, **length)
 
 
 def test_embedding_has_one_finite_row_per_image(method: Method, make_batch: MakeBatch) -> None:
@@ -155,24 +125,11 @@ def test_gradient_reaches_every_trainable_parameter(method: Method, make_batch: 
     }
     assert {id(p) for p in trained.values()} == managed
     seen: set[str] = set()
-
-    class Watch(Updates):
-        def __call__(
-            self,
-            _: str | tuple[str, ...],
-            losses: Mapping[str, Tensor],
-            weights: Mapping[str, float] | None = None,
-        ) -> None:
-            losses = weighted(losses, weights)
-            torch.stack(list(losses.values())).sum().backward()
-            seen.update(n for n, p in trained.items() if p.grad is not None and p.grad.any())
-            for p in trained.values():
-                p.grad = None
-
     for stage in method.stages():
-        watch = Watch(method, stage=stage.name)
-        watch.iteration = watch.iterations // 2  # whatever grows has grown
-        method.training_step(batch, watch)
+        update = RoutedUpdate(method)
+        update.progress = _at(method, stage.name)
+        method.training_step(batch, update)
+        seen = seen.union(*update.reached.values())
     assert set(trained) - seen == set()
 
 
@@ -198,10 +155,10 @@ def test_bfloat16_stays_finite_and_its_losses_are_float32(
     method: Method, make_batch: MakeBatch
 ) -> None:
     batch = make_batch()
-    updates = [Updates(method, stage=stage.name) for stage in method.stages()]
-    for update in updates:
-        update.iteration = update.iterations // 2
-    for update in [updates[0], *updates, updates[-1]]:
+    stages = [stage.name for stage in method.stages()]
+    update = RecordedUpdate(method)
+    for stage in [stages[0], *stages, stages[-1]]:
+        update.progress = _at(method, stage)
         with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
             figures = method.training_step(batch, update)
         assert all(torch.isfinite(v) for v in figures.values())
@@ -218,8 +175,8 @@ def test_losses_are_scalars_that_are_logged_under_the_names_of_the_updates(
     method: Method, make_batch: MakeBatch
 ) -> None:
     for stage in method.stages():
-        update = Updates(method, stage=stage.name)
-        update.iteration = update.iterations // 2
+        update = RecordedUpdate(method)
+        update.progress = _at(method, stage.name)
         figures = method.training_step(make_batch(), update)
         assert update.losses
         assert set(update.losses) <= set(figures)

@@ -7,7 +7,6 @@ all of D2RL, whose codes are drawn at random in training.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,11 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from tests.methods.updates import RecordedUpdate
 from torch import Tensor
 
 from crosslight.data.batch import Batch
-from crosslight.methods.contract import Method, Progress, weighted
+from crosslight.methods.contract import Method
 from crosslight.registry import method_class
 
 SMALL: dict[str, Any] = {"backbone": "resnet10-quarter", "weights": "none"}
@@ -45,43 +45,22 @@ def _batch(people: range) -> Batch:
     return Batch(images=chosen, labels=labels, cams=labels, modality=modality, rows=labels)
 
 
-class Gradients:
-    """The loop's update at the start of the last stage, without its steps."""
-
-    def __init__(self, method: Method) -> None:
-        stage = method.stages()[-1].name
-        self.progress = Progress(stage=stage, iteration=0, iterations=10, iterations_per_epoch=10)
-
-    def note(self, sentence: str) -> None:
-        pass
-
-    def __call__(
-        self,
-        _: str | tuple[str, ...],
-        losses: Mapping[str, Tensor],
-        weights: Mapping[str, float] | None = None,
-    ) -> None:
-        losses = weighted(losses, weights)
-        torch.stack(list(losses.values())).sum().backward()
-
-
-def _gradients(name: str, people: range) -> dict[str, Tensor]:
+def _found(name: str, people: range) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Gradients that an iteration of the last stage moves with, and its figures."""
     method = _method(name)
-
-    figures = method.training_step(_batch(people), Gradients(method))
-    found = {n: p.grad for n, p in method.named_parameters() if p.grad is not None}
-    return {**found, **{f"figure {n}": v.detach().double() for n, v in figures.items()}}
+    update = RecordedUpdate(method)
+    figures = method.training_step(_batch(people), update)
+    return update.gradients, {n: v.detach().double() for n, v in figures.items()}
 
 
 def _process(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
     for name in NAMES:
-        gradients = _gradients(name, range(2 * rank, 2 * rank + 2))
-        for value in gradients.values():
+        gradients, figures = _found(name, range(2 * rank, 2 * rank + 2))
+        for value in figures.values():
             dist.all_reduce(value)
             value /= 2
-        if rank == 0:
-            torch.save(gradients, Path(folder) / f"{name}.pt")
+        torch.save({**gradients, **figures}, Path(folder) / f"{name}_{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -92,14 +71,16 @@ def _process(rank: int, folder: str) -> None:
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     mp.spawn(_process, args=(str(tmp_path),), nprocs=2)
     for name in NAMES:
-        together = torch.load(tmp_path / f"{name}.pt", weights_only=True)
-        alone = _gradients(name, range(4))
-        assert set(together) == set(alone)
-        for key, value in alone.items():
-            torch.testing.assert_close(
-                together[key],
-                value,
-                rtol=1e-6,
-                atol=1e-9,
-                msg=lambda difference, what=f"{name}: {key}": f"{what}\n{difference}",
-            )
+        gradients, figures = _found(name, range(4))
+        alone = {**gradients, **figures}
+        for rank in range(2):
+            together = torch.load(tmp_path / f"{name}_{rank}.pt", weights_only=True)
+            assert set(together) == set(alone)
+            for key, value in alone.items():
+                torch.testing.assert_close(
+                    together[key],
+                    value,
+                    rtol=1e-6,
+                    atol=1e-9,
+                    msg=lambda difference, what=f"{name}: {key}": f"{what}\n{difference}",
+                )
