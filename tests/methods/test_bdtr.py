@@ -161,7 +161,7 @@ def test_every_metric_trains(metric: str, names: set[str], make_batch: MakeBatch
     update = RoutedUpdate(method)
     method.training_step(make_batch(), update)
     assert update.reached.keys() == names
-    assert all("backbone.networks.1.network.conv1.0.weight" in r for r in update.reached.values())
+    assert "backbone.networks.1.network.conv1.0.weight" in set().union(*update.reached.values())
 
 
 @pytest.mark.parametrize("metric", ["ranking", "contrastive"])

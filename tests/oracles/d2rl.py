@@ -307,23 +307,26 @@ class PlainD2RL(Plain):
         return found
 
     def _feature(self, batch: Any, draws: Draws, w: Weights) -> tuple[dict[str, Tensor], float]:
-        """L_F on images of four channels, one or three of them drawn; and how many are right."""
+        """L_F on images of which some channels are drawn; and how many are right."""
         config, times = self.config, self.config.samples
+        # Without anything drawn every sample of an image would be the same.
+        times = 1 if config.unify == "none" else times
         labels, modality = batch.labels.repeat(times), batch.modality.repeat(times)
         images = batch.images.repeat(times, 1, 1, 1)
-        unified: Any = [None] * len(images)
-        for light, other in (("v", "i"), ("i", "v")):
+        unified: Any = list(images)
+        for light, wanted in (("v", "visible"), ("i", "infrared")):
             rows = [i for i, m in enumerate(modality.tolist()) if m == (light == "i")]
+            if config.unify == "none":
+                continue
             seen = images[rows] if light == "v" else gray(images[rows])
-            channels = 1 if light == "v" else config.infrared_channels
-            code = self._encode(light, self._shrunk(2 * seen.repeat(1, channels, 1, 1) - 1), w)
-            fake = (self._decode(other, code + draws.normal_numbers(), w) + 1) / 2
-            if light == "v":
-                fake = fake.mean(dim=1, keepdim=True)
-            if config.image_shrink > 1:
-                fake = F.interpolate(fake, seen.shape[2:], mode="bilinear", align_corners=False)
-            for row, real, drawn in zip(rows, seen, fake, strict=True):
-                unified[row] = torch.cat([real, drawn] if light == "v" else [drawn, real])
+            if config.unify == wanted:
+                for row, real in zip(rows, seen, strict=True):
+                    unified[row] = real
+                continue
+            fakes = self._translated(light, seen, draws, w)
+            for row, real, fake in zip(rows, seen, fakes, strict=True):
+                both = [real, fake] if light == "v" else [fake, real]
+                unified[row] = torch.cat(both) if config.unify == "multispectral" else fake
         seen = normalised(self.w, torch.stack(unified), "feature_level.normalize")
         maps = resnet10(self.w, "feature_level.backbone.network", seen, last_stride=2)
         heads = "feature_level.heads"
@@ -338,6 +341,18 @@ class PlainD2RL(Plain):
             loss_triplet = weighted_regularised_triplet(metric, labels)
         loss_id = plain.cross_entropy(logits, labels, config.label_smoothing)
         return {"loss_triplet": loss_triplet, "loss_id": loss_id}, accuracy(logits, labels)
+
+    def _translated(self, light: str, seen: Tensor, draws: Draws, w: Weights) -> Tensor:
+        """Images in [0, 1] of one light drawn in the other."""
+        config, other = self.config, "i" if light == "v" else "v"
+        channels = 1 if light == "v" else config.infrared_channels
+        code = self._encode(light, self._shrunk(2 * seen.repeat(1, channels, 1, 1) - 1), w)
+        fake = (self._decode(other, code + draws.normal_numbers(), w) + 1) / 2
+        if light == "v":
+            fake = fake.mean(dim=1, keepdim=True)
+        if config.image_shrink == 1:
+            return fake
+        return F.interpolate(fake, seen.shape[2:], mode="bilinear", align_corners=False)
 
     def _shrunk(self, images: Tensor) -> Tensor:
         """Each square of pixels to its mean."""
