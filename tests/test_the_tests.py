@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from crosslight.registry import METHODS
+
 ROOT = Path(__file__).parents[1]
 CLOCKS = {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns",
           "process_time", "process_time_ns"}  # fmt: skip
@@ -64,6 +66,17 @@ def test_no_test_depends_on_speed() -> None:
         if path.name != "conftest.py" and (faults := list(_faults(path.read_text("utf-8"))))
     }
     assert not found
+
+
+def test_every_method_has_an_oracle_of_its_iterations() -> None:
+    modules = {place.partition(":")[0].rpartition(".")[2] for place in METHODS.values()}
+    lacking = []
+    for module in sorted(modules):
+        path = ROOT / "tests" / "oracles" / f"{module}.py"
+        functions = ast.walk(ast.parse(path.read_text("utf-8"))) if path.is_file() else ()
+        if not any(isinstance(f, ast.FunctionDef) and f.name == "step" for f in functions):
+            lacking.append(str(path.relative_to(ROOT)))
+    assert not lacking
 
 
 SKIPPING = {

@@ -15,7 +15,7 @@ from tests.data.test_sampling import table_of
 from tests.methods.conftest import MakeBatch
 from tests.methods.iterations import assert_iterations_agree, mirrored, scrambled
 from tests.methods.updates import RoutedUpdate, at
-from tests.oracles import structure_identity as oracle
+from tests.oracles import structure_id as oracle
 from torch import Tensor, nn
 
 from crosslight.config import load_recipe
