@@ -3,9 +3,12 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from crosslight.drawing.structure_maps import CHANNELS, structure_map_grid
-from crosslight.drawing.structure_maps import _directions as directions
-from crosslight.drawing.structure_maps import _selective as selective
+from crosslight.drawing.structure_maps import (
+    CHANNELS,
+    main_directions,
+    selective_channels,
+    structure_map_grid,
+)
 
 
 def test_a_row_for_each_image_and_a_column_for_each_view() -> None:
@@ -21,7 +24,7 @@ def test_like_structure_gets_like_colours_in_every_row() -> None:
     kinds = generator.normal(size=(3, 8))  # three kinds of structure, by code
     places = generator.integers(3, size=(2, 6, 4))
     maps = kinds[places].transpose(0, 3, 1, 2).astype(np.float32)
-    drawn = directions(maps)
+    drawn = main_directions(maps)
     for kind in range(3):
         colours = drawn[places == kind]
         assert (colours == colours[0]).all()
@@ -38,4 +41,4 @@ def test_selective_channels_come_first() -> None:
     maps = np.ones((2, 7, 4, 4), dtype=np.float32)
     maps[:, 3] = 0
     maps[:, 3, 0, 0] = 4.0  # variance alike, but in one place
-    assert selective(maps)[0] == 3
+    assert selective_channels(maps)[0] == 3

@@ -35,8 +35,8 @@ def structure_map_grid(
     height, width = legible(images[0].height, images[0].width)
     columns = {
         "strength": _heat(np.abs(maps).mean(axis=1)),
-        "directions": _directions(maps),
-        **{f"channel {c}": _heat(maps[:, c]) for c in _selective(maps)},
+        "directions": main_directions(maps),
+        **{f"channel {c}": _heat(maps[:, c]) for c in selective_channels(maps)},
     }
     rows = []
     for number, (image, name) in enumerate(zip(images, names, strict=True)):
@@ -49,7 +49,8 @@ def structure_map_grid(
     return image_grid(rows, cell_height=height, cell_width=width)
 
 
-def _selective(maps: NDArray[np.float32]) -> list[int]:
+def selective_channels(maps: NDArray[np.float32]) -> list[int]:
+    """The few channels of (B, C, h, w) that answer most selectively, the most selective first."""
     moments = (maps.astype(np.float64) ** 4).mean(axis=(0, 2, 3))
     return [int(c) for c in np.argsort(-moments, kind="stable")[:CHANNELS]]
 
@@ -63,8 +64,15 @@ def _heat(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     return (255 * coloured).round().astype(np.uint8)
 
 
-def _directions(maps: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """(B, C, h, w) → (B, h, w, 3); fewer channels than three leave the rest gray."""
+def main_directions(maps: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """First three principal components as colours.
+
+    Args:
+        maps: (B, C, h, w); fewer channels than three leave the rest gray.
+
+    Returns:
+        (B, h, w, 3).
+    """
     batch, channels, height, width = maps.shape
     rows = maps.astype(np.float64).transpose(0, 2, 3, 1).reshape(-1, channels)
     rows = rows - rows.mean(axis=0)
