@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from crosslight.data.promenade.arrays import evenly
 from crosslight.data.promenade.factors import Cut, Slot
 from crosslight.data.promenade.mesh import MeshBuilder
 from crosslight.data.promenade.skeleton import Skeleton
@@ -76,7 +77,7 @@ def _add_handbag(mesh: MeshBuilder, skeleton: Skeleton, cut: Cut) -> None:
         sides=18,
         exponent=_BOX,
     )
-    station = np.linspace(0, 1, 6)[:, None]
+    station = evenly(0, 1, 6)[:, None]
     for shift in (-0.06, 0.06):
         held = hand
         if cut.bag == "tote":

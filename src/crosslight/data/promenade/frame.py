@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crosslight.data.promenade.arrays import Floats, rotation
+from crosslight.data.promenade.arrays import Floats, compiled, rotation
 from crosslight.data.promenade.cameras import Camera
 from crosslight.data.promenade.factors import View
 from crosslight.data.promenade.mesh import Mesh
@@ -62,11 +62,21 @@ def place_actor(mesh: Mesh, x: float, y: float, yaw: float) -> Actor:
     )
 
 
+@compiled
+def _bounds(local: Floats) -> tuple[Floats, Floats]:
+    """The smallest and the largest of x / z and y / z."""
+    low, high = np.full(2, np.inf), np.full(2, -np.inf)
+    for row in range(local.shape[0]):
+        for axis in range(2):
+            place = local[row, axis] / local[row, 2]
+            low[axis], high[axis] = min(low[axis], place), max(high[axis], place)
+    return low, high
+
+
 def frame_actor(actor: Actor, camera: Camera, view: View) -> Frame:
     """The detector's box around an actor, with the view's jitter."""
     local = (actor.positions - camera.position) @ camera.axes.T
-    plane = local[:, :2] / local[:, 2:]
-    low, high = plane.min(0), plane.max(0)
+    low, high = _bounds(local)
     height = (high[1] - low[1]) * 1.06
     width = 0.5 * (high[0] - low[0]) * 1.15 + 0.5 * _USUAL_ASPECT * height
     centre = (low + high) / 2

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from crosslight.data.promenade.arrays import Floats, unit
+from crosslight.data.promenade.arrays import Floats, between, evenly, unit
 from crosslight.data.promenade.factors import Cut, Slot, Upper
 from crosslight.data.promenade.limbs import wears_skirt
 from crosslight.data.promenade.mesh import MeshBuilder, Part
@@ -40,14 +40,14 @@ def _add_trunk(
 ) -> None:
     low, high = span
     tall = skeleton.body.height
-    z = np.linspace(low, high, rings)
+    z = evenly(low, high, rings)
     stations = [
         low,
         low + 0.12 * tall,
         skeleton.shoulder_height - 0.02 * tall,
         skeleton.neck_height,
     ]
-    fit = slack * np.interp(z, stations, [1 + taper, 1.15, 0.8, 0.35])
+    fit = slack * between(z, stations, [1 + taper, 1.15, 0.8, 0.35])
     mesh.loft(
         skeleton.spine(z),
         skeleton.width(z) + fit,
@@ -99,26 +99,26 @@ def _add_drape(
     The ring axis turns along the line from leg to leg, or the legs would poke through in stride.
     """
     body = skeleton.body
-    z = np.linspace(span[0], span[1], _DRAPE_RINGS)
-    down = np.linspace(0, 1, _DRAPE_RINGS)
+    z = evenly(span[0], span[1], _DRAPE_RINGS)
+    down = evenly(0, 1, _DRAPE_RINGS)
     level = z + skeleton.root[2]
     left, right = (
         np.stack(
-            [np.interp(-level, -leg.path[:, 2], leg.path[:, axis]) for axis in range(3)], axis=-1
+            [between(-level, -leg.path[:, 2], leg.path[:, axis]) for axis in range(3)], axis=-1
         )
         for leg in skeleton.legs
     )
     centres = (left + right) / 2
     centres[:, 2] = level
     centres[:, :2] *= np.clip(-z / (0.10 * body.height), 0, 1)[:, None] ** 0.8
-    thigh = 0.050 * body.height * body.girth**0.5 * np.linspace(1.06, 0.85, _DRAPE_RINGS)
+    thigh = 0.050 * body.height * body.girth**0.5 * evenly(1.06, 0.85, _DRAPE_RINGS)
     thigh = thigh + max(slack, 0.014) + cut.leg_width * (cut.lower == "trousers")
     apart = (right - left) * np.array([1.0, 1.0, 0.0])
     gap = np.linalg.norm(apart, axis=1)
     axis_x = unit(apart)
     axis_y = np.stack([-axis_x[:, 1], axis_x[:, 0], np.zeros(_DRAPE_RINGS)], axis=1)
     onset = np.clip(down / 0.18, 0, 1)
-    width = (skeleton.width(z) + slack) * np.interp(down, [0, 0.4, 1], [1, 1, 0.9])
+    width = (skeleton.width(z) + slack) * between(down, [0, 0.4, 1], [1, 1, 0.9])
     width = width + onset * np.maximum(gap / 2 + thigh - width, 0) + flare * 0.06 * down
     depths = []
     for depth in (skeleton.front(z), skeleton.back(z)):
@@ -135,7 +135,7 @@ def _add_drape(
         depths[1],
         slot=slot,
         part=part,
-        heat=np.linspace(heat, heat - 0.15, _DRAPE_RINGS),
+        heat=evenly(heat, heat - 0.15, _DRAPE_RINGS),
         axis_x=axis_x,
         axis_y=axis_y,
         sides=_TRUNK_SIDES,
@@ -170,7 +170,7 @@ def add_upper(mesh: MeshBuilder, skeleton: Skeleton, cut: Cut) -> None:
     tall, warmth = skeleton.body.height, WARMTH[cut.upper]
     puff = None
     if cut.upper == "puffer":
-        puff = 0.05 * np.sin(np.linspace(0, 11 * np.pi, 22))[:, None]
+        puff = 0.05 * np.sin(evenly(0, 11 * np.pi, 22))[:, None]
     long = cut.upper in ("coat", "dress")
     taper = -0.5 if cut.upper in ("hoodie", "puffer", "sweater") else 0.3
     low = -0.02 if long else -cut.hem
@@ -220,8 +220,8 @@ def add_neckwear(mesh: MeshBuilder, skeleton: Skeleton, cut: Cut, neck: Floats) 
             sides=16,
         )
     if cut.collar > 0:
-        station = np.linspace(-0.5, 0.25 + 0.8 * cut.collar, 5)
-        radius = np.interp(station, [-0.5, 0, 1], [0.062, 0.047, 0.045]) * tall
+        station = evenly(-0.5, 0.25 + 0.8 * cut.collar, 5)
+        radius = between(station, [-0.5, 0, 1], [0.062, 0.047, 0.045]) * tall
         radius = radius * (1 - 0.08 * body.sex)
         mesh.loft(
             foot + station[:, None] * neck,
@@ -233,8 +233,8 @@ def add_neckwear(mesh: MeshBuilder, skeleton: Skeleton, cut: Cut, neck: Floats) 
             sides=16,
         )
     if cut.scarf:
-        station = np.linspace(-0.7, 1.2, 7)
-        radius = np.interp(station, [-0.7, -0.2, 0.3, 0.8, 1.2], [0.05, 0.068, 0.066, 0.06, 0.04])
+        station = evenly(-0.7, 1.2, 7)
+        radius = between(station, [-0.7, -0.2, 0.3, 0.8, 1.2], [0.05, 0.068, 0.066, 0.06, 0.04])
         mesh.loft(
             foot + station[:, None] * neck,
             radius * tall,

@@ -1,16 +1,18 @@
 """Neck, head, hair and hats."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from crosslight.data.promenade.arrays import Floats, rotation, unit
+from crosslight.data.promenade.arrays import Floats, between, evenly, rotation, unit
 from crosslight.data.promenade.factors import Body, Cut, Hair, Slot
 from crosslight.data.promenade.mesh import MeshBuilder, Part
 from crosslight.data.promenade.noise import texture
 from crosslight.data.promenade.skeleton import Skeleton, head_half_height
 
 _RINGS, _SIDES = 22, 28
+_LEVEL = np.sin(evenly(-np.pi / 2, np.pi / 2, _RINGS)) * 0.998
 _WIDTH = ([-1, -0.93, -0.7, -0.35, 0.1, 0.45, 0.75, 0.92, 1],
           [0.10, 0.26, 0.48, 0.60, 0.66, 0.66, 0.54, 0.33, 0.03])  # fmt: skip
 _FRONT = [0.30, 0.60, 0.74, 0.76, 0.80, 0.80, 0.64, 0.38, 0.03]
@@ -90,8 +92,8 @@ def place_head(skeleton: Skeleton) -> HeadPlace:
 def add_head(mesh: MeshBuilder, skeleton: Skeleton, cut: Cut, place: HeadPlace) -> None:
     """Adds neck, head, ears, hair and hat."""
     body = skeleton.body
-    station = np.linspace(-0.6, 1.6, 7)
-    radius = np.interp(station, [-0.6, 0, 1.6], [0.046, 0.034, 0.032]) * body.height
+    station = evenly(-0.6, 1.6, 7)
+    radius = between(station, [-0.6, 0, 1.6], [0.046, 0.034, 0.032]) * body.height
     radius = radius * (1 - 0.12 * body.sex) * body.girth**0.25
     mesh.loft(
         place.neck_foot + station[:, None] * place.neck,
@@ -120,12 +122,30 @@ def add_head(mesh: MeshBuilder, skeleton: Skeleton, cut: Cut, place: HeadPlace) 
 
 def _add_skull(mesh: MeshBuilder, body: Body, cut: Cut, place: HeadPlace) -> None:
     size = place.size
-    level = np.sin(np.linspace(-np.pi / 2, np.pi / 2, _RINGS)) * 0.998
-    turn = np.arange(_SIDES + 1)[None] / _SIDES
-    rows = level[:, None]
+    mesh.loft(
+        place.centre + _LEVEL[:, None] * size * place.axes[2],
+        between(_LEVEL, *_WIDTH) * size * (1 - 0.03 * body.sex),
+        between(_LEVEL, _WIDTH[0], _FRONT) * size,
+        between(_LEVEL, *_BACK) * size,
+        slot=Slot.SKIN,
+        part=Part.HEAD,
+        heat=1.0,
+        axis_x=place.axes[0],
+        axis_y=place.axes[1],
+        sides=_SIDES,
+        exponent=2.15,
+        along=_LEVEL,
+        bulge=_relief(body, beanie=cut.hat == "beanie"),
+    )
+
+
+@lru_cache(maxsize=256)  # people come image after image
+def _relief(body: Body, *, beanie: bool) -> Floats:
+    """Hair, nose and eye sockets: how far they stand out, `(rings, sides + 1)`."""
+    turn, rows = np.arange(_SIDES + 1)[None] / _SIDES, _LEVEL[:, None]
     hairy = scalp(body, turn, rows, 0.05)
     volume: Floats | float = _VOLUME[body.hair] * body.volume**0.6
-    if cut.hat == "beanie":
+    if beanie:
         covered = rows > BEANIE_EDGE
         hairy = np.where(covered, 0.9, hairy)
         volume = np.where(covered, np.maximum(volume, 0.07), volume)
@@ -136,22 +156,8 @@ def _add_skull(mesh: MeshBuilder, body: Body, cut: Cut, place: HeadPlace) -> Non
         crest = 0.10 * np.exp(-(((rows - 0.85) / 0.25) ** 2)) * (around < 0.2)
     sockets = np.exp(-(((rows - 0.12) / 0.12) ** 2)) * (np.abs(around - 0.065) < 0.04)
     nose = np.exp(-(((rows + 0.18) / 0.16) ** 2) - (around / 0.03) ** 2)
-    bulge = hairy * (volume * lumps + crest) - 0.05 * (1 - hairy) * sockets + 0.10 * nose
-    mesh.loft(
-        place.centre + level[:, None] * size * place.axes[2],
-        np.interp(level, *_WIDTH) * size * (1 - 0.03 * body.sex),
-        np.interp(level, _WIDTH[0], _FRONT) * size,
-        np.interp(level, *_BACK) * size,
-        slot=Slot.SKIN,
-        part=Part.HEAD,
-        heat=1.0,
-        axis_x=place.axes[0],
-        axis_y=place.axes[1],
-        sides=_SIDES,
-        exponent=2.15,
-        along=level,
-        bulge=bulge,
-    )
+    relief: Floats = hairy * (volume * lumps + crest) - 0.05 * (1 - hairy) * sockets + 0.10 * nose
+    return relief
 
 
 def _add_long_hair(mesh: MeshBuilder, skeleton: Skeleton, place: HeadPlace) -> None:
@@ -160,12 +166,12 @@ def _add_long_hair(mesh: MeshBuilder, skeleton: Skeleton, place: HeadPlace) -> N
     if body.hair in ("long", "bob"):
         bob = body.hair == "bob"
         length = (1.25 if bob else 2.0 + 1.2 * body.fringe) * size
-        station = np.linspace(0, 1, 12)
+        station = evenly(0, 1, 12)
         start = place.centre + np.array([0.0, -0.26, 0.62]) * size @ place.axes
         backwards = skeleton.torso @ np.array([0.0, -0.28 * (length - 0.8 * size), 0.0])
         centres = start + station[:, None] * length * down + (station**2)[:, None] * backwards
         shape = [0.40, 0.74, 0.80, 0.72, 0.35] if bob else [0.40, 0.74, 0.78, 0.62, 0.22]
-        width = np.interp(station, [0, 0.15, 0.5, 0.9, 1], shape) * size
+        width = between(station, [0, 0.15, 0.5, 0.9, 1], shape) * size
         width = width * (0.92 + 0.12 * body.volume)
         mesh.loft(
             centres,
@@ -188,13 +194,13 @@ def _add_long_hair(mesh: MeshBuilder, skeleton: Skeleton, place: HeadPlace) -> N
             sides=12,
         )
     if body.hair == "pony":
-        station = np.linspace(0, 1, 8)
+        station = evenly(0, 1, 8)
         fall = station[:, None] * size * (1.0 + 0.9 * body.volume) * down
         curve = (np.sin(station * 2.2) * -0.25 * size)[:, None] * place.axes[1]
         mesh.loft(
             knot + fall + curve,
-            np.interp(station, [0, 0.4, 1], [0.16, 0.22, 0.05]) * size,
-            np.interp(station, [0, 0.4, 1], [0.14, 0.18, 0.05]) * size,
+            between(station, [0, 0.4, 1], [0.16, 0.22, 0.05]) * size,
+            between(station, [0, 0.4, 1], [0.14, 0.18, 0.05]) * size,
             slot=Slot.HAIR,
             heat=0.4,
             axis_x=place.axes[0],
@@ -206,7 +212,7 @@ def _add_hat(mesh: MeshBuilder, cut: Cut, place: HeadPlace) -> None:
     if cut.hat not in ("cap", "brim"):
         return
     size, (side, forward, upward) = place.size, place.axes
-    station = np.linspace(0, 1, 8)
+    station = evenly(0, 1, 8)
     dome = np.sqrt(np.maximum(1 - station**2.6, 0)) + 0.002
     mesh.loft(
         place.centre + (0.40 + 0.72 * station)[:, None] * size * upward,

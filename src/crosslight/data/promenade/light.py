@@ -2,20 +2,25 @@
 
 import numpy as np
 
-from crosslight.data.promenade.arrays import Floats, compiled
+from crosslight.data.promenade.arrays import Bools, Floats, compiled
 
 
 @compiled
-def ambient_occlusion(positions: Floats, normals: Floats, capsules: Floats) -> Floats:
+def ambient_occlusion(
+    positions: Floats, normals: Floats, capsules: Floats, wanted: Bools | None = None
+) -> Floats:
     """How much of the sky each point sees, `(n,)` in [0, 1].
 
     Args:
         positions: `(n, 3)` metres, z = 0 is the ground.
         normals: `(n, 3)`.
         capsules: `(c, 7)` both ends of the axis and the radius.
+        wanted: `(n,)` which points are looked at; the others are 0.
     """
-    out = np.empty(positions.shape[0], np.float32)
+    out = np.zeros(positions.shape[0], np.float32)
     for i in range(positions.shape[0]):
+        if wanted is not None and not wanted[i]:
+            continue
         lift = min(max(0.55 + 0.9 * positions[i, 2], 0.0), 1.0)
         light = np.sqrt(lift) * (0.62 + 0.19 * (1 + normals[i, 2]))
         for j in range(capsules.shape[0]):
@@ -33,8 +38,10 @@ def ambient_occlusion(positions: Floats, normals: Floats, capsules: Floats) -> F
                 towards = capsules[j, axis] + along * step - positions[i, axis]
                 square += towards * towards
                 facing += towards * normals[i, axis]
+            if facing <= 0:
+                continue
             distance = np.sqrt(square) + 1e-6
-            facing = min(max(facing / distance, 0.0), 1.0)
+            facing = min(facing / distance, 1.0)
             size = min(capsules[j, 6] / distance, 1.0)
             light *= 1 - 0.85 * facing * size * size
         out[i] = light
@@ -42,7 +49,13 @@ def ambient_occlusion(positions: Floats, normals: Floats, capsules: Floats) -> F
 
 
 @compiled
-def sun_visibility(positions: Floats, normals: Floats, sun: Floats, capsules: Floats) -> Floats:
+def sun_visibility(
+    positions: Floats,
+    normals: Floats,
+    sun: Floats,
+    capsules: Floats,
+    wanted: Bools | None = None,
+) -> Floats:
     """How much of the sun each point sees, `(n,)` in [0, 1], with soft edges.
 
     Args:
@@ -50,9 +63,12 @@ def sun_visibility(positions: Floats, normals: Floats, sun: Floats, capsules: Fl
         normals: `(n, 3)`; zero for the ground.
         sun: `(3,)` unit vector towards the sun.
         capsules: As in `ambient_occlusion`.
+        wanted: As in `ambient_occlusion`.
     """
-    out = np.empty(positions.shape[0], np.float32)
+    out = np.zeros(positions.shape[0], np.float32)
     for i in range(positions.shape[0]):
+        if wanted is not None and not wanted[i]:
+            continue
         light = 1.0
         for j in range(capsules.shape[0]):
             length = 0.0

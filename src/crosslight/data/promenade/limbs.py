@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from crosslight.data.promenade.arrays import Floats, profile, rotation, unit
+from crosslight.data.promenade.arrays import Floats, between, cross, evenly, profile, rotation, unit
 from crosslight.data.promenade.factors import Cut, Slot
 from crosslight.data.promenade.mesh import MeshBuilder, Part
 from crosslight.data.promenade.noise import folds
@@ -25,7 +25,7 @@ def wears_skirt(cut: Cut) -> bool:
 def _wrinkles(rings: int, sides: int, strength: float, seed: float, pitch: float) -> Floats:
     """Folds across a sleeve or trouser leg, closed around the tube: `(rings, sides + 1)`."""
     around = np.abs(np.arange(sides + 1) / sides - 0.5) * 0.5
-    along = np.linspace(0, 1, rings)[:, None] * pitch
+    along = evenly(0, 1, rings)[:, None] * pitch
     wrinkles: Floats = strength * folds(around[None] + seed, along + 0.37 * seed)
     return wrinkles
 
@@ -53,9 +53,9 @@ def add_leg(mesh: MeshBuilder, skeleton: Skeleton, cut: Cut, leg: Leg) -> None:
             sides=14,
         )
     if cover > 0:
-        stations = np.linspace(hidden, cover, 18)
-        fit = width * np.interp(stations, [0, 0.35, 1], [0.1, 0.75, 1 + cut.flare]) + 0.004
-        bare = np.interp(stations, leg.stations, radius)
+        stations = evenly(hidden, cover, 18)
+        fit = width * between(stations, [0, 0.35, 1], [0.1, 0.75, 1 + cut.flare]) + 0.004
+        bare = between(stations, leg.stations, radius)
         seed = skeleton.pose.fold_seed + 3.1 * leg.side
         mesh.loft(
             along_path(stations, leg.stations, leg.path),
@@ -63,15 +63,15 @@ def add_leg(mesh: MeshBuilder, skeleton: Skeleton, cut: Cut, leg: Leg) -> None:
             bare * 1.04 + fit,
             slot=Slot.LOWER,
             part=Part.LEG,
-            heat=np.interp(stations, [0, 0.4, 1], [0.8, 0.62, 0.42]) - 4 * width,
+            heat=between(stations, [0, 0.4, 1], [0.8, 0.62, 0.42]) - 4 * width,
             sides=18,
             along_start=0.08,
             bulge=_wrinkles(18, 18, 0.028 * min(1.0, width * 50), seed, 0.9),
         )
     _add_shoe(mesh, skeleton, leg)
     if cut.boot > 0:
-        stations = np.linspace(1 - cut.boot, 1.02, 6)
-        shaft = np.interp(stations, leg.stations, radius) + 0.012
+        stations = evenly(1 - cut.boot, 1.02, 6)
+        shaft = between(stations, leg.stations, radius) + 0.012
         mesh.loft(
             along_path(stations, leg.stations, leg.path),
             shaft,
@@ -88,8 +88,8 @@ def _add_shoe(mesh: MeshBuilder, skeleton: Skeleton, leg: Leg) -> None:
     frame = rotation("z", -leg.side * body.toe_out) @ rotation("x", leg.foot_pitch)
     length = 0.150 * tall * (1 - 0.04 * body.sex)
     heel = leg.ankle + frame @ np.array([0.0, -0.045, -0.022 * tall])
-    station = np.linspace(0, 1, 10)
-    rise = np.interp(station, [0, 0.35, 1], [0.004, 0, -0.012])
+    station = evenly(0, 1, 10)
+    rise = between(station, [0, 0.35, 1], [0.004, 0, -0.012])
     centres = heel + (station * length)[:, None] * frame[:, 1] + rise[:, None] * frame[:, 2]
     mesh.loft(
         centres,
@@ -114,29 +114,29 @@ def add_arm(mesh: MeshBuilder, skeleton: Skeleton, cut: Cut, arm: ArmPose, warmt
     if cut.sleeve < 0.99:
         mesh.loft(arm.path, radius, radius, slot=Slot.SKIN, heat=0.88, axis_x=arm.axis_x, sides=12)
     if cut.sleeve > 0:
-        stations = np.linspace(0, min(cut.sleeve, 1.0), 17)
+        stations = evenly(0, min(cut.sleeve, 1.0), 17)
         cuff = 0.25 if cut.upper in ("hoodie", "sweater", "puffer") else 0.6
-        fit = 0.005 + cut.slack * np.interp(
-            np.linspace(0, 1, 17), [0, 0.1, 0.9, 1], [0.3, 0.62, 0.6, cuff]
+        fit = 0.005 + cut.slack * between(
+            evenly(0, 1, 17), [0, 0.1, 0.9, 1], [0.3, 0.62, 0.6, cuff]
         )
         if cut.upper == "puffer":
-            bulge: Floats = 0.05 * np.sin(np.linspace(0, 9 * np.pi, 17))[:, None]
+            bulge: Floats = 0.05 * np.sin(evenly(0, 9 * np.pi, 17))[:, None]
         else:
             seed = skeleton.pose.fold_seed + 5.3 * arm.side
             bulge = _wrinkles(17, 14, 0.03 * min(1.0, cut.slack * 30), seed, 0.75)
-        outer = np.interp(stations, arm.stations, radius) + fit
+        outer = between(stations, arm.stations, radius) + fit
         mesh.loft(
             along_path(stations, arm.stations, arm.path),
             outer,
             outer,
             slot=Slot.UPPER,
             part=Part.SLEEVE,
-            heat=np.linspace(warmth, warmth - 0.12, 17),
+            heat=evenly(warmth, warmth - 0.12, 17),
             axis_x=arm.axis_x,
             sides=14,
             bulge=bulge,
         )
-    palm = unit(np.cross(arm.forearm, arm.axis_x))
+    palm = unit(cross(arm.forearm, arm.axis_x))
     mesh.ball(
         arm.wrist + arm.forearm * 0.037 * tall,
         (0.012 * tall, 0.022 * tall, 0.050 * tall),

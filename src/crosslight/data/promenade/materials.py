@@ -227,6 +227,27 @@ def _colours(look: Look) -> Floats:
     )
 
 
+@compiled
+def _trim(
+    albedo: Floats,
+    parts: Integers,
+    turn: Floats,
+    along: Floats,
+    around: Floats,
+    zipped: bool,  # compiled
+    sole: float,
+) -> None:
+    """Paints the line of a closed front, and soles."""
+    for point in range(len(parts)):
+        if zipped and parts[point] == Part.TORSO:
+            beside = np.abs(turn[point] - np.float32(0.5)) * around[point]
+            if beside < np.float32(0.007):
+                albedo[point] *= np.float32(0.5)
+        under = min(turn[point], np.float32(1) - turn[point]) < np.float32(0.16)
+        if under and parts[point] == Part.FOOT and along[point] > 0:
+            albedo[point] = albedo[point] * np.float32(0.4) + np.float32(sole)
+
+
 def paint(body: Body, cut: Cut, look: Look, surface: Surface) -> Paint:
     """Colours the visible points of a figure."""
     slots = _resolve_slots(body, cut, surface)
@@ -235,13 +256,9 @@ def paint(body: Body, cut: Cut, look: Look, surface: Surface) -> Paint:
     places = _weave_places(slots, surface.turn, surface.along, surface.around, seeds)
     albedo = _coat(slots, _colours(look), _shares(look, slots, surface), texture(*places), _WEAVE)
     _paint_face(albedo, body, look, slots == Slot.SKIN, surface)
-    torso = surface.parts == Part.TORSO
-    if cut.opening == 0 and cut.upper in ("shirt", "jacket", "coat", "puffer"):
-        zip_line = torso & (np.abs(surface.turn - 0.5) * surface.around < 0.007)
-        albedo[zip_line] *= 0.5
-    under = np.minimum(surface.turn, 1 - surface.turn) < 0.16
-    sole = (surface.parts == Part.FOOT) & (surface.along > 0) & under
-    albedo[sole] = albedo[sole] * 0.4 + (0.30 if look.shoe.print_seed % 2 < 1 else 0.012)
+    zipped = cut.opening == 0 and cut.upper in ("shirt", "jacket", "coat", "puffer")
+    sole = 0.30 if look.shoe.print_seed % 2 < 1 else 0.012
+    _trim(albedo, surface.parts, surface.turn, surface.along, surface.around, zipped, sole)
     fold = np.array([material.fold for material in materials], np.float32)
     gloss = np.array([material.gloss for material in materials], np.float32)
     return Paint(albedo=albedo, fold=fold[slots], gloss=gloss[slots], slots=slots)

@@ -5,7 +5,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from crosslight.data.promenade.arrays import Floats, Integers, compiled
+from crosslight.data.promenade.arrays import Floats, Integers, compiled, evenly
 from crosslight.data.promenade.factors import Slot
 
 _MAX_VERTICES = 16_384
@@ -51,28 +51,9 @@ class Mesh:
 
 
 @compiled
-def _loft(
-    centres: Floats,
-    half_width: Floats,
-    front: Floats,
-    back: Floats,
-    axis_x: Floats,
-    axis_y: Floats,
-    sides: int,
-    exponent: float,
-    bulge: Floats,
-    along: Floats,
-    along_start: float,
-    heat: Floats,
-    first: int,
-    positions: Floats,
-    normals: Floats,
-    surface: Floats,
-    faces: Integers,
-    first_face: int,
-) -> None:
+def _frames(centres: Floats, axis_x: Floats, axis_y: Floats) -> tuple[Floats, Floats]:
+    """The side and the forward axis of each ring, `(k, 3)` each."""
     rings = centres.shape[0]
-    columns = sides + 1
     frame_x, frame_y = np.empty((rings, 3)), np.empty((rings, 3))
     tangent = np.empty((rings, 3))
     upwards = 0.0
@@ -94,24 +75,37 @@ def _loft(
             yx, yy, yz = ty * fz - tz * fy, tz * fx - tx * fz, tx * fy - ty * fx
             scale = sign / (np.sqrt(yx * yx + yy * yy + yz * yz) + 1e-9)
             frame_y[i, 0], frame_y[i, 1], frame_y[i, 2] = yx * scale, yy * scale, yz * scale
-    sine, cosine = np.empty(columns), np.empty(columns)
-    for j in range(columns):
+    return frame_x, frame_y
+
+
+@compiled
+def _outline(sides: int, exponent: float) -> tuple[Floats, Floats]:
+    """The corners of a ring of size one: sideways and forwards, `(sides + 1,)` each."""
+    sine, cosine = np.empty(sides + 1), np.empty(sides + 1)
+    for j in range(sides + 1):
         angle = 2 * np.pi * j / sides
         sine[j], cosine[j] = np.sin(angle), -np.cos(angle)
         if exponent != 2.0:
             sine[j] = np.sign(sine[j]) * np.abs(sine[j]) ** (2 / exponent)
             cosine[j] = np.sign(cosine[j]) * np.abs(cosine[j]) ** (2 / exponent)
-    mean_area = 0.0
-    distance = along_start
-    points = np.empty((rings, columns, 3))
-    for i in range(rings):
-        mean_area += half_width[i] * (front[i] + back[i]) / 2 / rings
-        if i > 0:
-            step = 0.0
-            for axis in range(3):
-                step += (centres[i, axis] - centres[i - 1, axis]) ** 2
-            distance += np.sqrt(step)
-        for j in range(columns):
+    return sine, cosine
+
+
+@compiled
+def _rings(
+    centres: Floats,
+    half_width: Floats,
+    front: Floats,
+    back: Floats,
+    frames: tuple[Floats, Floats],
+    outline: tuple[Floats, Floats],
+    bulge: Floats,
+) -> Floats:
+    """The corners of all rings, `(k, sides + 1, 3)`."""
+    (frame_x, frame_y), (sine, cosine) = frames, outline
+    points = np.empty((len(centres), len(sine), 3))
+    for i in range(len(centres)):
+        for j in range(len(sine)):
             swell = 1 + bulge[i % bulge.shape[0], j % bulge.shape[1]]
             side = half_width[i] * sine[j] * swell
             depth = (front[i] if cosine[j] > 0 else back[i]) * cosine[j] * swell
@@ -119,11 +113,51 @@ def _loft(
                 points[i, j, axis] = (
                     centres[i, axis] + side * frame_x[i, axis] + depth * frame_y[i, axis]
                 )
-            vertex = first + i * columns + j
-            surface[vertex, 0] = j / sides
+    return points
+
+
+@compiled
+def _girth(half_width: Floats, front: Floats, back: Floats) -> float:
+    """The circumference of the mean ring."""
+    mean_area = 0.0
+    for i in range(len(half_width)):
+        mean_area += half_width[i] * (front[i] + back[i]) / 2 / len(half_width)
+    girth: float = 2 * np.pi * np.sqrt(max(mean_area, 0.0))
+    return girth
+
+
+@compiled
+def _coordinates(
+    centres: Floats,
+    along: Floats,
+    along_start: float,
+    heat: Floats,
+    girth: float,
+    surface: Floats,
+) -> None:
+    """Fills `(k * (sides + 1), 4)`: turns, metres along, circumference, heat."""
+    rings = len(centres)
+    columns = len(surface) // rings
+    distance = along_start
+    for i in range(rings):
+        if i > 0:
+            step = 0.0
+            for axis in range(3):
+                step += (centres[i, axis] - centres[i - 1, axis]) ** 2
+            distance += np.sqrt(step)
+        for j in range(columns):
+            vertex = i * columns + j
+            surface[vertex, 0] = j / (columns - 1)
             surface[vertex, 1] = distance if along.shape[0] == 0 else along[i]
+            surface[vertex, 2] = girth
             surface[vertex, 3] = heat[i % heat.shape[0]]
-    circumference = 2 * np.pi * np.sqrt(max(mean_area, 0.0))
+
+
+@compiled
+def _normals(points: Floats, centres: Floats, normals: Floats) -> bool:
+    """Fills in unit normals outwards; whether they had to be turned round."""
+    rings, columns = points.shape[0], points.shape[1]
+    sides = columns - 1
     outwards = 0.0
     for i in range(rings):
         above, below = min(i + 1, rings - 1), max(i - 1, 0)
@@ -138,30 +172,72 @@ def _loft(
             vz = points[above, j, 2] - points[below, j, 2]
             nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
             scale = 1 / (np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9)
-            vertex = first + i * columns + j
+            vertex = i * columns + j
             normals[vertex, 0] = nx * scale
             normals[vertex, 1] = ny * scale
             normals[vertex, 2] = nz * scale
-            surface[vertex, 2] = circumference
             for axis in range(3):
-                positions[vertex, axis] = points[i, j, axis]
                 outwards += normals[vertex, axis] * (points[i, j, axis] - centres[i, axis])
-    flipped = outwards < 0
+    flipped: bool = outwards < 0
     if flipped:
-        for vertex in range(first, first + rings * columns):
+        for vertex in range(rings * columns):
             for axis in range(3):
                 normals[vertex, axis] = -normals[vertex, axis]
-    face = first_face
+    return flipped
+
+
+@compiled
+def _triangles(
+    faces: Integers,
+    first: int,
+    rings: int,
+    sides: int,
+    flipped: bool,  # compiled
+) -> None:
+    """Fills in the triangles between rings, counter-clockwise from outside."""
+    face = 0
     for i in range(rings - 1):
         for j in range(sides):
-            corner = first + i * columns + j
-            second, third = (corner + 1, corner + columns)
+            corner = first + i * (sides + 1) + j
+            second, third = corner + 1, corner + sides + 1
             fourth = third + 1
             if flipped:
                 second, third = third, second
             faces[face, 0], faces[face, 1], faces[face, 2] = corner, second, third
             faces[face + 1, 0], faces[face + 1, 1], faces[face + 1, 2] = second, fourth, third
             face += 2
+
+
+@compiled
+def _loft(
+    centres: Floats,
+    half_width: Floats,
+    front: Floats,
+    back: Floats,
+    axis_x: Floats,
+    axis_y: Floats,
+    sides: int,
+    exponent: float,
+    bulge: Floats,
+    along: Floats,
+    along_start: float,
+    heat: Floats,
+    first: int,
+    positions: Floats,
+    normals: Floats,
+    surface: Floats,
+    faces: Integers,
+    first_face: int,
+) -> None:
+    rings, last = len(centres), first + len(centres) * (sides + 1)
+    frames = _frames(centres, axis_x, axis_y)
+    outline = _outline(sides, exponent)
+    points = _rings(centres, half_width, front, back, frames, outline, bulge)
+    positions[first:last] = points.reshape(-1, 3)
+    flipped = _normals(points, centres, normals[first:last])
+    girth = _girth(half_width, front, back)
+    _coordinates(centres, along, along_start, heat, girth, surface[first:last])
+    _triangles(faces[first_face:], first, rings, sides, flipped)
 
 
 class MeshBuilder:
@@ -269,7 +345,7 @@ class MeshBuilder:
             exponent: As in `loft`.
         """
         frame = np.eye(3) if axes is None else axes
-        level = np.linspace(-1, 1, rings) * 0.997
+        level = evenly(-1, 1, rings) * 0.997
         girth = np.sqrt(1 - level**2) if exponent == 2.0 else (1 - level**6) ** (1 / 6)
         self.loft(
             centre + (level * radii[2])[:, None] * frame[2],

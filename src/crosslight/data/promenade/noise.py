@@ -45,14 +45,17 @@ def _look_up(tile: Floats, across: float, along: float) -> float:
 def _look_up_all(tile: Floats, across: Floats, along: Floats) -> Floats:
     out = np.empty(across.size, np.float32)
     for index in range(across.size):
-        out[index] = _look_up(tile, np.float64(across[index]), np.float64(along[index]))
+        out[index] = _look_up(tile, across[index], along[index])
     return out
 
 
 def _sample(tile: Floats, across: Floats, along: Floats) -> Floats:
-    across, along = np.broadcast_arrays(across, along)
+    if across.shape != along.shape:
+        across, along = across + 0 * along, along + 0 * across
     flat = _look_up_all(
-        tile, np.ascontiguousarray(across).ravel(), np.ascontiguousarray(along).ravel()
+        tile,
+        np.ascontiguousarray(across, np.float64).ravel(),
+        np.ascontiguousarray(along, np.float64).ravel(),
     )
     return flat.reshape(across.shape)
 

@@ -5,8 +5,8 @@ from functools import cache
 
 import numpy as np
 
-from crosslight.data.promenade.arrays import Bools, Floats, Integers, compiled
-from crosslight.data.promenade.cameras import Camera, Place, Tone
+from crosslight.data.promenade.arrays import Floats, Integers, compiled
+from crosslight.data.promenade.cameras import Camera, Ground, Place, Tone
 from crosslight.data.promenade.noise import texture
 
 _FAR = 1e6
@@ -32,7 +32,7 @@ class Backdrop:
         depth: `(n,)` multiples of the ray.
         heat: `(n,)` as in the mesh: 0 cold, 1 skin.
         points: `(n, 3)` metres.
-        ground: `(n,)` whether it is the ground.
+        ground: `(g,)` the numbers of the rays that hit the ground.
     """
 
     albedo: Floats
@@ -40,7 +40,7 @@ class Backdrop:
     depth: Floats
     heat: Floats
     points: Floats
-    ground: Bools
+    ground: Integers
 
 
 @cache
@@ -158,25 +158,42 @@ def inverse_of(rays: Floats) -> Floats:
     return safe
 
 
+_GROUNDS: dict[Ground, tuple[int, tuple[float, float, float, float]]] = {
+    "tile": (0, (0.30, 0.285, 0.26, 0.40)),
+    "carpet": (1, (0.14, 0.10, 0.09, 0.40)),
+    "paver": (2, (0.33, 0.30, 0.27, 0.38)),
+    "asphalt": (3, (0.12, 0.12, 0.125, 0.18)),
+}
+"""The number and the albedo of each kind of ground."""
+
+
+@compiled
+def _pave(kind: int, x: Floats, y: Floats, stains: Floats, base: Floats) -> Floats:
+    albedo = np.empty((len(x), 4))
+    for point in range(len(x)):
+        across, along = x[point], y[point]
+        if kind == 0:
+            line = across % 0.6 < 0.025 or along % 0.6 < 0.025
+        elif kind == 1:
+            line = (across + 0.5) % 1.4 < 0.25
+        elif kind == 2:
+            shifted = across + (0.2 if along % 0.4 < 0.2 else 0.0)
+            line = shifted % 0.4 < 0.03 or along % 0.2 < 0.02
+        else:
+            line = np.abs(across - 1.2) < 0.07
+        for channel in range(4):
+            shade = base[channel] * stains[point]
+            if line:
+                shade = 0.55 if kind == 3 else shade * 0.55
+            albedo[point, channel] = shade
+    return albedo
+
+
 def _ground(place: Place, x: Floats, y: Floats) -> Floats:
     x, y = x / place.grain, y / place.grain
     stains = 1 + 0.10 * texture(x * 0.13, y * 0.13) + 0.08 * texture(x * 1.1, y * 1.1)
-    if place.ground == "tile":
-        line = (np.mod(x, 0.6) < 0.025) | (np.mod(y, 0.6) < 0.025)
-        base = np.array([0.30, 0.285, 0.26, 0.40])
-    elif place.ground == "carpet":
-        line = np.mod(x + 0.5, 1.4) < 0.25
-        base = np.array([0.14, 0.10, 0.09, 0.40])
-    elif place.ground == "paver":
-        row = np.mod(y, 0.4) < 0.2
-        line = (np.mod(x + 0.2 * row, 0.4) < 0.03) | (np.mod(y, 0.2) < 0.02)
-        base = np.array([0.33, 0.30, 0.27, 0.38])
-    else:
-        line = np.abs(x - 1.2) < 0.07
-        base = np.array([0.12, 0.12, 0.125, 0.18])
-    albedo: Floats = base * stains[:, None]
-    albedo[line] = 0.55 if place.ground == "asphalt" else albedo[line] * 0.55
-    return _toned(albedo, place.ground_tone)
+    kind, base = _GROUNDS[place.ground]
+    return _toned(_pave(kind, x, y, stains, np.array(base)), place.ground_tone)
 
 
 def _toned(albedo: Floats, tone: Tone | None) -> Floats:
@@ -232,23 +249,24 @@ def trace_backdrop(camera: Camera, rays: Floats) -> Backdrop:
     )
     count = len(rays)
     albedo, heat = np.empty((count, 4)), np.empty(count)
-    ground = kinds == _GROUND
-    x, y = points[ground, 0], points[ground, 1]
+    ground = np.flatnonzero(kinds == _GROUND)
+    x, y = points[ground].T[:2]
     albedo[ground] = _ground(place, x, y)
     heat[ground] = 0.22 + 0.03 * texture(x * 0.13, y * 0.13)
     for kind, axis in ((_BACK, 1), (_SIDE, 0)):
         wall = np.flatnonzero(kinds == kind)
         if not len(wall):
             continue
-        along, height = points[wall, 1 - axis], points[wall, 2]
+        there = points[wall]
+        along, height = there[:, 1 - axis], there[:, 2]
         painted = _wall(place, along, height)
         albedo[wall] = painted
         foliage = painted[:, 3] > 0.45
         heat[wall] = 0.16 + 0.05 * texture(along * 0.15, height * 0.15) + 0.05 * foliage
     hit = np.flatnonzero(kinds >= _BOXES)
     if len(hit):
-        box = kinds[hit] - _BOXES
-        grain = texture(points[hit, 0] * 0.9 + points[hit, 1], points[hit, 2] * 0.6)
+        box, there = kinds[hit] - _BOXES, points[hit]
+        grain = texture(there[:, 0] * 0.9 + there[:, 1], there[:, 2] * 0.6)
         albedo[hit] = boxes.albedo[box] * (1 + 0.1 * grain)[:, None]
         heat[hit] = boxes.heat[box]
     return Backdrop(

@@ -55,7 +55,7 @@ def shade_backdrop(
     capsules: Floats,
 ) -> Floats:
     """The place without people, `(n, channels)`; `capsules` cast the person's shadow."""
-    points, ground = backdrop.points, np.flatnonzero(backdrop.ground)
+    points, ground = backdrop.points, backdrop.ground
     if spectrum == Spectrum.THERMAL:
         drift = texture(points[:, 0] * 0.11, points[:, 1] * 0.11 + points[:, 2] * 0.2)
         heat = backdrop.heat + 0.03 * drift
@@ -187,10 +187,12 @@ def _values(
 ) -> Floats:
     """Normal, position, garment coordinates, ambient light and sunshine at the pixels."""
     capsules = actor.capsules if shadowed else actor.capsules[:0]
+    seen = np.zeros(len(actor.positions), bool)
+    seen[fragments.corners.ravel()] = True
     sunny = np.ones(len(actor.positions), np.float32)
     if hard:
-        sunny = sun_visibility(actor.positions, actor.normals, sun, capsules)
-    occlusion = ambient_occlusion(actor.positions, actor.normals, capsules)
+        sunny = sun_visibility(actor.positions, actor.normals, sun, capsules, seen)
+    occlusion = ambient_occlusion(actor.positions, actor.normals, capsules, seen)
     attributes = np.concatenate(
         [
             actor.normals,

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from crosslight.data.promenade.arrays import Floats, profile, rotation, unit
+from crosslight.data.promenade.arrays import Floats, between, cross, evenly, profile, rotation, unit
 from crosslight.data.promenade.factors import Arm, Body, Pose
 
 LEG_STATIONS = 17
@@ -100,7 +100,7 @@ class Skeleton:
 
     def side_axes(self, rings: int) -> Floats:
         """Side axes of trunk rings from bottom to top: the hips do not turn with the shoulders."""
-        low = np.linspace(0, 1, rings)[:, None] < 0.25
+        low = evenly(0, 1, rings)[:, None] < 0.25
         axes: Floats = np.where(low, np.array([1.0, 0.0, 0.0]), self.torso[:, 0])
         return axes
 
@@ -194,7 +194,7 @@ def bent_path(
     start: Floats, middle: Floats, end: Floats, bend: float, stations: int = LEG_STATIONS
 ) -> tuple[Floats, Floats]:
     """The middle line of a limb, rounded at its joint; the joint lies at station `bend`."""
-    station = np.linspace(0, 1, stations)
+    station = evenly(0, 1, stations)
     upper = start + (middle - start) * (station / bend)[:, None]
     lower = middle + (end - middle) * ((station - bend) / (1 - bend))[:, None]
     path: Floats = np.where((station < bend)[:, None], upper, lower)
@@ -205,7 +205,7 @@ def bent_path(
 
 def along_path(at: Floats, stations: Floats, path: Floats) -> Floats:
     """Points `(k, 3)` of a path at other stations."""
-    return np.stack([np.interp(at, stations, path[:, axis]) for axis in range(3)], axis=-1)
+    return np.stack([between(at, stations, path[:, axis]) for axis in range(3)], axis=-1)
 
 
 def build_skeleton(body: Body, pose: Pose) -> Skeleton:
@@ -287,7 +287,7 @@ def _arm(skeleton: Skeleton, side: int, mode: Arm, phase: float) -> ArmPose:
     wrist = elbow + lower_length * forearm
     start = shoulder + torso @ np.array([-side * 0.022 * tall, 0.0, 0.012 * tall])
     stations, path = bent_path(start, elbow, wrist, upper_length / (upper_length + lower_length))
-    hinge = np.cross(upper_arm, forearm)
+    hinge = cross(upper_arm, forearm)
     size = float(np.linalg.norm(hinge))
     side_axis = hinge / max(size, 1e-9) * (1 if hinge[0] > 0 else -1)
     return ArmPose(
