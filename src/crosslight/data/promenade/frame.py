@@ -65,7 +65,8 @@ def place_actor(mesh: Mesh, x: float, y: float, yaw: float) -> Actor:
 @compiled
 def _bounds(local: Floats) -> tuple[Floats, Floats]:
     """The smallest and the largest of x / z and y / z."""
-    low, high = np.full(2, np.inf), np.full(2, -np.inf)
+    low, high = np.empty(2), np.empty(2)
+    low[:], high[:] = np.inf, -np.inf
     for row in range(local.shape[0]):
         for axis in range(2):
             place = local[row, axis] / local[row, 2]

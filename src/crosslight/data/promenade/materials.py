@@ -242,10 +242,13 @@ def _trim(
         if zipped and parts[point] == Part.TORSO:
             beside = np.abs(turn[point] - np.float32(0.5)) * around[point]
             if beside < np.float32(0.007):
-                albedo[point] *= np.float32(0.5)
+                for channel in range(4):
+                    albedo[point, channel] *= np.float32(0.5)
         under = min(turn[point], np.float32(1) - turn[point]) < np.float32(0.16)
         if under and parts[point] == Part.FOOT and along[point] > 0:
-            albedo[point] = albedo[point] * np.float32(0.4) + np.float32(sole)
+            for channel in range(4):
+                dark = albedo[point, channel] * np.float32(0.4)
+                albedo[point, channel] = dark + np.float32(sole)
 
 
 def paint(body: Body, cut: Cut, look: Look, surface: Surface) -> Paint:

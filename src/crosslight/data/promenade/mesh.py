@@ -100,8 +100,9 @@ def _rings(
     frames: tuple[Floats, Floats],
     outline: tuple[Floats, Floats],
     bulge: Floats,
+    positions: Floats,
 ) -> Floats:
-    """The corners of all rings, `(k, sides + 1, 3)`."""
+    """The corners of all rings, `(k, sides + 1, 3)`; also as rows of `positions`."""
     (frame_x, frame_y), (sine, cosine) = frames, outline
     points = np.empty((len(centres), len(sine), 3))
     for i in range(len(centres)):
@@ -110,9 +111,9 @@ def _rings(
             side = half_width[i] * sine[j] * swell
             depth = (front[i] if cosine[j] > 0 else back[i]) * cosine[j] * swell
             for axis in range(3):
-                points[i, j, axis] = (
-                    centres[i, axis] + side * frame_x[i, axis] + depth * frame_y[i, axis]
-                )
+                place = centres[i, axis] + side * frame_x[i, axis] + depth * frame_y[i, axis]
+                points[i, j, axis] = place
+                positions[i * len(sine) + j, axis] = place
     return points
 
 
@@ -232,8 +233,7 @@ def _loft(
     rings, last = len(centres), first + len(centres) * (sides + 1)
     frames = _frames(centres, axis_x, axis_y)
     outline = _outline(sides, exponent)
-    points = _rings(centres, half_width, front, back, frames, outline, bulge)
-    positions[first:last] = points.reshape(-1, 3)
+    points = _rings(centres, half_width, front, back, frames, outline, bulge, positions[first:last])
     flipped = _normals(points, centres, normals[first:last])
     girth = _girth(half_width, front, back)
     _coordinates(centres, along, along_start, heat, girth, surface[first:last])

@@ -40,7 +40,9 @@ def _scan(
     height = nearness.shape[0] // width
     seen = np.full(nearness.shape[0], -1, np.int32)
     weights = np.empty((nearness.shape[0], 2), np.float32)
-    near_of = 1 / depth
+    near_of = np.empty(len(depth))
+    for vertex in range(len(depth)):
+        near_of[vertex] = 1 / depth[vertex]
     for face in range(faces.shape[0]):
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
         if depth[a] < NEAREST or depth[b] < NEAREST or depth[c] < NEAREST:

@@ -56,15 +56,14 @@ def _vignette(rows: int, columns: int) -> Floats:
 
 @compiled
 def _shoulder(light: Floats) -> tuple[Floats, Floats]:
-    """Light with a soft shoulder, and the same kept off zero."""
+    """Light `(n,)` with a soft shoulder, and the same kept off zero."""
     level, positive = np.empty_like(light), np.empty_like(light)
-    one, flat, source = np.float32(1), level.ravel(), light.ravel()
-    above = positive.ravel()
-    for index in range(source.size):
-        value = max(source[index], np.float32(0))
+    one = np.float32(1)
+    for index in range(len(light)):
+        value = max(light[index], np.float32(0))
         value = value * (one + value * np.float32(0.12)) / (one + value * np.float32(0.55))
-        flat[index] = value * np.float32(1.25)
-        above[index] = max(flat[index], np.float32(1e-6))
+        level[index] = value * np.float32(1.25)
+        positive[index] = max(level[index], np.float32(1e-6))
     return level, positive
 
 
@@ -72,30 +71,28 @@ def _shoulder(light: Floats) -> tuple[Floats, Floats]:
 def _curve(level: Floats, power: Floats) -> Floats:
     """The sRGB curve, where `power` is the level to its exponent."""
     out = np.empty_like(level)
-    flat, source, raised = out.ravel(), level.ravel(), power.ravel()
-    for index in range(source.size):
-        if source[index] <= np.float32(0.0031308):
-            flat[index] = np.float32(12.92) * source[index]
+    for index in range(len(level)):
+        if level[index] <= np.float32(0.0031308):
+            out[index] = np.float32(12.92) * level[index]
         else:
-            flat[index] = np.float32(1.055) * raised[index] - np.float32(0.055)
+            out[index] = np.float32(1.055) * power[index] - np.float32(0.055)
     return out
 
 
 def _tone(light: Floats) -> Floats:
     """A soft shoulder, then the sRGB curve."""
-    level, positive = _shoulder(light)
-    return _curve(level, positive ** np.float32(1 / 2.4))
+    level, positive = _shoulder(light.ravel())
+    return _curve(level, positive ** np.float32(1 / 2.4)).reshape(light.shape)
 
 
 @compiled
 def _grainy(level: Floats, noise: np.float32, grain: Floats) -> Floats:
     """Shot noise grows with the light, read noise does not: a draw of their joint variance."""
     out = np.empty_like(level)
-    flat, source, draw = out.ravel(), level.ravel(), grain.ravel()
-    for index in range(source.size):
-        lit = min(max(source[index], np.float32(0.02)), np.float32(2))
+    for index in range(len(level)):
+        lit = min(max(level[index], np.float32(0.02)), np.float32(2))
         spread = np.sqrt(np.float32(0.49) * lit + np.float32(0.1225))
-        flat[index] = source[index] + noise * spread * draw[index]
+        out[index] = level[index] + noise * spread * grain[index]
     return out
 
 
@@ -139,7 +136,8 @@ def expose(
         noise = camera.day.noise if spectrum == Spectrum.VISIBLE else camera.lamp.noise
     rows, columns = max(24, int(height * resolution)), max(12, int(width * resolution))
     level = resize(light, rows, columns)
-    level = _grainy(level, np.float32(noise), rng.standard_normal(level.shape, np.float32))
+    grain = rng.standard_normal(level.size, np.float32)
+    level = _grainy(level.ravel(), np.float32(noise), grain).reshape(level.shape)
     if spectrum != Spectrum.THERMAL:
         level = _tone(level)
     values = (np.clip(level, 0, 1) * 255).astype(np.uint8)
