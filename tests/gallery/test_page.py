@@ -25,7 +25,7 @@ api = pytest.importorskip("playwright.sync_api", reason="say: pip install 'cross
 expect = api.expect
 
 TOKEN = "correct-horse-battery-staple"
-PLENTY = Limits(searches_per_minute=10**6, upload_mib=0.2, body_s=HANG_S)
+PLENTY = Limits(searches_per_minute=10**6, upload_mib=200_000 / 2**20, body_s=HANG_S)
 PERSON = 5
 """Whom the tests look for, chosen beforehand."""
 
