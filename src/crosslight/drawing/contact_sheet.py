@@ -17,10 +17,11 @@ def draw_contact_sheet(
 ) -> Image.Image:
     """Draws the people seen by most cameras, one random image per camera and light.
 
-    Rows of nobody known (junk, distractors) are left out where others exist.
+    They are people whom the same cameras saw, as far as there are: people of several sites would
+    leave most of the sheet empty. Rows of nobody known (junk, distractors) are left out where
+    others exist.
     """
     rng = np.random.default_rng(seed)
-    columns = sorted({(int(m), int(c)) for m, c in zip(table.modality, table.cams, strict=True)})
     cells: dict[int, dict[tuple[int, int], list[Path]]] = {}
     for path, pid, cam, modality in zip(
         table.paths, table.pids, table.cams, table.modality, strict=True
@@ -29,7 +30,10 @@ def draw_contact_sheet(
     people_known = set(table.pids[table.known].tolist())
     proper = [pid for pid in cells if pid in people_known] or list(cells)
     shuffled = [proper[i] for i in rng.permutation(len(proper))]
-    chosen = sorted(sorted(shuffled, key=lambda pid: -len(cells[pid]))[:people])
+    widest = cells[max(shuffled, key=lambda pid: len(cells[pid]))].keys()
+    shuffled.sort(key=lambda pid: (-len(cells[pid].keys() & widest), -len(cells[pid])))
+    chosen = sorted(shuffled[:people])
+    columns = sorted({column for pid in chosen for column in cells[pid]})
     rows = [[_one(cells[pid].get(column, []), rng) for column in columns] for pid in chosen]
     return contact_sheet(
         rows,

@@ -25,6 +25,7 @@ from crosslight.data.promenade.layouts import plan_images
 from crosslight.data.promenade.recipe import Plan, make_recipe
 from crosslight.data.promenade.settings import setting
 from crosslight.data.sampling import build_batches, people_by_site
+from crosslight.drawing.contact_sheet import draw_contact_sheet
 from crosslight.types import Modality
 
 STANDARD_WORLD = Path(__file__).with_name("standard-world.png")
@@ -277,3 +278,13 @@ def test_a_set_begun_by_an_earlier_version_is_completed(sysu_root: Path, tmp_pat
     (out / "promenade.json").write_text(json.dumps({name: manifest[name] for name in known}))
     assert load_world(out).world.numbers == (0,)
     assert make_tiny(out).rendered == 0
+
+
+def test_a_contact_sheet_shows_people_of_one_world(tmp_path: Path) -> None:
+    make_tiny(tmp_path / "set", layout="table", people=8, test_people=0, worlds=4)
+    table = read_layout("table", tmp_path / "set")
+    sheet = draw_contact_sheet(table, people=2, height=48, width=24)
+    alone = draw_contact_sheet(
+        table.take(np.flatnonzero(table.cams < 10)), people=2, height=48, width=24
+    )
+    assert sheet.width == alone.width
