@@ -409,7 +409,7 @@ class PlainStep:
     def divergence(self, taught: Tensor, student: Tensor) -> Tensor:
         """KL(q || p) of the teacher's soft labels and the student's logits."""
         own = F.log_softmax(student, dim=1)
-        return (taught * (taught.log() - own)).sum() / len(taught)
+        return (torch.xlogy(taught, taught) - taught * own).sum() / len(taught)
 
     def _sum(
         self, losses: dict[str, Tensor], grown: dict[str, float], tested: dict[str, float]
