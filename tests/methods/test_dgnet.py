@@ -76,7 +76,6 @@ WEIGHTS: dict[str, Any] = {
     [
         (101, True, {}),
         (101, False, {}),
-        (310, True, {}),
         (310, False, {}),
         (1100, True, PAPER),
         (1100, False, {**PAPER, **STEADY}),
