@@ -14,16 +14,18 @@ from crosslight.commands.train import run_training
 from crosslight.experiments.evaluation import Evaluation, evaluate_run
 from crosslight.experiments.options import Evaluating
 from crosslight.files import write_text
+from crosslight.shipped import PROMENADE
 from crosslight.training.machines import Machines
 
 RECIPE = "demo"
+START = "start"
 GALLERY = "gallery.lance"
 SHEET = "infrared-queries.png"
 PROTOCOLS = ("sysu-mm01/all/1", "sysu-mm01/indoor/1")
 
 
 def run_demo(out: Path, *, seed: int = 0, workers: int = 2) -> None:
-    """Makes `data/`, `run/`, `gallery.lance/`, `metrics.json` and `report.html` in `out`.
+    """Makes `data/`, `start/`, `run/`, `gallery.lance/`, `metrics.json` and `report.html` in `out`.
 
     Run again after an interruption, it continues where it was.
     """
@@ -35,7 +37,8 @@ def run_demo(out: Path, *, seed: int = 0, workers: int = 2) -> None:
     data, run = out / "data", out / "run"
     argument = f"sysu-mm01:{data}"
 
-    with _step("1/5  Drawing people who do not exist", seconds, "draw the people"):
+    how = Evaluating(protocols=PROTOCOLS, workers=workers)
+    with _step("1/6  Drawing people who do not exist", seconds, "draw the people"):
         make(
             data,
             preset="mini",
@@ -45,7 +48,10 @@ def run_demo(out: Path, *, seed: int = 0, workers: int = 2) -> None:
             seed=seed,
             workers=workers,
         )
-    with _step("2/5  Training on some of them", seconds, "train"):
+    with _step("2/6  Searching with the weights that ship", seconds, "search first"):
+        start = evaluate_run(Path(PROMENADE), argument, how, out=out / START)
+        print_evaluation(start)
+    with _step("3/6  Training on some of them", seconds, "train"):
         run_training(
             RECIPE,
             argument,
@@ -53,37 +59,40 @@ def run_demo(out: Path, *, seed: int = 0, workers: int = 2) -> None:
             overrides=(f"training.seed={seed}", f"data.workers={workers}"),
             machines=Machines(accelerator="cpu"),
         )
-    with _step("3/5  Searching for the others across light", seconds, "embed and score"):
-        evaluation = evaluate_run(run, argument, Evaluating(protocols=PROTOCOLS, workers=workers))
+    with _step("4/6  Searching for the others across light", seconds, "embed and score"):
+        evaluation = evaluate_run(run, argument, how)
         print_evaluation(evaluation)
         write_text(out / "metrics.json", json.dumps(evaluation.to_json(), indent=2) + "\n")
-    with _step("4/5  Enrolling them in a gallery that can be searched", seconds, "enrol"):
+    with _step("5/6  Enrolling them in a gallery that can be searched", seconds, "enrol"):
         # Imported here: LanceDB should not be there yet when the steps above start processes.
         from crosslight.commands.demo_gallery import make_gallery
 
         gallery = make_gallery(out / GALLERY, run=run, data=data, sheet=out / SHEET)
-    with _step("5/5  Writing the report", seconds, "report"):
+    with _step("6/6  Writing the report", seconds, "report"):
         page = write_report(
             run,
             evaluation,
             out / "report.html",
+            start=start,
             seconds=seconds,
             calibration=gallery.calibration,
             search_sheet=gallery.sheet,
         )
 
-    _tell(out, evaluation, page, query=gallery.query)
+    _tell(out, evaluation, start, page, query=gallery.query)
 
 
-def _tell(out: Path, evaluation: Evaluation, page: Path, *, query: Path) -> None:
+def _tell(out: Path, evaluation: Evaluation, start: Evaluation, page: Path, *, query: Path) -> None:
     data = out / "data"
     result, chance = (
         evaluation.results[PROTOCOLS[0]].mean,
         evaluation.chance[PROTOCOLS[0]].mean,
     )
+    before = start.results[PROTOCOLS[0]].mean
     print()
     print(
         f"An infrared image finds its person first in {100 * result['rank1']:.1f} % of cases; "
+        f"{100 * before['rank1']:.1f} % before training here; "
         f"guessing finds {100 * chance['rank1']:.1f} %."
     )
     print(f"Report:   {page.resolve()}")

@@ -57,6 +57,7 @@ def write_report(
     evaluation: Evaluation,
     out: Path,
     *,
+    start: Evaluation | None = None,
     seconds: Mapping[str, float] | None = None,
     code: str | None = None,
     calibration: Calibration | None = None,
@@ -68,6 +69,7 @@ def write_report(
         run: Run folder.
         evaluation: Of the run.
         out: Page to write.
+        start: Of the weights that the training began with, before any of it.
         seconds: The steps that led to it, with their times.
         code: The code that the evaluation scored in place of the embedding.
         calibration: Of a gallery that the run filled.
@@ -92,6 +94,7 @@ def write_report(
             features=evaluation.features.feats,
             results=evaluation.results,
             chance=evaluation.chance,
+            start=start.results if start else {},
             config=to_plain(config),
             log=folder.log_path,
             contact_sheet=draw_contact_sheet(evaluation.table),

@@ -108,8 +108,12 @@ def evaluate_run(
     how: Evaluating | None = None,
     *,
     refinements: Sequence[Refinement] = (),
+    out: Path | None = None,
 ) -> Evaluation:
     """Scores a run, and writes `evaluation/` and `metrics.json` into its folder.
+
+    Weights that ship are named like a folder, which is made where it is not there; `out` is
+    another folder in any case.
 
     With a `code` one of the method's codes is scored in place of its embedding, by the cosine
     unless another distance is asked for; the names become `evaluation-CODE/` and
@@ -125,7 +129,8 @@ def evaluate_run(
     if how.unit_views and not how.flip:
         raise ConfigError("--unit-views says how --flip sums; add --flip, or leave it out.")
     folder = RunFolder.open(run)
-    require_folder(_place(run, code))
+    out = out or run
+    require_folder(_place(out, code))
     layout, root = parse_data_argument(data)
     _refuse_other_split(folder, layout.name, how.trial)
     table = _tested(read_layout(layout.name, root, trial=how.trial))
@@ -149,7 +154,7 @@ def evaluate_run(
     )
     features = _embedded(folder, method, table, how)
     evaluation = _score(settings, table, features, refinements)
-    _write(run, evaluation)
+    _write(out, evaluation)
     return evaluation
 
 

@@ -94,7 +94,10 @@ def render_report(inputs: ReportInputs) -> str:
     table, pids = inputs.table, inputs.known_pids
     people = np.unique(pids[~junk(pids)]).size
     histograms = pair_histograms(inputs.features, pids, table.cams, table.modality)
-    rows = [score_row(n, result, inputs.chance[n]) for n, result in inputs.results.items()]
+    rows = [
+        score_row(name, result, inputs.chance[name], inputs.start.get(name))
+        for name, result in inputs.results.items()
+    ]
     lead = next(iter(inputs.results.values()))
     environment = Environment(
         loader=PackageLoader("crosslight.report"),

@@ -34,6 +34,7 @@ class ReportInputs:
         features: (N, D) embedding of each row of `table`, in its order.
         results: Protocol → result; the first one leads the page. Their rows are rows of `table`.
         chance: Protocol → what a random order of the gallery would score.
+        start: Protocol → what the weights scored that the training began with, before any of it.
         config: The run's configuration as nested plain values.
         data_fingerprint: Names the data of the run; None takes that of `table`.
         log: The run's `log.jsonl`, None where there was no training.
@@ -53,6 +54,7 @@ class ReportInputs:
     features: NDArray[np.floating[Any]]
     results: Mapping[str, Result]
     chance: Mapping[str, Result]
+    start: Mapping[str, Result] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     data_fingerprint: str | None = None
     log: Path | None = None

@@ -31,12 +31,14 @@ class Score:
         mean: Percent.
         sd: Percent with its sign ±, empty for a single trial.
         chance: Percent; exact, so its small deviation between galleries is not printed.
+        start: Percent, before any training; empty where nothing is known of it.
     """
 
     key: str
     mean: str
     sd: str
     chance: str
+    start: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +64,8 @@ class ScoreRow:
     chance1: float
 
 
-def score_row(name: str, result: Result, chance: Result) -> ScoreRow:
-    """The table row of one protocol."""
+def score_row(name: str, result: Result, chance: Result, start: Result | None = None) -> ScoreRow:
+    """The table row of one protocol; `start` is what stood before any training."""
     mean, guess = result.mean, chance.mean
     several = len(result.trials) > 1
     valid, invalid = result.queries_valid[0], result.queries_invalid[0]
@@ -77,6 +79,7 @@ def score_row(name: str, result: Result, chance: Result) -> ScoreRow:
                 mean=percent(mean[key]),
                 sd=f"± {percent(mean[f'{key}_sd'])}" if several else "",
                 chance=percent(guess[key]),
+                start=percent(start.mean[key]) if start else "",
             )
             for key in SCORE_KEYS
         ),
