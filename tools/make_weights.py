@@ -73,7 +73,8 @@ def main() -> None:
             "protocol": PROTOCOL,
             "worlds": [f"--seed {seed} --first-world 1" for seed in TESTED_SEEDS],
             "people_of_each": TESTED_PEOPLE,
-            "gallery": "visible images of other cameras, about 20 of each person, 10 where visible asks",
+            "gallery": "visible images by other cameras: about 20 of each person, 10 where "
+            "visible asks",
             "on": f"{platform.machine()}, torch {torch.__version__.split('+')[0]}",
         },
         "scores": scores,
