@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 .PHONY: help setup demo test test-milvus test-splits check format bench gpu weights clean
 
 help:
-	@echo "make demo    make people, train, score, enrol and report: 8 to 15 minutes on 2 cores"
+	@echo "make demo    make people, train, score, enrol and report: about 5 minutes on 2 cores"
 	@echo "make test    run the tests"
 	@echo "make test-milvus  the gallery's tests on a real Milvus server (Linux x86-64)"
 	@echo "make test-splits  the official galleries of SYSU-MM01, from its rand_perm_cam.mat"

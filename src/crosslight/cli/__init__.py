@@ -45,7 +45,7 @@ Protocols = Annotated[UseAppendAction[tuple[str, ...]], arg(name="protocol")]
 @app.command(name="demo")
 @in_range
 def demo(*, out: Path = Path("crosslight-demo"), seed: Seed = 0, workers: Workers = 2) -> None:
-    """Make people, train, score, enrol and report, all in one: 8 to 15 minutes on 2 cores.
+    """Make people, train, score, enrol and report, all in one: about 5 minutes on 2 cores.
 
     Args:
         out: Folder for data/, run/, gallery.lance, report.html and metrics.json.
