@@ -34,7 +34,6 @@ SECONDS = 540
 TESTS = (
     "tests/methods/test_every_method.py",
     "tests/methods/test_every_method_resumes.py",
-    "tests/training/test_loop.py",
 )
 PROCESSES = 4
 REHEARSED = "agw"
