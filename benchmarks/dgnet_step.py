@@ -1,6 +1,7 @@
 """Seconds and peak memory of one DG-Net iteration: the plain formulation against crosslight's.
 
-Run `python benchmarks/dgnet_step.py [--pairs 8] [--iterations 5] [--variants plain,fp32,bf16]`.
+From the root, run
+`python -m benchmarks.dgnet_step [--pairs 8] [--iterations 5] [--variants plain,fp32,bf16]`.
 Each variant runs in a process of its own, one after the other; the first iteration, which compiles
 and allocates, is not timed, the fastest of the others counts. Before the ramp nothing is
 re-encoded or taught, after it everything is. On a CPU the seconds are those of the process
@@ -22,17 +23,15 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
+from tests.oracles.dgnet import PlainStep
 from torch import Tensor
 
+from crosslight.data.batch import Batch
+from crosslight.methods.contract import Progress, weighted
+from crosslight.methods.dgnet import DGNet, DGNetConfig, ramped_weights
+from crosslight.training.devices import compile_networks
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from tests.oracles.dgnet import PlainStep  # noqa: E402
-
-from crosslight.data.batch import Batch  # noqa: E402
-from crosslight.methods.contract import Progress, weighted  # noqa: E402
-from crosslight.methods.dgnet import DGNet, DGNetConfig, ramped_weights  # noqa: E402
-from crosslight.training.devices import compile_networks  # noqa: E402
 
 VARIANTS = {
     "plain": "plain, fp32",
@@ -175,7 +174,14 @@ def main() -> None:
     for variant in arguments.variants.split(","):
         cells = []
         for ramped in (False, True):
-            command = [sys.executable, __file__, *sys.argv[1:], "--variant", variant]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.dgnet_step",
+                *sys.argv[1:],
+                "--variant",
+                variant,
+            ]
             done = subprocess.run(
                 [*command, *(["--ramped"] if ramped else [])],
                 stdout=subprocess.PIPE,

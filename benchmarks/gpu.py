@@ -11,9 +11,7 @@ step in float32; the goal is 3.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
-import math
 import os
 import platform
 import subprocess
@@ -27,8 +25,6 @@ from typing import Any
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-
 GOAL = 3.0
 SECONDS = 540
 TESTS = (
@@ -37,7 +33,6 @@ TESTS = (
 )
 PROCESSES = 4
 REHEARSED = "agw"
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 DGNET = ("plain", "fp32", "bf16", "compiled")
 AGW = ("plain", "fp32", "bf16", "compiled", "graphed")
 Row = dict[str, Any]
@@ -77,84 +72,6 @@ def group(device: str) -> Rows:
         assert int(verdict) == 3
         dist.destroy_process_group()
     yield {"what": f"{backend}: gather with gradient, reduce, broadcast"}
-
-
-def training(device: str) -> Rows:
-    """Small trainings in each arithmetic, and compiled: losses and weights stay finite."""
-    methods = [REHEARSED] if device == "cpu" else ["agw", "dgnet", "d2rl"]
-    settings: list[tuple[str, dict[str, Any]]] = [(p, {"precision": p}) for p in PRECISIONS]
-    settings.append(("32-true, compiled", {"compile": True}))
-    settings.append(("bf16-mixed, compiled", {"precision": "bf16-mixed", "compile": True}))
-    for label, changed in settings:
-        if device == "cpu" and label != "32-true" and label != "bf16-mixed":
-            continue  # 16 bits need a GPU; compiling for a processor takes minutes
-        for method in methods[:1] if "compiled" in label else methods:
-            yield from _guarded(
-                f"{method}, {label}", lambda m=method, c=changed: _train(device, m, c)
-            )
-
-
-def _train(device: str, name: str, changed: dict[str, Any]) -> Row:
-    import torch
-    from tests.methods import test_every_method_resumes as suite
-    from tests.training.people import draw_people
-    from tests.training.states import lines, state
-
-    with tempfile.TemporaryDirectory() as folder:
-        table = draw_people(Path(folder) / "people", size=(64, 32))
-        config = suite._config(name, workers=0)
-        data = dataclasses.replace(config.data, iterations_per_epoch=4 if device == "cpu" else 20)
-        config = dataclasses.replace(
-            config,
-            data=data,
-            training=dataclasses.replace(
-                config.training, log_every=2, checkpoint_every=0, **changed
-            ),
-        )
-        run = Path(folder) / "run"
-        method = suite.build_method(config, num_ids=len(set(table.pids.tolist())))
-        suite._train(table, run, config, method)
-        assert all(torch.isfinite(t).all() for t in state(run)["method"].values())
-        log = [line for line in lines(run) if "losses" in line]
-        for line in log:
-            assert all(v is not None and math.isfinite(v) for v in line["losses"].values()), line
-        return {"images_per_s": log[-1]["images_per_s"]}
-
-
-def resuming(device: str) -> Rows:
-    """Cut and continued, a training ends in the same weights bit for bit, in each arithmetic."""
-    methods = [REHEARSED] if device == "cpu" else ["agw", "dgnet", "d2rl"]
-    for precision in PRECISIONS:
-        if device == "cpu" and precision == "16-mixed":
-            continue
-        for method in methods:
-            yield from _guarded(
-                f"{method}, {precision}, cut and continued",
-                lambda m=method, p=precision: _resume(m, p),
-            )
-
-
-def _resume(name: str, precision: str) -> Row:
-    from tests.methods import test_every_method_resumes as suite
-    from tests.training.people import draw_people
-    from tests.training.states import assert_same_state, state
-
-    with tempfile.TemporaryDirectory() as folder:
-        table = draw_people(Path(folder) / "people", size=(64, 32))
-        config = suite._config(name, workers=0)
-        config = dataclasses.replace(
-            config, training=dataclasses.replace(config.training, precision=precision)
-        )
-        people = len(set(table.pids.tolist()))
-        whole, pieces = Path(folder) / "whole", Path(folder) / "pieces"
-        suite._train(table, whole, config, suite.build_method(config, num_ids=people))
-        cut = suite._cut(suite.build_method(config, num_ids=people), after=3)
-        try:
-            suite._train(table, pieces, config, cut)
-        except suite.PowerCutError:
-            suite._train(table, pieces, config, suite.build_method(config, num_ids=people))
-        assert_same_state(state(whole), state(pieces))
-    return {}
 
 
 def commands(device: str) -> Rows:
@@ -257,7 +174,7 @@ def dgnet_step(device: str) -> Rows:
         flags += ["--height=80", "--width=40", "--backbone=resnet10-quarter", "--iterations=1"]
     for when, more in (("after the ramp", ["--ramped"]), ("before the ramp", [])):
         variants = DGNET if device == "cuda" else DGNET[:2]
-        yield from _steps("dgnet_step.py", when, [*flags, *more], variants, 4 * pairs)
+        yield from _steps("dgnet_step", when, [*flags, *more], variants, 4 * pairs)
 
 
 def agw_step(device: str) -> Rows:
@@ -266,7 +183,7 @@ def agw_step(device: str) -> Rows:
     flags = ["--images", str(images), "--device", device]
     if device == "cpu":
         flags += ["--height=64", "--width=32", "--backbone=resnet10-quarter", "--iterations=1"]
-    yield from _steps("agw_step.py", "", flags, AGW if device == "cuda" else AGW[:3], images)
+    yield from _steps("agw_step", "", flags, AGW if device == "cuda" else AGW[:3], images)
 
 
 def _steps(
@@ -286,8 +203,8 @@ def _steps(
 
 
 def _measured(script: str, flags: list[str]) -> Row:
-    command = [sys.executable, str(ROOT / "benchmarks" / script), *flags]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", f"benchmarks.{script}", *flags]
+    done = subprocess.run(command, capture_output=True, cwd=ROOT, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
     found: Row = json.loads(done.stdout.splitlines()[-1])
@@ -310,8 +227,6 @@ PARTS: dict[str, tuple[Callable[[str], Rows], float]] = {
     "group": (group, 0.2),
     "agw step": (agw_step, 0.4),
     "dgnet step": (dgnet_step, 0.5),
-    "resuming": (resuming, 0.4),
-    "training": (training, 0.5),
     "commands": (commands, 0.6),
     "tests": (suites, 1.0),
 }
@@ -332,7 +247,6 @@ def main() -> None:
     if arguments.accelerator == "cuda" and found == "cpu":
         sys.exit("torch finds no NVIDIA GPU here; rehearse with --accelerator cpu.")
     if arguments.part:
-        os.environ["CROSSLIGHT_TEST_DEVICE"] = arguments.accelerator
         for row in PARTS[arguments.part][0](arguments.accelerator):
             print("ROW " + json.dumps(row), flush=True)
         return

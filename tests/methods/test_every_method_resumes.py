@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import torch
 from tests.devices import DEVICE
+from tests.incapable import IncapableError
 from tests.training.people import draw_people
-from tests.training.states import assert_same_state, state
+from tests.training.states import assert_same_state, lines, state
 from torch import Tensor
 
 from crosslight.config import Recipe, parse_recipe
@@ -21,6 +24,7 @@ from crosslight.training.machines import Machines
 from crosslight.training.run import RunFolder, build_method
 
 EPOCHS, PER_EPOCH = 2, 2
+PRECISIONS = ("32-true",) if DEVICE.type == "cpu" else ("32-true", "bf16-mixed", "16-mixed")
 
 
 class PowerCutError(Exception):
@@ -32,7 +36,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> SampleTable:
     return draw_people(tmp_path_factory.mktemp("people"), size=(64, 32))
 
 
-def _config(name: str, workers: int) -> Recipe:
+def _config(name: str, workers: int, **training: object) -> Recipe:
     cls = method_class(name)
     length = {"epochs": EPOCHS} if hasattr(cls.Config(), "epochs") else {}
     batches = {"ids_per_batch": 2, "visible_per_id": 2, "infrared_per_id": 2}
@@ -42,7 +46,7 @@ def _config(name: str, workers: int) -> Recipe:
             "method": name,
             "config": {**cls.small, **length},
             "data": {**data, **batches},
-            "training": {"checkpoint_every": 1},
+            "training": {"checkpoint_every": 1, **training},
         },
         where="test",
     )
@@ -73,16 +77,29 @@ def _cut(method: Method, after: int) -> Method:
     return method
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", method_names())
 def test_a_cut_training_continues_bit_for_bit(
-    name: str, table: SampleTable, tmp_path: Path
+    name: str, precision: str, table: SampleTable, tmp_path: Path
 ) -> None:
-    config = _config(name, workers=0)
+    config = _config(name, workers=0, precision=precision)
     num_ids = len(set(table.pids.tolist()))
     whole, pieces = tmp_path / "whole", tmp_path / "pieces"
     _train(table, whole, config, build_method(config, num_ids=num_ids))
     with pytest.raises(PowerCutError):
         _train(table, pieces, config, _cut(build_method(config, num_ids=num_ids), after=3))
-    resumed = _config(name, workers=1)
+    resumed = _config(name, workers=1, precision=precision)
     _train(table, pieces, resumed, build_method(resumed, num_ids=num_ids))
     assert_same_state(state(whole), state(pieces))
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_compiled_networks_learn(precision: str, table: SampleTable, tmp_path: Path) -> None:
+    if DEVICE.type == "cpu":
+        raise IncapableError("compiling for a processor takes minutes")
+    config = _config("agw", workers=0, precision=precision, compile=True)
+    _train(table, tmp_path, config, build_method(config, num_ids=len(set(table.pids.tolist()))))
+    assert all(torch.isfinite(tensor).all() for tensor in state(tmp_path)["method"].values())
+    losses = [loss for line in lines(tmp_path) for loss in line.get("losses", {}).values()]
+    assert losses
+    assert all(map(math.isfinite, losses))
