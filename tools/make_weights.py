@@ -79,7 +79,7 @@ def main() -> None:
         },
         "scores": scores,
         "chance": chance,
-        "not_tested_on": "people's photographs, but for eight people of one video; other light "
+        "not_tested_on": "people's photographs, but for ten people of one video; other light "
         "than these three; children, wheelchairs, umbrellas, uniforms",
     }
     print(json.dumps(facts["scores"], indent=2))
