@@ -150,7 +150,12 @@ def test_results_of_their_evaluation_lie_where_they_were_asked_for(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     cli.main(["evaluate", PROMENADE, "--data", f"sysu-mm01:{promenade}"])
-    assert (tmp_path / PROMENADE / "metrics.json").is_file()
+    first = (tmp_path / PROMENADE / "metrics.json").read_text()
+    cli.main(["report", PROMENADE])
+    assert (tmp_path / PROMENADE / "report.html").is_file()
+    shutil.rmtree(tmp_path / PROMENADE)
+    cl.load_run(PROMENADE).evaluate(f"sysu-mm01:{promenade}")
+    assert (tmp_path / PROMENADE / "metrics.json").read_text() == first
     assert not list(shipped(PROMENADE).folder.glob("metrics*"))
     assert cl.load_run(PROMENADE).path == shipped(PROMENADE).folder, "no run is in that folder"
 

@@ -18,7 +18,6 @@ from crosslight.gallery.opening import open_store
 from crosslight.gallery.search import Embedder, Searcher
 from crosslight.gallery.store import StoreInfo, refusal
 from crosslight.methods.contract import Method, Swaps, Translates
-from crosslight.shipped import SHIPPED
 from crosslight.training.embedding import embed_images
 from crosslight.training.run import RunFolder
 
@@ -43,7 +42,7 @@ def load_embedder(run: Path, *, device: torch.device | str | None = None) -> Emb
     return Embedder(
         fingerprint=fingerprint_of(run),
         method=config.method,
-        run=str(run if folder.path != run and str(run) in SHIPPED else run.resolve()),
+        run=str(run.resolve() if folder.known_as == folder.path else folder.known_as),
         distance=method.distance,
         height=data.height,
         width=data.width,

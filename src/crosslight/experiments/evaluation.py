@@ -112,8 +112,7 @@ def evaluate_run(
 ) -> Evaluation:
     """Scores a run, and writes `evaluation/` and `metrics.json` into its folder.
 
-    Weights that ship are named like a folder, which is made where it is not there; `out` is
-    another folder in any case.
+    Those of weights that ship go into a folder of their name here; `out` is another one for any.
 
     With a `code` one of the method's codes is scored in place of its embedding, by the cosine
     unless another distance is asked for; the names become `evaluation-CODE/` and
@@ -129,7 +128,7 @@ def evaluate_run(
     if how.unit_views and not how.flip:
         raise ConfigError("--unit-views says how --flip sums; add --flip, or leave it out.")
     folder = RunFolder.open(run)
-    out = out or run
+    out = out or folder.known_as
     require_folder(_place(out, code))
     layout, root = parse_data_argument(data)
     _refuse_other_split(folder, layout.name, how.trial)

@@ -18,7 +18,7 @@ from crosslight.locking import LOCK_NAME
 from crosslight.methods.contract import Method
 from crosslight.nn.weights import initial_weights_left_out
 from crosslight.registry import method_class
-from crosslight.shipped import SHIPPED, shipped
+from crosslight.shipped import MODEL, SHIPPED, WEIGHTS, shipped
 from crosslight.training.given_stages import take_given
 from crosslight.training.weights import disk_faults_told, load_state, load_weights
 from crosslight.version import __version__
@@ -122,6 +122,12 @@ class RunFolder:
         return run
 
     @property
+    def known_as(self) -> Path:
+        """The folder; of weights that ship, their name, which is a place to write results to."""
+        ships = self.path.parent == WEIGHTS and self.path.name in SHIPPED
+        return Path(self.path.name) if ships else self.path
+
+    @property
     def config_path(self) -> Path:
         """Method, data and training configuration, data set and version."""
         return self.path / "config.yaml"
@@ -154,7 +160,7 @@ class RunFolder:
     @property
     def model_path(self) -> Path:
         """The best weights, or the last ones where nothing was validated."""
-        return self.path / "model.safetensors"
+        return self.path / MODEL
 
     def load_config(self) -> Recipe:
         """What was trained, and how.
