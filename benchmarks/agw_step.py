@@ -33,7 +33,6 @@ VARIANTS = {
     "fp32": "crosslight, fp32",
     "bf16": "crosslight, bf16",
     "compiled": "crosslight, bf16, compiled",
-    "graphed": "crosslight, bf16, compiled, replayed as CUDA graphs",
 }
 PEOPLE, UNTIMED = 395, 2
 
@@ -94,8 +93,6 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
     step = Step(method)
     if arguments.variant == "compiled":
         compile_networks(method)
-    elif arguments.variant == "graphed":
-        method.backbone.compile(mode="reduce-overhead")
     times = []
     for _ in range(UNTIMED + arguments.iterations):
         if cuda:

@@ -31,8 +31,6 @@ from crosslight.methods.contract import Progress, weighted
 from crosslight.methods.dgnet import DGNet, DGNetConfig, ramped_weights
 from crosslight.training.devices import compile_networks
 
-ROOT = Path(__file__).resolve().parents[1]
-
 VARIANTS = {
     "plain": "plain, fp32",
     "plain-bf16": "plain, bf16",
@@ -174,14 +172,8 @@ def main() -> None:
     for variant in arguments.variants.split(","):
         cells = []
         for ramped in (False, True):
-            command = [
-                sys.executable,
-                "-m",
-                "benchmarks.dgnet_step",
-                *sys.argv[1:],
-                "--variant",
-                variant,
-            ]
+            program = [sys.executable, "-m", "benchmarks.dgnet_step"]
+            command = [*program, *sys.argv[1:], "--variant", variant]
             done = subprocess.run(
                 [*command, *(["--ramped"] if ramped else [])],
                 stdout=subprocess.PIPE,

@@ -22,7 +22,8 @@ from crosslight.data.promenade import make
 from crosslight.experiments.evaluation import evaluate_run
 from crosslight.experiments.options import Evaluating
 from crosslight.experiments.packing import pack
-from crosslight.shipped import PROMENADE, WEIGHTS
+from crosslight.shipped import MODEL, PROMENADE, WEIGHTS
+from crosslight.training.weights import load_weights
 
 SIZE = {"height": 128, "width": 64}
 LEARN = {"layout": "table", "val_people": 0, "test_people": 0, "images_per_camera": 2, "seed": 0}
@@ -38,12 +39,17 @@ def main() -> None:
     parser.add_argument("--packed", type=Path, default=WEIGHTS / PROMENADE)
     parser.add_argument("--people", type=int, default=4000)
     parser.add_argument("--worlds", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=71, help="of 100 batches of 192 images")
+    parser.add_argument("--epochs", type=int, help="of 100 batches of 192 images; as the recipe")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--run", type=Path, help="a run that is trained already: score and pack it")
     asked = parser.parse_args()
     run = asked.run or _train(asked)
+    known = load_weights(run / MODEL)[0].num_ids
+    if known != asked.people:
+        raise SystemExit(
+            f"{run} learnt from {known} people, not {asked.people}; say --people {known}."
+        )
     about = (
         "A two-stream ResNet that embeds visible, near-infrared and thermal images of people; "
         f"learnt from {asked.people:,} drawn people of {asked.worlds} worlds, no real person's "
@@ -57,11 +63,11 @@ def main() -> None:
     batch = config["data"]["ids_per_batch"] * sum(
         config["data"][key] for key in ("visible_per_id", "infrared_per_id")
     )
+    wishes = {"people": asked.people, "worlds": asked.worlds, **LEARN, **SIZE}
+    flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in wishes.items())
     facts = {
         "made_with": [
-            f"crosslight data make promenade learn --layout table --people {asked.people} "
-            f"--worlds {asked.worlds} --val-people 0 --test-people 0 --images-per-camera 2 "
-            "--height 128 --width 64 --seed 0",
+            f"crosslight data make promenade learn {flags}",
             "crosslight train weights --data table:learn --out run --set "
             f"config.epochs={config['config']['epochs']} --set training.precision="
             f"{config['training']['precision']}",
@@ -90,11 +96,9 @@ def _train(asked: argparse.Namespace) -> Path:
     learn, run = asked.out / "learn", asked.out / "run"
     sizes = {"people": asked.people, "worlds": asked.worlds, "workers": asked.workers}
     make(learn, **LEARN, **SIZE, **sizes)
-    settings = {
-        "config.epochs": asked.epochs,
-        "training.precision": asked.precision,
-        "data.workers": asked.workers,
-    }
+    settings = {"training.precision": asked.precision, "data.workers": asked.workers}
+    if asked.epochs:
+        settings["config.epochs"] = asked.epochs
     overrides = [f"{key}={value}" for key, value in settings.items()]
     cl.fit("weights", data=f"table:{learn}", out=run, overrides=overrides)
     return run

@@ -20,17 +20,18 @@ from crosslight.training.run import RunFolder, build_method
 from crosslight.training.weights import load_weights, save_weights
 from crosslight.version import __version__
 
-_CLASSIFIER = "head.classifier.weight"
+_FEW = 3
+"""As many values as stay in float32: constants such as a mean colour, which cost nothing."""
 
 
 def pack(run: Path, out: Path, *, about: str, facts: Mapping[str, Any]) -> Path:
     """Writes a run folder of the weights alone; gives it.
 
-    The classifier of the people it learnt from goes: embeddings do not need it, and it is the
-    larger part. All else becomes float16.
+    What has a row for each person that it learnt from, the classifier, goes: embeddings do not
+    need it, and it is the larger part. All else becomes float16.
 
     Args:
-        run: An `agw` run.
+        run: Run folder.
         out: The new run folder.
         about: One sentence for those who get it.
         facts: What else the card says: how it was made, what it scores.
@@ -46,9 +47,13 @@ def pack(run: Path, out: Path, *, about: str, facts: Mapping[str, Any]) -> Path:
     card, tensors = load_weights(folder.model_path)
     require_folder(out)
     method: Method = build_method(config, num_ids=1)
-    own = method.state_dict()
-    kept = {k: v for k, v in tensors.items() if k != _CLASSIFIER}
-    method.load_state_dict({**own, **kept, _CLASSIFIER: torch.zeros_like(own[_CLASSIFIER])})
+    for name, own in method.state_dict().items():
+        if tensors[name].shape != own.shape:
+            tensors[name] = torch.zeros_like(own)
+    method.load_state_dict(tensors)
+    for tensor in (*method.parameters(), *method.buffers()):
+        if tensor.is_floating_point() and tensor.numel() > _FEW:
+            tensor.data = tensor.half()
     data = {key: card.data[key] for key in ("layout", "fingerprint") if key in card.data}
     for part in (method.get_submodule(name) for name in ("backbone", "head")):
         part.half()

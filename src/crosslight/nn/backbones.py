@@ -68,16 +68,21 @@ class Backbone(nn.Module):
         infrared_stem: Tensors of a stem of its own for infrared images, where the weights have one.
     """
 
-    infrared_stem: Mapping[str, Tensor] | None = None
-
     def __init__(
-        self, network: nn.Module, *, channels: int, mean: Sequence[float], std: Sequence[float]
+        self,
+        network: nn.Module,
+        *,
+        channels: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        infrared_stem: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.channels = channels
         self.mean = tuple(mean)
         self.std = tuple(std)
+        self.infrared_stem = infrared_stem
 
     def forward(self, images: Tensor) -> Tensor:
         """Gives the feature map of normalised images."""
@@ -145,9 +150,13 @@ def create_backbone(
     mean, std = card.get("mean", IMAGENET_MEAN), card.get("std", IMAGENET_STD)
     if in_channels != 3:
         mean, std = (_for_channels(values, in_channels) for values in (mean, std))
-    backbone = Backbone(network, channels=int(network.num_features), mean=mean, std=std)
-    backbone.infrared_stem = infrared if in_channels == 3 else None
-    return backbone
+    return Backbone(
+        network,
+        channels=int(network.num_features),
+        mean=mean,
+        std=std,
+        infrared_stem=infrared if in_channels == 3 else None,
+    )
 
 
 def _light(name: str) -> Any:
@@ -210,7 +219,6 @@ def _read_shipped(network: nn.Module, name: str, weights: Shipped) -> dict[str, 
             f"set backbone to {weights.backbone}, or weights to none."
         )
     found = read_weights(weights.model)
-    wanted = network.state_dict()
     starts = (f"{_STREAMS}.stems.{int(Modality.VISIBLE)}.", f"{_STREAMS}.shared.")
     own = {
         k.removeprefix(start): v
@@ -218,7 +226,7 @@ def _read_shipped(network: nn.Module, name: str, weights: Shipped) -> dict[str, 
         for k, v in found.items()
         if k.startswith(start)
     }
-    load_weights(network, {k: own[k] for k in wanted if k in own}, source=str(weights.model))
+    load_weights(network, own, source=f"The weight file {weights.model}")
     infrared = f"{_STREAMS}.stems.{int(Modality.INFRARED)}."
     return {k.removeprefix(infrared): v for k, v in found.items() if k.startswith(infrared)}
 
