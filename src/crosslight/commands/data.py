@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from crosslight.config import require_range
 from crosslight.data.check import check_data
 from crosslight.data.layouts import parse_data_argument, read_layout, recognise
 from crosslight.data.naming import name_of_data
+from crosslight.data.promenade.wishes import Wishes
 from crosslight.drawing.contact_sheet import draw_contact_sheet
 from crosslight.drawing.pictures import picture_format
 from crosslight.errors import DataError
@@ -16,14 +16,13 @@ from crosslight.files import require_place, written_whole
 from crosslight.types import DeepRange
 
 
-def make_promenade(out: Path, **options: Any) -> None:
+def make_promenade(out: Path, wishes: Wishes, *, workers: int) -> None:
     """Draws Promenade and says what was written."""
     from crosslight.data.promenade import make
 
-    summary = make(out, **options)
-    layout = options["layout"]
+    summary = make(out, workers=workers, **vars(wishes))
     print(f"{summary.images} images in {out} ({summary.seconds:.0f} s).")
-    print(f"Next: crosslight data check {layout} {out}")
+    print(f"Next: crosslight data check {wishes.layout} {out}")
     print(f"      crosslight data show {out} --out sheet.png")
 
 

@@ -11,11 +11,14 @@ from scipy.io import loadmat
 from crosslight.data.promenade import Spectrum
 from crosslight.data.promenade.layouts import plan_images
 from crosslight.data.promenade.recipe import Plan, make_recipe
+from crosslight.data.promenade.wishes import Wishes
 from crosslight.data.promenade.world import CROWD_START
 
 
 def plan(layout: str, preset: str, seed: int = 0) -> Plan:
-    return plan_images(make_recipe(preset=preset, layout=layout, height=128, width=64, seed=seed))
+    return plan_images(
+        make_recipe(Wishes(preset=preset, layout=layout, height=128, width=64, seed=seed))
+    )
 
 
 def ids_in(content: bytes) -> list[int]:

@@ -24,6 +24,7 @@ from crosslight.data.promenade.factors import NOBODY, Slot
 from crosslight.data.promenade.layouts import plan_images
 from crosslight.data.promenade.recipe import Plan, make_recipe
 from crosslight.data.promenade.settings import setting
+from crosslight.data.promenade.wishes import Wishes
 from crosslight.data.sampling import build_batches, people_by_site
 from crosslight.drawing.contact_sheet import draw_contact_sheet
 from crosslight.types import Modality
@@ -33,7 +34,9 @@ STANDARD_WORLD = Path(__file__).with_name("standard-world.png")
 
 
 def plan(layout: str, **wishes: int) -> Plan:
-    recipe = make_recipe(preset="tiny", layout=layout, height=48, width=24, seed=0, **wishes)
+    recipe = make_recipe(
+        Wishes(preset="tiny", layout=layout, height=48, width=24, seed=0, **wishes)
+    )
     return plan_images(recipe)
 
 
@@ -217,7 +220,9 @@ def test_each_light_asks_among_visible_images(
 
 def test_one_light_alone_fits_a_table_too(tmp_path: Path) -> None:
     made = plan_images(
-        make_recipe(preset="tiny", layout="table", height=48, width=24, seed=0, infrared="thermal")
+        make_recipe(
+            Wishes(preset="tiny", layout="table", height=48, width=24, seed=0, infrared="thermal")
+        )
     )
     assert {image.camera for image in made.images} == {1, 2, 4, 5, 7, 8}
     assert set(made.files) == {"table.csv", "test-visible.csv", "test-thermal.csv"}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from crosslight.data.promenade.making import MakeInterruptedError, MakeSummary, make
     from crosslight.data.promenade.swap import true_swap, true_translation
+    from crosslight.data.promenade.wishes import Wishes
     from crosslight.data.promenade.world import World
 
 _HOMES = {
@@ -44,6 +45,7 @@ _HOMES = {
     "making": ("MakeInterruptedError", "MakeSummary", "make"),
     "drawing": ("Picture", "render", "render_with_mask"),
     "swap": ("true_swap", "true_translation"),
+    "wishes": ("Wishes",),
     "world": ("World",),
 }
 
@@ -62,6 +64,7 @@ __all__ = [
     "Spectrum",
     "Structure",
     "View",
+    "Wishes",
     "World",
     "load_world",
     "make",

@@ -10,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars
 from rich.console import Console
@@ -24,7 +25,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from crosslight.data.promenade.factors import Scalar, Spectrum
+from crosslight.data.promenade.factors import Scalar
 from crosslight.data.promenade.layouts import plan_images
 from crosslight.data.promenade.produce import (
     Produced,
@@ -43,6 +44,7 @@ from crosslight.data.promenade.recipe import (
     remove_parts,
     write_whole,
 )
+from crosslight.data.promenade.wishes import Wishes
 from crosslight.errors import ConfigError, CrosslightError, DataError
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -158,21 +160,9 @@ class _FactorTable:
 def make(
     out: Path | str,
     *,
-    preset: str = "mini",
-    layout: str = "sysu-mm01",
-    people: int | None = None,
-    val_people: int | None = None,
-    test_people: int | None = None,
-    images_per_camera: int | None = None,
-    worlds: int = 1,
-    first_world: int | None = None,
-    height: int = 256,
-    width: int = 128,
-    seed: int = 0,
     workers: int = 0,
-    infrared: Spectrum | str | None = None,
-    difficulty: str = "default",
     progress: bool = True,
+    **wishes: Any,
 ) -> MakeSummary:
     """Writes a data set into a folder, or completes one that was begun.
 
@@ -182,48 +172,16 @@ def make(
 
     Args:
         out: A new or empty folder, or one that an earlier call began with the same settings.
-        preset: `tiny`, `mini`, `small` or `full`: how many people and images; `tiny` is only
-            for smoke tests.
-        layout: `sysu-mm01`, `regdb`, `market1501`, or `table`: visible, near-infrared and thermal
-            images of the same people, and a table of them.
-        people: People for training, in place of the preset's.
-        val_people: People for validation, likewise.
-        test_people: People for testing, likewise.
-        images_per_camera: Images of every person by every camera that sees them, likewise.
-        worlds: How many worlds the people live in, each with cameras, backgrounds, light and
-            wardrobe of its own.
-        first_world: Number of the first of them. Unless given, 0 for one world, the standard one,
-            whose cameras are the same for every seed; 1 for several, which leave it unseen.
-        height: Rows of the images.
-        width: Columns of the images.
-        seed: Same seed, same bytes, for any number of workers; another seed, other people, and
-            other worlds but for the standard one.
         workers: Processes; 0 and 1 work in this one.
-        infrared: `near-infrared` or `thermal` for the infrared cameras of `sysu-mm01`; the
-            layout's own (near-infrared there, thermal in `regdb`, both in `table`) unless given.
-        difficulty: `easy`, `default` or `hard`.
         progress: Shows a bar on the standard error stream.
+        wishes: Those of `Wishes`, such as `preset`, `layout`, `people`, `height` or `seed`.
 
     Raises:
         ConfigError: Settings that do not exist or do not fit what the folder holds.
         DataError: The folder holds something else or cannot be written.
         MakeInterruptedError: Ctrl-C; calling again goes on.
     """
-    recipe = make_recipe(
-        preset=preset,
-        layout=layout,
-        height=height,
-        width=width,
-        seed=seed,
-        infrared=infrared,
-        difficulty=difficulty,
-        people=people,
-        val_people=val_people,
-        test_people=test_people,
-        images_per_camera=images_per_camera,
-        worlds=worlds,
-        first_world=first_world,
-    )
+    recipe = make_recipe(Wishes(**wishes))
     if workers < 0:
         raise ConfigError(f"{workers} workers cannot work: give --workers 0 or more.")
     started = time.monotonic()

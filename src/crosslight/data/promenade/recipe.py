@@ -19,6 +19,7 @@ from crosslight.data.promenade.sizes import (
     Size,
     size_of,
 )
+from crosslight.data.promenade.wishes import Wishes
 from crosslight.errors import ConfigError, DataError
 
 Manner: TypeAlias = Literal["plain", "paired", "hand-drawn", "junk"]
@@ -123,57 +124,32 @@ class Plan:
     folders: tuple[str, ...] = ()
 
 
-def make_recipe(
-    *,
-    preset: str,
-    layout: str,
-    height: int,
-    width: int,
-    seed: int,
-    infrared: Spectrum | str | None = None,
-    difficulty: str = "default",
-    people: int | None = None,
-    val_people: int | None = None,
-    test_people: int | None = None,
-    images_per_camera: int | None = None,
-    worlds: int = 1,
-    first_world: int | None = None,
-) -> Recipe:
-    """Checks the wishes of a user; they are those of `make`.
+def make_recipe(wishes: Wishes) -> Recipe:
+    """Checks the wishes of a user.
 
     Raises:
         ConfigError: One of them does not exist or does not fit the others.
     """
-    known_layout = next((name for name in LAYOUTS if name == layout), None)
-    if known_layout is None:
-        raise ConfigError(f"there is no layout {layout!r}: type one of {', '.join(LAYOUTS)}.")
-    known_preset = next((name for name in PRESETS if name == preset), None)
-    if known_preset is None:
-        raise ConfigError(f"there is no preset {preset!r}: type one of {', '.join(PRESETS)}.")
-    check_size(height, width)
-    if seed < 0:
-        raise ConfigError(f"the seed is {seed}: give a seed of 0 or more.")
-    difficulty_named(difficulty)
-    recipe = Recipe(
-        layout=known_layout,
-        preset=known_preset,
-        height=height,
-        width=width,
-        seed=seed,
-        infrared=_infrared(known_layout, infrared),
-        difficulty=difficulty,  # type: ignore[arg-type]
-        people=people,
-        val_people=val_people,
-        test_people=test_people,
-        images_per_camera=images_per_camera,
-        worlds=worlds,
-        first_world=_first_world(worlds, first_world),
-    )
+    for what, wish, known in (
+        ("layout", wishes.layout, LAYOUTS),
+        ("preset", wishes.preset, PRESETS),
+    ):
+        if wish not in known:
+            raise ConfigError(f"there is no {what} {wish!r}: type one of {', '.join(known)}.")
+    check_size(wishes.height, wishes.width)
+    if wishes.seed < 0:
+        raise ConfigError(f"the seed is {wishes.seed}: give a seed of 0 or more.")
+    difficulty_named(wishes.difficulty)
+    settled = {
+        "infrared": _infrared(wishes.layout, wishes.infrared),
+        "first_world": _first_world(wishes.worlds, wishes.first_world),
+    }
+    recipe = Recipe(**{**vars(wishes), **settled})
     ids = recipe.size.ids
-    if worlds > ids:
+    if recipe.worlds > ids:
         raise ConfigError(
-            f"{worlds} worlds are asked for, and {ids} people to live in them: give --worlds "
-            f"{ids} or fewer, or more --people."
+            f"{recipe.worlds} worlds are asked for, and {ids} people to live in them: give "
+            f"--worlds {ids} or fewer, or more --people."
         )
     return recipe
 
