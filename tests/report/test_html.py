@@ -15,7 +15,7 @@ from tests.report.conftest import features_of, made_up_features, made_up_inputs
 
 from crosslight.data.table import SampleTable, build_table
 from crosslight.errors import ConfigError, DataError, ProtocolError
-from crosslight.evaluation.protocols import get_protocol
+from crosslight.evaluation.protocols import SCORE_KEYS, get_protocol
 from crosslight.report.html import build_report, render_report
 from crosslight.report.inputs import ReportInputs
 
@@ -272,6 +272,17 @@ def test_an_unwritable_place_is_refused_and_nothing_is_left(
         build_report(inputs, out)
     assert out.read_text() == "older"
     assert list(out.parent.iterdir()) == [out]
+
+
+def test_what_stood_before_training_is_shown_where_it_is_known(tmp_path: Path) -> None:
+    inputs = made_up_inputs(tmp_path, people=3)
+    assert "before training" not in render_report(inputs)
+    name = next(iter(inputs.results))
+    known = made_up_inputs(tmp_path, people=3, start={name: inputs.chance[name]})
+    page = render_report(known)
+    assert page.count("before training") == 1 + len(SCORE_KEYS), "the card, and each figure"
+    first = f"before training {100 * inputs.chance[name].mean['rank1']:.1f}"
+    assert page.count(first) >= 2
 
 
 def test_inputs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
