@@ -58,7 +58,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 bench: $(READY)
-	@for name in $(filter-out gpu real_video,$(basename $(notdir $(wildcard benchmarks/*.py)))); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for name in $(filter-out gpu loss_curves real_video,$(basename $(notdir $(wildcard benchmarks/*.py)))); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 # Tests and measures what only a GPU shows; a part that fails is told, and the rest goes on.
 OUT ?= gpu-report
