@@ -23,18 +23,20 @@ class AdaINResidualBlock(nn.Module):
 
     Args:
         channels: C.
+        slope: Of the leaky ReLU.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, slope: float = SLOPE) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3)
         self.second = nn.Conv2d(channels, channels, 3)
+        self.slope = slope
 
     def forward(self, maps: Tensor, parameters: Tensor) -> Tensor:
         """(B, C, h, w) and (B, 2 scale and shift, 2 layers, C) → (B, C, h, w)."""
         scale, shift = parameters.unbind(1)
         inner = self.first(reflected(maps, 1))
-        inner = instance_norm(inner, scale[:, 0], shift[:, 0], slope=SLOPE)
+        inner = instance_norm(inner, scale[:, 0], shift[:, 0], slope=self.slope)
         inner = self.second(reflected(inner, 1))
         return maps + instance_norm(inner, scale[:, 1], shift[:, 1])
 
@@ -53,6 +55,7 @@ class AdaINParameters(nn.Module):
         slices: `channels` cuts the code as it lies in memory, channel after channel, so that a
             slice holds S / K channels with all their stripes: DG-Net's released code. `stripes`
             gives each block one stripe with all channels.
+        slope: Of the leaky ReLUs.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class AdaINParameters(nn.Module):
         channels: int,
         hidden: int,
         slices: Literal["channels", "stripes"],
+        slope: float = SLOPE,
     ) -> None:
         super().__init__()
         self.blocks = blocks
@@ -72,9 +76,9 @@ class AdaINParameters(nn.Module):
         def mlp() -> nn.Sequential:
             return nn.Sequential(
                 nn.Linear(code_channels, hidden),
-                nn.LeakyReLU(SLOPE),
+                nn.LeakyReLU(slope),
                 nn.Linear(hidden, hidden),
-                nn.LeakyReLU(SLOPE),
+                nn.LeakyReLU(slope),
                 nn.Linear(hidden, LAYERS * channels),
             )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from crosslight.nn.conv_block import ConvBlock
+from crosslight.nn.conv_block import SLOPE, ConvBlock
 
 
 class ASPP(nn.Module):
@@ -21,14 +21,22 @@ class ASPP(nn.Module):
         in_channels: Channels that come in.
         branch_channels: Channels of each branch; four times as many go out.
         dilations: Of the three 3x3 convolutions.
+        slope: Of the leaky ReLUs.
     """
 
-    def __init__(self, in_channels: int, branch_channels: int, dilations: Sequence[int]) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        branch_channels: int,
+        dilations: Sequence[int],
+        *,
+        slope: float = SLOPE,
+    ) -> None:
         super().__init__()
         self.near = ConvBlock(in_channels, branch_channels, 1, activate=False)
         self.far = nn.ModuleList(
             nn.Sequential(
-                ConvBlock(in_channels, branch_channels, 1),
+                ConvBlock(in_channels, branch_channels, 1, slope=slope),
                 ConvBlock(branch_channels, branch_channels, 3, dilation=d, activate=False),
             )
             for d in dilations

@@ -12,7 +12,7 @@ from crosslight.nn.feature_norm import instance_norm
 from crosslight.nn.padding import reflected
 
 SLOPE = 0.2
-"""Of the leaky ReLU."""
+"""Of the leaky ReLU, unless a system has another."""
 
 
 class ConvBlock(nn.Module):
@@ -26,6 +26,7 @@ class ConvBlock(nn.Module):
         dilation: Distance of the kernel's taps.
         norm: Whether each channel of each image is normalised, without learnt scale and shift.
         activate: Whether the leaky ReLU follows.
+        slope: Of the leaky ReLU.
     """
 
     def __init__(
@@ -38,20 +39,20 @@ class ConvBlock(nn.Module):
         dilation: int = 1,
         norm: bool = True,
         activate: bool = True,
+        slope: float = SLOPE,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, dilation=dilation)
         self.padding = dilation * (kernel // 2)
         self.norm = norm
-        self.activate = activate
+        self.slope = slope if activate else None
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, C, h, w) → (B, out_channels, h / s, w / s)."""
         maps = self.conv(reflected(maps, self.padding))
-        slope = SLOPE if self.activate else None
         if self.norm:
-            return instance_norm(maps, slope=slope)
-        return maps if slope is None else F.leaky_relu(maps, slope, inplace=True)
+            return instance_norm(maps, slope=self.slope)
+        return maps if self.slope is None else F.leaky_relu(maps, self.slope, inplace=True)
 
 
 class ResidualBlock(nn.Module):
@@ -60,11 +61,12 @@ class ResidualBlock(nn.Module):
     Args:
         channels: C.
         norm: See `ConvBlock`.
+        slope: Of the leaky ReLU.
     """
 
-    def __init__(self, channels: int, *, norm: bool = True) -> None:
+    def __init__(self, channels: int, *, norm: bool = True, slope: float = SLOPE) -> None:
         super().__init__()
-        self.first = ConvBlock(channels, channels, 3, norm=norm)
+        self.first = ConvBlock(channels, channels, 3, norm=norm, slope=slope)
         self.second = ConvBlock(channels, channels, 3, norm=norm, activate=False)
 
     def forward(self, maps: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crosslight.nn.conv_block import ConvBlock, ResidualBlock
+from crosslight.nn.conv_block import SLOPE, ConvBlock, ResidualBlock
 from crosslight.nn.precision import wide
 
 
@@ -53,17 +53,20 @@ class MultiScaleCritic(ScaledCritics):
         width: Channels of the first layers.
         scales: S.
         blocks: Residual blocks.
+        slope: Of the leaky ReLUs.
     """
 
-    def __init__(self, *, width: int = 32, scales: int = 3, blocks: int = 4) -> None:
+    def __init__(
+        self, *, width: int = 32, scales: int = 3, blocks: int = 4, slope: float = SLOPE
+    ) -> None:
         def critic() -> nn.Sequential:
             return nn.Sequential(
-                ConvBlock(3, width, 1, norm=False),
-                ConvBlock(width, width, 3, norm=False),
-                ConvBlock(width, width, 3, stride=2, norm=False),
-                ConvBlock(width, width, 3, norm=False),
-                ConvBlock(width, 2 * width, 3, stride=2, norm=False),
-                *(ResidualBlock(2 * width, norm=False) for _ in range(blocks)),
+                ConvBlock(3, width, 1, norm=False, slope=slope),
+                ConvBlock(width, width, 3, norm=False, slope=slope),
+                ConvBlock(width, width, 3, stride=2, norm=False, slope=slope),
+                ConvBlock(width, width, 3, norm=False, slope=slope),
+                ConvBlock(width, 2 * width, 3, stride=2, norm=False, slope=slope),
+                *(ResidualBlock(2 * width, norm=False, slope=slope) for _ in range(blocks)),
                 nn.Conv2d(2 * width, 1, 1),
             )
 

@@ -56,24 +56,30 @@ class StructureEncoder(nn.Module):
         width: Channels of the first convolution; 8 times as many go out.
         dilations: Of the pyramid's three 3x3 convolutions.
         source: What is looked at; `gray` as published.
+        slope: Of the leaky ReLUs.
 
     Attributes:
         channels: S.
     """
 
     def __init__(
-        self, width: int, dilations: Sequence[int], *, source: StructureSource = "gray"
+        self,
+        width: int,
+        dilations: Sequence[int],
+        *,
+        source: StructureSource = "gray",
+        slope: float = SLOPE,
     ) -> None:
         super().__init__()
         self.channels = 8 * width
         self.source = source
         self.layers = nn.Sequential(
-            ConvBlock(2 if source == "gray+edge" else 1, width, 3, stride=2),
-            ConvBlock(width, 2 * width, 3),
-            ConvBlock(2 * width, 2 * width, 3),
-            ConvBlock(2 * width, 4 * width, 3, stride=2),
-            *(ResidualBlock(4 * width) for _ in range(4)),
-            ASPP(4 * width, 2 * width, dilations),
+            ConvBlock(2 if source == "gray+edge" else 1, width, 3, stride=2, slope=slope),
+            ConvBlock(width, 2 * width, 3, slope=slope),
+            ConvBlock(2 * width, 2 * width, 3, slope=slope),
+            ConvBlock(2 * width, 4 * width, 3, stride=2, slope=slope),
+            *(ResidualBlock(4 * width, slope=slope) for _ in range(4)),
+            ASPP(4 * width, 2 * width, dilations, slope=slope),
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -95,21 +101,24 @@ class Decoder(nn.Module):
 
     Args:
         channels: S.
+        slope: Of the leaky ReLUs.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, slope: float = SLOPE) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(AdaINResidualBlock(channels) for _ in range(STRIPES))
+        self.blocks = nn.ModuleList(
+            AdaINResidualBlock(channels, slope=slope) for _ in range(STRIPES)
+        )
         half, quarter = channels // 2, channels // 4
         self.up = nn.Sequential(
             UpsampleConv(channels, half),
-            SampleNorm(half, slope=SLOPE),
+            SampleNorm(half, slope=slope),
             UpsampleConv(half, quarter),
-            SampleNorm(quarter, slope=SLOPE),
+            SampleNorm(quarter, slope=slope),
         )
         self.out = nn.Sequential(
-            ConvBlock(quarter, quarter, 3, norm=False),
-            ConvBlock(quarter, quarter, 3, norm=False),
+            ConvBlock(quarter, quarter, 3, norm=False, slope=slope),
+            ConvBlock(quarter, quarter, 3, norm=False, slope=slope),
             nn.Conv2d(quarter, 3, 1),
         )
 
