@@ -22,7 +22,8 @@ from crosslight.errors import ConfigError
 from crosslight.methods.contract import Disentangles, Swaps
 from crosslight.methods.cross_modal_triplets import draw_negatives, draw_positives
 from crosslight.methods.unet_disentangle import UNetDisentangle, UNetDisentangleConfig
-from crosslight.methods.unet_disentangle.networks import Decoder, modality_of
+from crosslight.methods.unet_disentangle.networks import Decoder
+from crosslight.nn.modality_of import modality_of
 from crosslight.training.loop import fit
 from crosslight.training.run import RunFolder
 

@@ -43,6 +43,19 @@ def test_statistics_of_the_batch_or_the_running_ones() -> None:
     assert not any(module.training for module in network.modules())
 
 
+def test_followed_statistics_move_and_weights_learn_nothing() -> None:
+    network, other = _network().train(), _network().train()
+    other.load_state_dict(network.state_dict())
+    inputs = torch.randn(8, 3, requires_grad=True)
+    with frozen(network, statistics="followed", dropout=True):
+        network(inputs).sum().backward()
+    other(inputs.detach())
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert inputs.grad is not None
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        assert torch.equal(getattr(network[1], name), getattr(other[1], name))
+
+
 def test_weights_that_were_fixed_stay_fixed() -> None:
     network = _network()
     network[0].requires_grad_(False)

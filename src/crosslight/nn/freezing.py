@@ -14,18 +14,19 @@ _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 @contextmanager
 def frozen(
     *networks: nn.Module,
-    statistics: Literal["batch", "running"] = "batch",
+    statistics: Literal["batch", "running", "followed"] = "batch",
     dropout: bool = False,
 ) -> Iterator[None]:
     """Inside, networks behave like a frozen copy of themselves; afterwards they are as before.
 
     Gradients go through to their inputs and never to their weights, also where the backward pass
-    comes after the block. Batch normalisation leaves its running statistics alone. Stands in for
-    a deep copy, which would allocate every weight again.
+    comes after the block. Batch normalisation leaves its running statistics alone, unless they
+    are `followed`. Stands in for a deep copy, which would allocate every weight again.
 
     Args:
         networks: Whole networks.
         statistics: What batch normalisation normalises by: those of the batch or the running ones.
+            `followed`: those of the batch, and the running ones take note of them.
         dropout: Whether dropout draws.
     """
     modules = [module for network in networks for module in network.modules()]
@@ -37,8 +38,8 @@ def frozen(
         for module in modules:
             module.training = dropout and isinstance(module, nn.Dropout)
         for norm in norms:
-            norm.training = statistics == "batch"
-            norm.track_running_stats = statistics == "running"
+            norm.training = statistics != "running"
+            norm.track_running_stats = statistics != "batch"
         for parameter in parameters:
             parameter.requires_grad_(False)
         yield

@@ -1,4 +1,4 @@
-"""The same network twice, with weights of its own for each modality."""
+"""Networks that see each modality by itself: two of them, or one that both go through in turn."""
 
 from __future__ import annotations
 
@@ -46,3 +46,20 @@ class PerModality(nn.Module, Generic[M]):
             if len(row)
         ]
         return torch.cat(parts)[torch.cat(rows).argsort()]
+
+
+def one_by_one(network: Callable[[Tensor], Tensor], inputs: Tensor, modality: Tensor) -> Tensor:
+    """Sends each modality of a batch through one network in a pass of its own.
+
+    So batch normalisation never mixes the lights, though both share its weights.
+
+    Args:
+        network: Keeps rows apart but for its batch statistics.
+        inputs: (B, ...).
+        modality: (B,) `Modality`; a batch may hold one of them only.
+
+    Returns:
+        (B, ...) in the order of the batch.
+    """
+    rows = [torch.nonzero(modality == m).squeeze(1) for m in Modality]
+    return torch.cat([network(inputs[row]) for row in rows if len(row)])[torch.cat(rows).argsort()]

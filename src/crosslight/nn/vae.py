@@ -26,19 +26,23 @@ class HalvingConv(nn.Module):
         in_channels: Channels that come in.
         out_channels: Channels that go out.
         norm: Whether each channel of each image is normalised, without learnt scale and shift.
+        slope: Of the leaky ReLU; 0 is the plain one.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, norm: bool = True) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, *, norm: bool = True, slope: float = SLOPE
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, 4, 2)
         self.norm = norm
+        self.slope = slope
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, in_channels, h, w) → (B, out_channels, h / 2, w / 2)."""
         maps = self.conv(reflected(maps, 1))
         if self.norm:
-            return instance_norm(maps, slope=SLOPE)
-        return nn.functional.leaky_relu(maps, SLOPE, inplace=True)
+            return instance_norm(maps, slope=self.slope)
+        return nn.functional.leaky_relu(maps, self.slope, inplace=True)
 
 
 class Encoder(nn.Module):

@@ -25,8 +25,9 @@ from crosslight.methods.contract import Method, Progress, Scheduled, Stage, Upda
 from crosslight.methods.cross_modal_triplets import draw_negatives, draw_positives
 from crosslight.methods.unet_disentangle import equations
 from crosslight.methods.unet_disentangle.config import UNetDisentangleConfig
-from crosslight.methods.unet_disentangle.networks import Decoder, Encoder, modality_of
+from crosslight.methods.unet_disentangle.networks import Decoder, Encoder
 from crosslight.nn.distributed import gather_with_gradient
+from crosslight.nn.modality_of import modality_of
 from crosslight.nn.precision import full_precision, wide
 from crosslight.types import Modality
 

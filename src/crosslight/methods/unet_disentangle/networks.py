@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from crosslight.nn.conv_block import SLOPE, init_kaiming
 from crosslight.nn.precision import wide
-from crosslight.types import Modality
 
 
 class Encoder(nn.Module):
@@ -94,18 +93,6 @@ class Decoder(nn.Module):
         pixels = self.last(maps)
         images: Tensor = wide(pixels).sigmoid()
         return images.expand(-1, 3, -1, -1)
-
-
-def modality_of(images: Tensor, *, tolerance: float = 0.02) -> Tensor:
-    """(B,) `Modality` of images (B, 3, H, W) in [0, 1]: three nearly equal channels are infrared.
-
-    Args:
-        images: Images.
-        tolerance: Largest mean difference of two channels of a gray image; JPEG leaves some.
-    """
-    spread = (images.amax(dim=1) - images.amin(dim=1)).mean(dim=(1, 2))
-    gray = spread < tolerance
-    return torch.where(gray, int(Modality.INFRARED), int(Modality.VISIBLE))
 
 
 def _convolution(incoming: int, outgoing: int, *, stride: int = 1) -> nn.Sequential:
