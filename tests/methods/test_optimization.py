@@ -68,3 +68,13 @@ def test_optimizers_hold_each_trainable_parameter_once(kind: str, cls: type) -> 
     assert [len(group["params"]) for group in optimizer.param_groups] == [1, 2]
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.05, 0.5])
     assert all(group["weight_decay"] == 0.01 for group in optimizer.param_groups)
+
+
+def test_further_parts_have_rates_of_their_own() -> None:
+    method = nn.ModuleDict({name: nn.Linear(2, 2) for name in ("old", "new", "slow")})
+    config = Optimization(epochs=1, optimizer="sgd", lr=0.5, backbone_lr_factor=0.1)
+    found = make_optimizer(config, method, new=method["new"], others=[(method["slow"], 0.2)])
+    rates = {id(p): group["lr"] for group in found.optimizer.param_groups for p in group["params"]}
+    assert len(rates) == 6
+    for name, rate in {"old": 0.05, "new": 0.5, "slow": 0.1}.items():
+        assert [rates[id(p)] for p in method[name].parameters()] == pytest.approx([rate, rate])

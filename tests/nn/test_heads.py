@@ -4,6 +4,7 @@ import torch
 
 from crosslight.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from crosslight.data.luma import LUMA
+from crosslight.nn.bottleneck_head import BottleneckHead
 from crosslight.nn.heads import IdentityHead
 from crosslight.nn.normalize import Normalize, to_gray
 
@@ -22,6 +23,23 @@ def test_classifier_starts_small() -> None:
         torch.manual_seed(0)
         head = IdentityHead(256, 400)
     assert abs(head.classifier.weight.std().item() - 0.001) < 2e-5
+
+
+def test_bottleneck_has_a_leaky_relu_and_scattered_gains_on_request() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        head = BottleneckHead(8, 5000, 3, dropout=0.0, slope=0.1, gain_std=0.02)
+    assert abs(head.norm.weight.mean().item() - 1) < 1e-3
+    assert abs(head.norm.weight.std().item() - 0.02) < 1e-3
+    embeddings = torch.tensor([[-2.0, 3.0]]).repeat(1, 2500)
+    weight = head.classifier.weight.view(3, 2500, 2).sum(dim=1)
+    torch.testing.assert_close(head.classify(embeddings)[0], weight @ torch.tensor([-0.2, 3.0]))
+    plain = BottleneckHead(8, 2, 3, dropout=0.0)
+    assert torch.equal(plain.norm.weight, torch.ones(2))
+    torch.testing.assert_close(
+        plain.classify(torch.tensor([[-2.0, 3.0]]))[0],
+        plain.classifier.weight @ torch.tensor([-2.0, 3.0]),
+    )
 
 
 def test_normalize() -> None:

@@ -52,7 +52,12 @@ def test_a_fixed_exponent_is_no_parameter() -> None:
     assert len(list(GeM(3.0, learnable=True).parameters())) == 1
 
 
-@pytest.mark.parametrize("kind", ["gem", "avg"])
+def test_maximum_is_that_of_each_channel() -> None:
+    maps = _maps()
+    assert torch.equal(make_pool("max")(maps), maps.amax(dim=(2, 3)))
+
+
+@pytest.mark.parametrize("kind", ["gem", "avg", "max"])
 def test_stripes_are_pooled_apart_from_top_to_bottom(kind: str) -> None:
     maps = _maps()
     pooled = make_pool(kind, stripes=2)(maps)  # type: ignore[arg-type]

@@ -9,11 +9,10 @@ Letters: B batch over all ranks, C channels of the backbone, D embedding.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from crosslight.data.batch import Batch
@@ -21,13 +20,12 @@ from crosslight.losses import bidirectional_top_ranking, cross_modal_contrastive
 from crosslight.methods.backbone_config import BackboneConfig, build_backbone
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
 from crosslight.methods.optimization import Optimization, OptimizerName, make_optimizer
-from crosslight.nn.backbones import Backbone
+from crosslight.nn.bottleneck_head import BottleneckHead
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.normalize import Normalize
-from crosslight.nn.per_modality import PerModality
 from crosslight.nn.pooling import PoolingName, make_pool
 from crosslight.nn.precision import full_precision
-from crosslight.nn.two_stream import TwoStream, split_backbone
+from crosslight.nn.two_stream import Streams, build_streams
 from crosslight.ranges import Count, Dropout, Few, Positive, Width
 
 SLOPE = 0.1
@@ -57,7 +55,7 @@ class BDTRConfig(BackboneConfig, Optimization):
     """
 
     # Backbone and its weights: two-stream; BDTR has AlexNet.
-    streams: Literal["whole", "stem"] = "whole"  # BDTR, TONE, two-stream
+    streams: Streams = "whole"  # BDTR, TONE, two-stream
     last_stride: Few = 2  # two-stream
     pooling: PoolingName = "avg"  # two-stream
     gem_p: Positive = 3.0
@@ -77,38 +75,6 @@ class BDTRConfig(BackboneConfig, Optimization):
     step_epochs: tuple[int, ...] = (30, 60)  # two-stream
 
 
-class EmbeddingHead(nn.Module):
-    """What the streams share: linear layer and batch norm give the embedding, then a classifier.
-
-    Args:
-        channels: C.
-        dim: D.
-        num_ids: Number of training people.
-        dropout: Probability that a value is dropped before the classifier.
-    """
-
-    def __init__(self, channels: int, dim: int, num_ids: int, *, dropout: float) -> None:
-        super().__init__()
-        self.linear = nn.Linear(channels, dim)
-        self.norm = nn.BatchNorm1d(dim)
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(dim, num_ids)
-        nn.init.kaiming_normal_(self.linear.weight, mode="fan_out")
-        nn.init.zeros_(self.linear.bias)
-        nn.init.normal_(self.classifier.weight, std=0.001)
-        nn.init.zeros_(self.classifier.bias)
-
-    def embed(self, vectors: Tensor) -> Tensor:
-        """(B, C) → (B, D)."""
-        embedding: Tensor = self.norm(self.linear(vectors))
-        return embedding
-
-    def classify(self, embeddings: Tensor) -> Tensor:
-        """(B, D) → (B, num_ids) logits."""
-        logits: Tensor = self.classifier(self.dropout(F.leaky_relu(embeddings, SLOPE)))
-        return logits
-
-
 class BDTR(Method):
     """BDTR; see `BDTRConfig`."""
 
@@ -120,14 +86,12 @@ class BDTR(Method):
         self.config = config
         backbone = build_backbone(config, (height, width))
         self.normalize = Normalize(backbone.mean, backbone.std)
-        self.backbone: PerModality[Backbone] | TwoStream
-        if config.streams == "whole":
-            self.backbone = PerModality(lambda: deepcopy(backbone))
-        else:
-            self.backbone = split_backbone(backbone)
+        self.backbone = build_streams(backbone, config.streams)
         self.pool = make_pool(config.pooling, p=config.gem_p, stripes=config.parts)
         channels = backbone.channels * config.parts
-        self.head = EmbeddingHead(channels, config.dim, num_ids, dropout=config.dropout)
+        self.head = BottleneckHead(
+            channels, config.dim, num_ids, dropout=config.dropout, slope=SLOPE
+        )
 
     def stages(self) -> tuple[Stage, ...]:
         """One stage."""

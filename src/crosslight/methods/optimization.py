@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -70,22 +70,34 @@ def schedule_factor(config: Optimization, progress: Progress) -> float:
     return factor * (config.final_factor + (1 - config.final_factor) * fall)
 
 
-def make_optimizer(config: Optimization, method: nn.Module, *, new: nn.Module) -> Scheduled:
+def make_optimizer(
+    config: Optimization,
+    method: nn.Module,
+    *,
+    new: nn.Module,
+    others: Sequence[tuple[nn.Module, float]] = (),
+) -> Scheduled:
     """The optimizer of all trainable parameters of a method.
 
     Args:
         config: Kind, rates and schedule.
         method: Whose parameters are trained.
         new: Its part that starts from scratch and moves at the full rate.
+        others: Further parts, each with its rate as a part of the full one.
     """
-    fresh = {id(parameter) for parameter in new.parameters()}
+    parts = [(new, 1.0), *others]
+    own = [{id(parameter) for parameter in part.parameters()} for part, _ in parts]
+    placed = set().union(*own)
     trained = [p for p in method.parameters() if p.requires_grad]
     groups = [
         {
-            "params": [p for p in trained if id(p) not in fresh],
+            "params": [p for p in trained if id(p) not in placed],
             "lr": config.lr * config.backbone_lr_factor,
         },
-        {"params": [p for p in trained if id(p) in fresh], "lr": config.lr},
+        *(
+            {"params": [p for p in trained if id(p) in ids], "lr": config.lr * factor}
+            for ids, (_, factor) in zip(own, parts, strict=True)
+        ),
     ]
     factor: Callable[[Progress], float] = partial(schedule_factor, config)
     optimizer: torch.optim.Optimizer

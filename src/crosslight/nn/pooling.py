@@ -1,4 +1,4 @@
-"""A feature map to one vector: average and generalised-mean pooling, whole or in stripes.
+"""A feature map to one vector: average, maximum and generalised mean, whole or in stripes.
 
 Letters: B batch, C channels, h and w the map's height and width, S stripes.
 """
@@ -34,7 +34,7 @@ def split_maximum(maps: Tensor, stripes: int) -> Tensor:
     return torch.stack([part.max(dim=2).values for part in parts], dim=2)
 
 
-PoolingName = Literal["avg", "gem"]
+PoolingName = Literal["avg", "gem", "max"]
 
 
 class StripePool(nn.Module):
@@ -78,6 +78,14 @@ class AveragePool(StripePool):
         return values.mean(dim=2)
 
 
+class MaxPool(StripePool):
+    """The largest value of each channel."""
+
+    def pool(self, values: Tensor) -> Tensor:
+        """(B, C, h * w) → (B, C)."""
+        return values.max(dim=2).values
+
+
 class GeM(StripePool):
     """Generalised mean (mean of x^p)^(1/p) of each channel (Radenović et al., TPAMI 2019).
 
@@ -113,4 +121,4 @@ def make_pool(
     """The pooling that a recipe names."""
     if kind == "gem":
         return GeM(p, learnable=learnable, stripes=stripes)
-    return AveragePool(stripes)
+    return MaxPool(stripes) if kind == "max" else AveragePool(stripes)

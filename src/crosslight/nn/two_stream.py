@@ -1,11 +1,11 @@
-"""Two streams: a stem of its own for each modality, then layers that both share."""
+"""Two streams: a stem of its own for each modality, then layers that both share; or all apart."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,11 @@ from timm.models.resnet import ResNet
 from crosslight.errors import ConfigError
 from crosslight.nn.backbones import Backbone
 from crosslight.nn.nonlocal_block import with_non_local
+from crosslight.nn.per_modality import PerModality
 from crosslight.types import Modality
+
+Streams = Literal["whole", "stem"]
+"""What each light has of its own: a whole backbone, or the first layers of a ResNet."""
 
 _STEM = ("conv1", "bn1", "act1", "maxpool")
 _LAYERS = ("layer1", "layer2", "layer3", "layer4")
@@ -89,4 +93,24 @@ def split_backbone(
     streams = TwoStream(stem, nn.Sequential(OrderedDict(layers)), backbone.channels)
     if backbone.infrared_stem is not None:
         streams.stems[Modality.INFRARED].load_state_dict(backbone.infrared_stem)
+    return streams
+
+
+def build_streams(backbone: Backbone, kind: Streams) -> PerModality[Backbone] | TwoStream:
+    """A network for each light, the two starting alike but for what the weights have apart.
+
+    Args:
+        backbone: What both start from; its modules may be used.
+        kind: See `Streams`.
+
+    Raises:
+        ConfigError: The backbone cannot be split into stem and layers.
+    """
+    if kind == "stem":
+        return split_backbone(backbone)
+    streams = PerModality(lambda: deepcopy(backbone))
+    if backbone.infrared_stem is not None:
+        network: Any = streams.networks[Modality.INFRARED]
+        weights = network.network.state_dict()
+        network.network.load_state_dict({**weights, **backbone.infrared_stem})
     return streams
