@@ -18,7 +18,7 @@ from crosslight.cli.flat import Flat
 from crosslight.cli.gallery import gallery_app, serve
 from crosslight.drawing.options import Swapping
 from crosslight.evaluation.scoring import Scoring
-from crosslight.experiments.options import Ablating, Evaluating
+from crosslight.experiments.options import Ablating, Evaluating, Refining
 from crosslight.ranges import Count, Seed, Trial, Workers, in_range
 from crosslight.training.machines import Machines
 from crosslight.types import LIGHTS, Light
@@ -38,7 +38,6 @@ Overrides = Annotated[
     arg(name="set", metavar="KEY=VALUE", help="Changes one key of the recipe; repeatable."),
 ]
 Switch = Annotated[bool, FlagCreatePairsOff]
-Expand = Annotated[int | None, arg(metavar="K")]
 Protocols = Annotated[UseAppendAction[tuple[str, ...]], arg(name="protocol")]
 
 
@@ -106,6 +105,12 @@ class _Evaluating(Evaluating):
     protocols: Protocols = Evaluating.protocols
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Refining(Refining):
+    rerank: Switch = Refining.rerank
+    expand: Annotated[int | None, arg(metavar="K")] = Refining.expand
+
+
 @app.command(name="evaluate")
 @in_range
 def evaluate(
@@ -113,25 +118,20 @@ def evaluate(
     *,
     data: DataArgument,
     evaluating: Flat[_Evaluating],
-    rerank: Switch = False,
-    expand: Expand = None,
+    refining: Flat[_Refining],
 ) -> None:
     """Embed the test images of a data set with a trained run and score them.
 
     Args:
         run: Run folder.
         data: Data set.
-        rerank: Also score after k-reciprocal re-ranking (k1 20, k2 6, lambda 0.3), in rows of
-            their own.
-        expand: Also score after query expansion by so many nearest images, in rows of their own.
         evaluating: How.
+        refining: After which refinements too.
     """
     from crosslight.commands.evaluate import print_evaluation
-    from crosslight.commands.refinement_flags import chosen_refinements
     from crosslight.experiments.evaluation import evaluate_run
 
-    refinements = chosen_refinements(rerank=rerank, expand=expand)
-    print_evaluation(evaluate_run(run, data, evaluating, refinements=refinements))
+    print_evaluation(evaluate_run(run, data, evaluating, refinements=refining.chosen()))
 
 
 @app.command(name="score")
@@ -141,11 +141,7 @@ def score(
     *,
     protocol: str,
     scoring: Flat[Scoring],
-    rerank: Switch = False,
-    k1: int | None = None,
-    k2: int | None = None,
-    share: float | None = None,
-    expand: Expand = None,
+    refining: Flat[_Refining],
     block: int | None = None,
     json: Path | None = None,
 ) -> None:
@@ -156,17 +152,11 @@ def score(
             with a .csv of the same name beside it (pid, cam, modality, split, path); or .parquet
             with all of these columns.
         protocol: E.g. market1501 or sysu-mm01/all/1.
-        rerank: Also score after k-reciprocal re-ranking, in rows of their own.
-        k1: Neighbours that a set of the re-ranking is made of; by default 20.
-        k2: Neighbours whose weights the re-ranking averages; by default 6.
-        share: Weight of the original distance in the re-ranking, the paper's lambda; by default
-            0.3.
-        expand: Also score after query expansion by so many nearest images, in rows of their own.
         block: Queries multiplied at once, by default 512; fewer need less memory.
         json: Also write the scores here.
         scoring: How.
+        refining: After which refinements too.
     """
-    from crosslight.commands.refinement_flags import chosen_refinements
     from crosslight.commands.score import run_score
     from crosslight.evaluation.ranking.effort import Effort
 
@@ -174,7 +164,7 @@ def score(
         features,
         protocol,
         scoring,
-        refinements=chosen_refinements(rerank=rerank, expand=expand, k1=k1, k2=k2, share=share),
+        refinements=refining.chosen(),
         effort=Effort(block=block),
         json_path=json,
     )

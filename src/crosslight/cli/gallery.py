@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +10,8 @@ from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
 
 from crosslight.cli.flat import Flat
-from crosslight.gallery.options import Asking, Calibrating, Labels, Watching
+from crosslight.gallery.options import Asking, Calibrating, Labels, Watching, Where, WhereOrWho
 from crosslight.gallery.service.settings import Address, Allowed
-from crosslight.types import Light
 
 gallery_app = SubcommandApp()
 
@@ -21,13 +21,22 @@ StoreArgument = Positional[
         arg(metavar="STORE", help="Folder such as gallery.lance, or milvus://host:port/name."),
     ]
 ]
-Cameras = Annotated[tuple[int, ...], arg(metavar="CAM", help="Only rows of these cameras.")]
-Since = Annotated[
-    str | None, arg(metavar="TIME", help="Only rows from then on: seconds, or an ISO date (UTC).")
-]
-Until = Annotated[
-    str | None, arg(metavar="TIME", help="Only rows up to then: seconds, or an ISO date (UTC).")
-]
+Cameras = Annotated[tuple[int, ...], arg(metavar="CAM")]
+Time = Annotated[str | None, arg(metavar="TIME")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Where(Where):
+    camera: Cameras = Where.camera
+    since: Time = Where.since
+    until: Time = Where.until
+
+
+@dataclass(frozen=True, kw_only=True)
+class _WhereOrWho(WhereOrWho):
+    camera: Cameras = Where.camera
+    since: Time = Where.since
+    until: Time = Where.until
 
 
 @gallery_app.command(name="create")
@@ -102,10 +111,7 @@ def search(
     image: Positional[Path],
     *,
     asking: Flat[Asking],
-    camera: Cameras = (),
-    modality: Light | None = None,
-    since: Since = None,
-    until: Until = None,
+    where: Flat[_Where],
     model: Path | None = None,
     json: bool = False,
     sheet: Path | None = None,
@@ -116,10 +122,7 @@ def search(
     Args:
         store: A store.
         image: The query, of either light.
-        camera: Only rows of these cameras.
-        modality: Only rows of this light.
-        since: Only rows from then on.
-        until: Only rows up to then.
+        where: Which may be found.
         model: Run folder, where the one that the store remembers has moved.
         json: Print JSON.
         sheet: Also draw the results into this PNG file.
@@ -134,7 +137,7 @@ def search(
         store,
         image,
         asking,
-        filter_from(cameras=camera, modality=modality, since=since, until=until),
+        filter_from(where),
         model=model,
         as_json=json,
         sheet=sheet,
@@ -146,11 +149,7 @@ def search(
 def list_rows(
     store: StoreArgument,
     *,
-    camera: Cameras = (),
-    modality: Light | None = None,
-    since: Since = None,
-    until: Until = None,
-    person: tuple[int, ...] = (),
+    where: Flat[_WhereOrWho],
     offset: int = 0,
     limit: int = 50,
     json: bool = False,
@@ -159,11 +158,7 @@ def list_rows(
 
     Args:
         store: A store.
-        camera: Only rows of these cameras.
-        modality: Only rows of this light.
-        since: Only rows from then on.
-        until: Only rows up to then.
-        person: Only rows of these people.
+        where: Which.
         offset: Rows to leave out first.
         limit: Rows to list at most.
         json: Print JSON.
@@ -171,8 +166,7 @@ def list_rows(
     from crosslight.commands.gallery import list_rows as run
     from crosslight.commands.gallery_filter import filter_from
 
-    where = filter_from(cameras=camera, modality=modality, since=since, until=until, people=person)
-    run(store, where, offset=offset, limit=limit, as_json=json)
+    run(store, filter_from(where), offset=offset, limit=limit, as_json=json)
 
 
 @gallery_app.command(name="remove")
@@ -180,11 +174,7 @@ def remove(
     store: StoreArgument,
     *,
     ids: Annotated[tuple[str, ...], arg(name="id")] = (),
-    camera: Cameras = (),
-    modality: Light | None = None,
-    since: Since = None,
-    until: Until = None,
-    person: tuple[int, ...] = (),
+    where: Flat[_WhereOrWho],
     everything: Annotated[bool, arg(name="all")] = False,
 ) -> None:
     """Remove rows from a store, for good.
@@ -192,18 +182,13 @@ def remove(
     Args:
         store: A store.
         ids: Rows with these ids, as `list` prints them.
-        camera: Rows of these cameras.
-        modality: Rows of this light.
-        since: Rows from then on.
-        until: Rows up to then.
-        person: Rows of these people.
+        where: Which.
         everything: Every row.
     """
     from crosslight.commands.gallery import remove as run
     from crosslight.commands.gallery_filter import filter_from
 
-    where = filter_from(cameras=camera, modality=modality, since=since, until=until, people=person)
-    run(store, where, ids=ids, everything=everything)
+    run(store, filter_from(where), ids=ids, everything=everything)
 
 
 @gallery_app.command(name="stats")

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from crosslight.commands.flag_numbers import LARGEST, LARGEST_PERSON, require_from_to
 from crosslight.errors import ConfigError
+from crosslight.gallery.options import Where, WhereOrWho
 from crosslight.gallery.rows import Filter
 from crosslight.times import seconds_from
 from crosslight.types import LIGHTS, UNKNOWN_CAM
 
 
-def filter_from(
-    *,
-    cameras: Sequence[int] = (),
-    modality: str | None = None,
-    since: str | None = None,
-    until: str | None = None,
-    people: Sequence[int] = (),
-) -> Filter:
-    """The filter; nothing given: every row.
+def filter_from(where: Where) -> Filter:
+    """The filter; nothing said: every row.
 
     Raises:
         ConfigError: A time that is not one, or a number out of range.
     """
-    for camera in cameras:
+    people = where.person if isinstance(where, WhereOrWho) else ()
+    for camera in where.camera:
         require_from_to("camera", camera, UNKNOWN_CAM, LARGEST)
     for person in people:
         require_from_to("person", person, 0, LARGEST_PERSON)
     return Filter(
-        cams=frozenset(cameras) if cameras else None,
-        modalities=frozenset({int(LIGHTS[modality])}) if modality else None,
-        since=None if since is None else time_from(since),
-        until=None if until is None else time_from(until),
-        pids=frozenset(people) if people else None,
+        cams=frozenset(where.camera) or None,
+        modalities=None if where.modality is None else frozenset({int(LIGHTS[where.modality])}),
+        since=None if where.since is None else time_from(where.since),
+        until=None if where.until is None else time_from(where.until),
+        pids=frozenset(people) or None,
     )
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from crosslight.errors import ConfigError
 from crosslight.evaluation.scoring import Sampler, Scoring
 from crosslight.ranges import Count, Seed, Trial, Workers
 from crosslight.training.machines import Machines
 from crosslight.types import Accelerator, Distance
+
+if TYPE_CHECKING:
+    from crosslight.evaluation.reranking.refinements import Refinement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +41,45 @@ class Evaluating:
     unit_views: bool = False
     code: str | None = None
     workers: Workers = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refining:
+    """Which refinements are scored, each by itself in rows of its own beside the plain ranking.
+
+    Attributes:
+        rerank: Also score after k-reciprocal re-ranking.
+        k1: Neighbours that a set of the re-ranking is made of. None: 20.
+        k2: Neighbours whose weights the re-ranking averages. None: 6.
+        share: Weight of the original distance in the re-ranking, the paper's lambda. None: 0.3.
+        expand: Also score after query expansion by so many nearest images.
+    """
+
+    rerank: bool = False
+    k1: int | None = None
+    k2: int | None = None
+    share: float | None = None
+    expand: int | None = None
+
+    def chosen(self) -> tuple[Refinement, ...]:
+        """Re-ranking first, then query expansion.
+
+        Raises:
+            ConfigError: A number of the re-ranking is given without it, or is out of range.
+        """
+        from crosslight.evaluation.reranking.refinements import KReciprocal, QueryExpansion
+
+        numbers: dict[str, Any] = {
+            name: value
+            for name, value in (("k1", self.k1), ("k2", self.k2), ("share", self.share))
+            if value is not None
+        }
+        if numbers and not self.rerank:
+            name = next(iter(numbers))
+            raise ConfigError(f"--{name} is a number of the re-ranking; add --rerank.")
+        reranked = (KReciprocal(**numbers),) if self.rerank else ()
+        expanded = () if self.expand is None else (QueryExpansion(k=self.expand),)
+        return (*reranked, *expanded)
 
 
 @dataclass(frozen=True, kw_only=True)

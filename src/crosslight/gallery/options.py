@@ -62,6 +62,34 @@ class Asking:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Where:
+    """Which rows of a gallery are meant; nothing said: all.
+
+    Attributes:
+        camera: Only rows of these cameras.
+        modality: Only rows of this light.
+        since: Only rows from then on: seconds, or an ISO date (UTC).
+        until: Only rows up to then: seconds, or an ISO date (UTC).
+    """
+
+    camera: tuple[int, ...] = ()
+    modality: Light | None = None
+    since: str | None = None
+    until: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WhereOrWho(Where):
+    """Which rows of a gallery are meant, where its people are known too.
+
+    Attributes:
+        person: Only rows of these people.
+    """
+
+    person: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Calibrating:
     """What a gallery is calibrated on, and for which rate of errors.
 
