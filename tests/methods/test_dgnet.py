@@ -18,7 +18,16 @@ from crosslight.methods.contract import Progress, stages_to_train
 from crosslight.methods.dgnet import DGNet, DGNetConfig, ramped_weights
 from crosslight.methods.dgnet import method as dgnet_method
 from crosslight.methods.dgnet.config import stepped
+from crosslight.methods.dgnet.equations import adversarial_loss
+from crosslight.methods.dgnet.networks import (
+    STRIPES,
+    AppearanceEncoder,
+    Decoder,
+    StructureEncoder,
+)
 from crosslight.methods.dgnet.pairs import as_pairs
+from crosslight.nn.backbones import create_backbone
+from crosslight.nn.critic import MultiScaleCritic
 from crosslight.nn.weights import initial_weights_left_out
 from crosslight.training.given_stages import take_given
 
@@ -102,6 +111,24 @@ def test_the_teachers_iterations_agree_with_the_plain_formulation(
     plain = oracle.PlainStep(copy.deepcopy(method))
     places = [at(method, stage="teacher", iteration=i) for i in (iteration, iteration + 1)]
     assert_iterations_agree(method, plain, mirrored(make_batch(), 2), places=places)
+
+
+def test_networks_that_others_share_can_be_larger_or_see_colour() -> None:
+    maps = torch.rand(2, 3, 32, 16)
+    assert StructureEncoder(2, (1, 1, 1), source="colour")(maps).shape == (2, 16, 8, 4)
+    for doublings, channels in ((2, 8), (4, 32)):
+        adain = torch.ones(2, STRIPES, 2, 2, channels)
+        drawn = Decoder(channels, doublings=doublings)(torch.rand(2, channels, 4, 2), adain)
+        assert drawn.shape == (2, 3, 4 * 2**doublings, 2 * 2**doublings)
+    backbone = create_backbone("resnet10-quarter", last_stride=2).eval()
+    code, vector = AppearanceEncoder(backbone, pooling="avg").eval()(torch.rand(2, 3, 128, 64))
+    torch.testing.assert_close(code.mean(dim=2), vector)
+
+
+def test_the_factor_of_the_adversarial_loss_is_2_unless_said_otherwise() -> None:
+    critic, images = MultiScaleCritic(width=2, scales=2, blocks=1), torch.rand(2, 3, 16, 16)
+    plain = adversarial_loss(critic, images, factor=1)
+    torch.testing.assert_close(adversarial_loss(critic, images), 2 * plain)
 
 
 GENERATOR = {"structure", "adain", "decoder"}
@@ -197,6 +224,10 @@ def test_ramps_are_those_of_the_release() -> None:
             assert found.primary == pytest.approx(multiplied["teacher"], abs=1e-9)
             assert found.fine == pytest.approx(0.2 * multiplied["teacher"], abs=1e-9)
         assert found.fine_real == pytest.approx(0.2 * tested["teacher"], abs=1e-9)
+
+
+def test_without_a_start_the_ramp_never_begins() -> None:
+    assert not ramped_weights(DGNetConfig(ramp_start=None), 10**6).any
 
 
 def test_ramped_losses_begin_at_30002_with_a_thousandth() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from crosslight.config import build
 from crosslight.methods.contract import Stage
+from crosslight.methods.dgnet import DGNetConfig
 from crosslight.methods.scaling import Counts, MethodConfig, counted
 from crosslight.registry import method_class, method_names
 
@@ -85,3 +86,7 @@ def test_nothing_vanishes_by_rounding(name: str) -> None:
         value = getattr(scaled, key)
         if count is Counts.ITERATIONS and not isinstance(value, tuple):
             assert value == (1 if getattr(default, key) else 0), key
+
+
+def test_what_never_begins_never_begins_on_other_images_either() -> None:
+    assert DGNetConfig(ramp_start=None).scaled(2).ramp_start is None

@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from crosslight.errors import ConfigError
-from crosslight.nn.pooling import AveragePool, GeM, make_pool, split_maximum, stripe_maximum
+from crosslight.nn.pooling import (
+    AveragePool,
+    GeM,
+    make_pool,
+    split_maximum,
+    stripe_average,
+    stripe_maximum,
+)
 
 
 def _maps(seed: int = 0) -> torch.Tensor:
@@ -78,3 +85,10 @@ def test_stripes_overlap_to_share_the_rows(rows: int) -> None:
     assert torch.equal(together, apart)
     slopes = [torch.autograd.grad((out**2).sum(), maps)[0] for out in (together, apart)]
     torch.testing.assert_close(*slopes)
+
+
+@pytest.mark.parametrize("rows", [2, 7, 8, 10])
+def test_stripes_are_averaged_as_torch_averages_them(rows: int) -> None:
+    maps = torch.rand(2, 3, rows, 5, generator=torch.Generator().manual_seed(rows))
+    expected = torch.nn.functional.adaptive_avg_pool2d(maps, (4, 1))[..., 0]
+    torch.testing.assert_close(stripe_average(maps, 4), expected)

@@ -1,8 +1,8 @@
 """A method's configuration, and the same training on another number of images.
 
-What a field counts is said by its type: `Iterations` (a length, or a place in it), `Steps` (several
-places) and `PerIteration` (a growth). Lengths in epochs are plain numbers: an epoch itself becomes
-longer or shorter.
+What a field counts is said by its type: `Iterations` (a length, or a place in it; `MaybeIterations`
+where there may be none), `Steps` (several places) and `PerIteration` (a growth). Lengths in epochs
+are plain numbers: an epoch itself becomes longer or shorter.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Counts(Enum):
 
 
 Iterations = Annotated[int, Counts.ITERATIONS]
+MaybeIterations = Annotated[int | None, Counts.ITERATIONS]
 Steps = Annotated[tuple[int, ...], Counts.ITERATIONS]
 PerIteration = Annotated[float, Counts.PER_ITERATION]
 
@@ -43,6 +44,8 @@ class MethodConfig:
         changed: dict[str, Any] = {}
         for name, count in counted(type(self)).items():
             value = getattr(self, name)
+            if value is None:
+                continue
             if count is Counts.PER_ITERATION:
                 changed[name] = value / factor
             elif isinstance(value, tuple):

@@ -28,10 +28,18 @@ def stripe_maximum(maps: Tensor, stripes: int) -> Tensor:
 
 def split_maximum(maps: Tensor, stripes: int) -> Tensor:
     """`stripe_maximum`, stripe by stripe."""
+    return torch.stack([part.max(dim=2).values for part in _stripes(maps, stripes)], dim=2)
+
+
+def stripe_average(maps: Tensor, stripes: int) -> Tensor:
+    """(B, C, h, w) → (B, C, stripes): the mean of each; stripes overlap to share h rows."""
+    return torch.stack([part.mean(dim=2) for part in _stripes(maps, stripes)], dim=2)
+
+
+def _stripes(maps: Tensor, stripes: int) -> list[Tensor]:
     rows = maps.shape[2]
     bounds = [(i * rows // stripes, -(-(i + 1) * rows // stripes)) for i in range(stripes)]
-    parts = [maps[:, :, first:last].flatten(2) for first, last in bounds]
-    return torch.stack([part.max(dim=2).values for part in parts], dim=2)
+    return [maps[:, :, first:last].flatten(2) for first, last in bounds]
 
 
 PoolingName = Literal["avg", "gem", "max"]

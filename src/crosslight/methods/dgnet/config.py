@@ -13,15 +13,15 @@ from torch import nn
 from crosslight.errors import ConfigError
 from crosslight.methods.backbone_config import BackboneConfig
 from crosslight.methods.contract import Progress
-from crosslight.methods.scaling import Iterations, PerIteration, Steps
+from crosslight.methods.scaling import Iterations, MaybeIterations, PerIteration, Steps
 from crosslight.ranges import Dropout, Few, Part, Range, Share, Width
 
 TRAIN_TEACHER = "train"
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerationConfig(BackboneConfig):
-    """What every method with DG-Net's two codes can set; the defaults are the released settings.
+class DrawingConfig(BackboneConfig):
+    """What every method that draws from DG-Net's two codes can set; defaults as released.
 
     The backbone is the appearance encoder's; its fields are at `BackboneConfig`.
 
@@ -29,9 +29,6 @@ class GenerationConfig(BackboneConfig):
     paper's figures come from. Iterations count from 0 within their stage.
 
     Attributes:
-        dim: Length of the primary and of the fine-grained feature.
-        primary_dropout: Before the primary classifier.
-        fine_dropout: Before the fine-grained classifier.
         structure_width: Channels of the structure encoder's first convolution; eight times as
             many in its code and the decoder.
         dilations: Of the structure encoder's pyramid.
@@ -44,20 +41,15 @@ class GenerationConfig(BackboneConfig):
         identity_head_lr: SGD's, for its two heads.
         lr_steps: Iterations at which all three learning rates fall to a tenth.
         weight_decay: L2 penalty of every network.
-        erasing: Probability that a rectangle of an image is erased for the identity losses on
-            real images. Codes and reconstructions see whole images: leave the data's own erasing
-            at 0.
-        erasing_area: Smallest and largest erased part of the image area.
         recon_weight: Of both image reconstructions.
         id_weight: Of the identity losses on real images and their partners.
         generated_id_weight: Of the identity loss on generated images, which trains the generator.
         adversarial_weight: Of the critic's verdict.
         penalty_weight: Of the critic's gradient penalty on real images.
-        ramp_start: Iteration after which the weights below grow; see `Ramp`.
+        ramp_start: Iteration after which the weights below grow; see `Ramp`. None: never.
         ramp_step: Growth per iteration.
         code_weight: Where the weights of both code reconstructions end.
         cycle_weight: Where the weight of the image cycle ends.
-        fine_ratio: Weight of the fine-grained mining over that of the primary feature learning.
         code_slices: Which part of the appearance code colours a decoder block: a quarter of its
             channels with all stripes, as the release's memory layout has it, or a stripe.
         again_probability: How often structure codes of generated images train the encoder on
@@ -66,9 +58,6 @@ class GenerationConfig(BackboneConfig):
     """
 
     # Backbone and its weights: paper 4.1; last stride: release.
-    dim: Width = 512  # release
-    primary_dropout: Dropout = 0.5  # release
-    fine_dropout: Dropout = 0.75  # release
     structure_width: Width = 16  # paper, table 6
     dilations: tuple[Few, Few, Few] = (3, 6, 9)  # release
     adain_width: Width = 512  # release
@@ -80,20 +69,40 @@ class GenerationConfig(BackboneConfig):
     identity_head_lr: float = 0.02  # release
     lr_steps: Steps = (60_000, 90_000, 105_000)  # release
     weight_decay: float = 5e-4  # release
-    erasing: Share = 0.5  # release
-    erasing_area: tuple[Part, Part] = (0.02, 0.4)  # release
     recon_weight: float = 5.0  # paper 4.1: lambda_img
     id_weight: float = 1.0  # paper, equation 10
     generated_id_weight: float = 0.5  # paper 4.1: lambda_id
     adversarial_weight: float = 1.0  # paper, equation 10
     penalty_weight: float = 0.01  # release
-    ramp_start: Iterations = 30_000  # paper 4.1
+    ramp_start: MaybeIterations = 30_000  # paper 4.1
     ramp_step: PerIteration = 0.0005  # paper 4.1: 0 to 2 over 4,000
     code_weight: float = 1.0  # release
     cycle_weight: float = 2.0  # release; absent from equation 10
-    fine_ratio: Share = 0.2  # paper 4.1: lambda_fine over lambda_prim
     code_slices: Literal["channels", "stripes"] = "channels"  # release
     again_probability: Share = 0.5  # release
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationConfig(DrawingConfig):
+    """Two heads and erasing besides, of DG-Net and the study; the rest is at `DrawingConfig`.
+
+    Attributes:
+        dim: Length of the primary and of the fine-grained feature.
+        primary_dropout: Before the primary classifier.
+        fine_dropout: Before the fine-grained classifier.
+        erasing: Probability that a rectangle of an image is erased for the identity losses on
+            real images. Codes and reconstructions see whole images: leave the data's own erasing
+            at 0.
+        erasing_area: Smallest and largest erased part of the image area.
+        fine_ratio: Weight of the fine-grained mining over that of the primary feature learning.
+    """
+
+    dim: Width = 512  # release
+    primary_dropout: Dropout = 0.5  # release
+    fine_dropout: Dropout = 0.75  # release
+    erasing: Share = 0.5  # release
+    erasing_area: tuple[Part, Part] = (0.02, 0.4)  # release
+    fine_ratio: Share = 0.2  # paper 4.1: lambda_fine over lambda_prim
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,14 +201,14 @@ def _step_factor(steps: tuple[int, ...], progress: Progress) -> float:
     return float(0.1 ** sum(progress.iteration + 1 >= step for step in steps))
 
 
-def adam(config: GenerationConfig, network: nn.Module) -> torch.optim.Optimizer:
+def adam(config: DrawingConfig, network: nn.Module) -> torch.optim.Optimizer:
     """Of the generator's networks or the critic."""
     return torch.optim.Adam(
         network.parameters(), lr=config.lr, betas=(0.0, 0.999), weight_decay=config.weight_decay
     )
 
 
-def sgd(config: GenerationConfig, *parts: tuple[nn.Module, float]) -> torch.optim.Optimizer:
+def sgd(config: DrawingConfig, *parts: tuple[nn.Module, float]) -> torch.optim.Optimizer:
     """Of networks with a learning rate each."""
     groups = [{"params": list(network.parameters()), "lr": rate} for network, rate in parts]
     return torch.optim.SGD(groups, momentum=0.9, weight_decay=config.weight_decay, nesterov=True)

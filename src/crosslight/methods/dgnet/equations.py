@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crosslight.methods.dgnet.config import DGNetConfig, GenerationConfig
+from crosslight.methods.dgnet.config import DGNetConfig, DrawingConfig
 from crosslight.methods.dgnet.teacher import Teacher
 from crosslight.nn.critic import MultiScaleCritic, gradient_penalty
 from crosslight.nn.freezing import frozen
@@ -78,11 +78,11 @@ def critic_losses(critic: MultiScaleCritic, real: Tensor, generated: Tensor) -> 
     return {"loss_critic": loss_critic, "loss_penalty": penalty}
 
 
-def adversarial_loss(critic: MultiScaleCritic, generated: Tensor) -> Tensor:
-    """Equation 7 for the generator, as LSGAN with the release's factor 2 per scale."""
+def adversarial_loss(critic: MultiScaleCritic, generated: Tensor, *, factor: float = 2) -> Tensor:
+    """Equation 7 for the generator, as LSGAN with the release's factor per scale."""
     with frozen(critic):
         verdicts = critic(generated)
-    return both(_sum(2 * (verdict - 1).square().mean() for verdict in verdicts))
+    return both(_sum(factor * (verdict - 1).square().mean() for verdict in verdicts))
 
 
 def loss_cycle(cycled: Tensor, images: Tensor) -> Tensor:
@@ -163,8 +163,10 @@ class Ramp:
     grown: float
 
 
-def ramp_at(config: GenerationConfig, iteration: int) -> Ramp:
+def ramp_at(config: DrawingConfig, iteration: int) -> Ramp:
     """The ramp at an iteration, counted from 0 within the joint stage."""
+    if config.ramp_start is None:
+        return Ramp(tested=0.0, grown=0.0)
     steps = iteration - config.ramp_start
     return Ramp(
         tested=config.ramp_step * max(0, steps - 1),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from crosslight.methods.contract import Method
-from crosslight.methods.dgnet.config import GenerationConfig
+from crosslight.methods.dgnet.config import DrawingConfig
 from crosslight.methods.dgnet.networks import (
     STRIPES,
     AppearanceEncoder,
@@ -14,6 +14,7 @@ from crosslight.methods.dgnet.networks import (
     StructureSource,
 )
 from crosslight.nn.adain import AdaINParameters
+from crosslight.nn.backbones import Backbone
 from crosslight.nn.conv_block import init_kaiming
 from crosslight.nn.normalize import Normalize
 
@@ -31,12 +32,12 @@ class DrawsCodes(Method):
 
     normalize: Normalize
     appearance: AppearanceEncoder
-    structure: StructureEncoder
+    structure: StructureEncoder | Backbone
     adain: AdaINParameters
     decoder: Decoder
 
     def build_generator(
-        self, config: GenerationConfig, channels: int, *, source: StructureSource = "gray"
+        self, config: DrawingConfig, channels: int, *, source: StructureSource = "gray"
     ) -> None:
         """Adds structure encoder, MLPs and decoder; `init_generator` gives them their start.
 
@@ -45,7 +46,26 @@ class DrawsCodes(Method):
             channels: A, of the appearance encoder.
             source: What the structure encoder sees.
         """
-        self.structure = StructureEncoder(config.structure_width, config.dilations, source=source)
+        structure = StructureEncoder(config.structure_width, config.dilations, source=source)
+        self.build_drawing(config, channels, structure)
+
+    def build_drawing(
+        self,
+        config: DrawingConfig,
+        channels: int,
+        structure: StructureEncoder | Backbone,
+        *,
+        doublings: int = 2,
+    ) -> None:
+        """The same around a structure encoder of another kind.
+
+        Args:
+            config: Widths of the MLPs.
+            channels: A, of the appearance encoder.
+            structure: E_s.
+            doublings: From the size of its code to that of the image.
+        """
+        self.structure = structure
         self.adain = AdaINParameters(
             channels,
             blocks=STRIPES,
@@ -53,7 +73,7 @@ class DrawsCodes(Method):
             hidden=config.adain_width,
             slices=config.code_slices,
         )
-        self.decoder = Decoder(self.structure.channels)
+        self.decoder = Decoder(self.structure.channels, doublings=doublings)
 
     def init_generator(self) -> None:
         """Draws the generator's random start."""
@@ -76,11 +96,18 @@ class DrawsCodes(Method):
         code, _ = self.appearance(self.normalize(first))
         if fraction:
             code = code.lerp(self.appearance(self.normalize(second))[0], fraction)
-        drawn = self.decoder(self.structure(self.normalize(structure)), self.adain(code))
+        return self.pixels(self.decoder(self.structure_code(structure), self.adain(code)))
+
+    def pixels(self, drawn: Tensor) -> Tensor:
+        """What the decoder draws, as images in [0, 1]."""
         pixels: Tensor = drawn * self.normalize.std + self.normalize.mean
         return pixels.clamp(0, 1)
 
+    def structure_code(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] → (B, S, h, w), as real images are taken apart."""
+        code: Tensor = self.structure(self.normalize(images))
+        return code
+
     def structure_maps(self, images: Tensor) -> Tensor:
-        """The structure code of each image, (B, S, H / 4, W / 4), float32."""
-        maps: Tensor = self.structure(self.normalize(images)).float()
-        return maps
+        """The structure code of each image, (B, S, h, w), float32."""
+        return self.structure_code(images).float()

@@ -8,6 +8,7 @@ the stripes of the appearance code.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import torch
@@ -19,7 +20,7 @@ from crosslight.nn.backbones import Backbone
 from crosslight.nn.conv_block import SLOPE, ConvBlock, ResidualBlock
 from crosslight.nn.edges import soft_edges
 from crosslight.nn.feature_norm import SampleNorm
-from crosslight.nn.pooling import stripe_maximum
+from crosslight.nn.pooling import stripe_average, stripe_maximum
 from crosslight.nn.precision import wide
 from crosslight.nn.upsample import UpsampleConv
 
@@ -28,34 +29,43 @@ STRIPES = 4
 EDGE_NOISE = 0.1
 """Deviation of the noise on edges in training, as in the release's edge mode."""
 StructureSource: TypeAlias = Literal["gray", "edge", "gray+edge"]
+_CHANNELS = {"gray": 1, "edge": 1, "gray+edge": 2, "colour": 3}
 
 
 class AppearanceEncoder(nn.Module):
-    """E_a: the re-identification backbone, max pooled twice.
+    """E_a: the re-identification backbone, pooled twice.
+
+    Args:
+        backbone: Of any family.
+        pooling: The largest value as in DG-Net, or the mean.
 
     Attributes:
         channels: A.
     """
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Backbone, *, pooling: Literal["max", "avg"] = "max") -> None:
         super().__init__()
         self.backbone = backbone
         self.channels = backbone.channels
+        self.pooling = pooling
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) → appearance code (B, A, K), a value per stripe, and vector (B, A)."""
-        code = stripe_maximum(self.backbone(images), STRIPES)
-        code = wide(code)
+        maps = self.backbone(images)
+        if self.pooling == "avg":
+            maps = wide(maps)
+            return stripe_average(maps, STRIPES), maps.mean(dim=(2, 3))
+        code = wide(stripe_maximum(maps, STRIPES))
         return code, code.amax(dim=2)
 
 
 class StructureEncoder(nn.Module):
-    """E_s: a gray image to a map at a quarter of its size; every channel is instance-normalised.
+    """E_s: an image to a map at a quarter of its size; every channel is instance-normalised.
 
     Args:
         width: Channels of the first convolution; 8 times as many go out.
         dilations: Of the pyramid's three 3x3 convolutions.
-        source: What is looked at; `gray` as published.
+        source: What is looked at; `gray` as published, `colour` is the image as it comes.
         slope: Of the leaky ReLUs.
 
     Attributes:
@@ -67,14 +77,14 @@ class StructureEncoder(nn.Module):
         width: int,
         dilations: Sequence[int],
         *,
-        source: StructureSource = "gray",
+        source: StructureSource | Literal["colour"] = "gray",
         slope: float = SLOPE,
     ) -> None:
         super().__init__()
         self.channels = 8 * width
         self.source = source
         self.layers = nn.Sequential(
-            ConvBlock(2 if source == "gray+edge" else 1, width, 3, stride=2, slope=slope),
+            ConvBlock(_CHANNELS[source], width, 3, stride=2, slope=slope),
             ConvBlock(width, 2 * width, 3, slope=slope),
             ConvBlock(2 * width, 2 * width, 3, slope=slope),
             ConvBlock(2 * width, 4 * width, 3, stride=2, slope=slope),
@@ -85,7 +95,9 @@ class StructureEncoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) → (B, S, H / 4, W / 4); gray is the mean of the normalised channels."""
         gray = images.mean(dim=1, keepdim=True)
-        if self.source == "gray":
+        if self.source == "colour":
+            looked_at = images
+        elif self.source == "gray":
             looked_at = gray
         else:
             edges = soft_edges(gray)
@@ -101,29 +113,28 @@ class Decoder(nn.Module):
 
     Args:
         channels: S.
+        doublings: How often the code's size doubles, and its channels halve, to the image's.
         slope: Of the leaky ReLUs.
     """
 
-    def __init__(self, channels: int, *, slope: float = SLOPE) -> None:
+    def __init__(self, channels: int, *, doublings: int = 2, slope: float = SLOPE) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(
             AdaINResidualBlock(channels, slope=slope) for _ in range(STRIPES)
         )
-        half, quarter = channels // 2, channels // 4
-        self.up = nn.Sequential(
-            UpsampleConv(channels, half),
-            SampleNorm(half, slope=slope),
-            UpsampleConv(half, quarter),
-            SampleNorm(quarter, slope=slope),
-        )
+        widths = [channels // 2**n for n in range(doublings + 1)]
+        self.up = nn.Sequential()
+        for before, after in pairwise(widths):
+            self.up.extend([UpsampleConv(before, after), SampleNorm(after, slope=slope)])
+        last = widths[-1]
         self.out = nn.Sequential(
-            ConvBlock(quarter, quarter, 3, norm=False, slope=slope),
-            ConvBlock(quarter, quarter, 3, norm=False, slope=slope),
-            nn.Conv2d(quarter, 3, 1),
+            ConvBlock(last, last, 3, norm=False, slope=slope),
+            ConvBlock(last, last, 3, norm=False, slope=slope),
+            nn.Conv2d(last, 3, 1),
         )
 
     def forward(self, structure: Tensor, adain: Tensor) -> Tensor:
-        """(B, S, H/4, W/4) and (B, K, 2, 2, S) → (B, 3, H, W), normalised, not bounded, float32."""
+        """(B, S, h, w) and (B, K, 2, 2, S) → (B, 3, H, W), normalised, not bounded, float32."""
         maps = structure
         for block, parameters in zip(self.blocks, adain.unbind(1), strict=True):
             maps = block(maps, parameters)

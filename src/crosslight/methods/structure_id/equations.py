@@ -59,7 +59,7 @@ def identity_losses(
 
 def ramp_of(config: Proposed2020Config, iteration: int) -> Ramp:
     """How far the ramped weights have grown at an iteration of the joint stage."""
-    if config.ramps == "released":
+    if config.ramps == "released" or config.ramp_start is None:
         return ramp_at(config, iteration)
     grown = config.ramp_step * max(0, iteration - config.ramp_start)
     return Ramp(tested=grown, grown=grown)
