@@ -51,6 +51,7 @@ class AugmentationConfig:
         pad_mode: What the padding holds: zeros, or the nearest pixel of the image.
         erasing: Probability that a rectangle is filled (Zhong et al. 2020).
         erasing_area: Smallest and largest erased part of the image area.
+        erasing_aspect: Smallest and largest height of a rectangle over its width.
         erasing_value: Red, green and blue of the filling, in units of ImageNet's deviations from
             its mean: 0 is the mean colour.
         color_jitter: Strength of brightness, contrast and saturation jitter; 0 turns it off.
@@ -65,6 +66,7 @@ class AugmentationConfig:
     pad_mode: Literal["zeros", "edge"] = "zeros"
     erasing: Share = 0.0
     erasing_area: tuple[Part, Part] = (0.02, 0.4)
+    erasing_aspect: tuple[Positive, Positive] = (0.3, 1 / 0.3)
     erasing_value: tuple[Deviations, Deviations, Deviations] = (0.0, 0.0, 0.0)
     color_jitter: Share = 0.0
     grayscale: Share = 0.0

@@ -25,6 +25,8 @@ METHODS = {
     "dgnet-vi": "crosslight.methods.dgnet_vi:DGNetVI",
     "embedding-disentangle": "crosslight.methods.embedding_disentangle:EmbeddingDisentangle",
     "proposed-2020": "crosslight.methods.structure_id:Proposed2020",
+    "sdl": "crosslight.methods.sdl:SDL",
+    "sdl-released": "crosslight.methods.sdl:SDLReleased",
     "structure-id": "crosslight.methods.structure_id:StructureIdentity",
     "unet-disentangle": "crosslight.methods.unet_disentangle:UNetDisentangle",
     "zero-padding": "crosslight.methods.zero_padding:ZeroPadding",

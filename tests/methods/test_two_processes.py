@@ -22,7 +22,7 @@ from crosslight.methods.contract import Method
 from crosslight.registry import method_class
 
 SMALL: dict[str, Any] = {"backbone": "resnet10-quarter", "weights": "none"}
-NAMES = ("agw", "baseline", "bdtr", "d2rl", "zero-padding")
+NAMES = ("agw", "baseline", "bdtr", "d2rl", "sdl", "zero-padding")
 
 
 def _method(name: str) -> Method:

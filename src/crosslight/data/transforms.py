@@ -23,7 +23,6 @@ from crosslight.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from crosslight.types import Modality
 
 _CAJ_LUMA = (0.2989, 0.587, 0.114)  # of its program; that of `crosslight.data.luma` has 0.299
-_ERASING_ASPECT = (0.3, 1 / 0.3)
 _ERASING_ATTEMPTS = 100
 _PILLOWS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
 
@@ -198,7 +197,7 @@ def _erase(
     _, height, width = pixels.shape
     for _ in range(_ERASING_ATTEMPTS):
         area = generator.uniform(*config.erasing_area) * height * width
-        aspect = generator.uniform(*_ERASING_ASPECT)
+        aspect = generator.uniform(*config.erasing_aspect)
         rows, columns = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if 0 < rows < height and 0 < columns < width:
             top = int(generator.integers(height - rows + 1))
