@@ -20,6 +20,7 @@ METHODS = {
     "agw": "crosslight.methods.agw:AGW",
     "baseline": "crosslight.methods.baseline:Baseline",
     "bdtr": "crosslight.methods.bdtr:BDTR",
+    "cmpig": "crosslight.methods.cmpig:CmPIG",
     "d2rl": "crosslight.methods.d2rl:D2RL",
     "dgnet": "crosslight.methods.dgnet:DGNet",
     "dgnet-vi": "crosslight.methods.dgnet_vi:DGNetVI",
