@@ -5,8 +5,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tests.methods.conftest import MakeBatch
 from tests.methods.iterations import assert_iterations_agree, mirrored, scrambled
 from tests.methods.updates import RecordedUpdate, RoutedUpdate, at
@@ -15,12 +17,14 @@ from torch import Tensor
 
 from crosslight.config import build, load_recipe
 from crosslight.data.batch import Batch
+from crosslight.data.transforms import TrainingTransform
 from crosslight.errors import ConfigError
-from crosslight.methods.contract import Method
+from crosslight.experiments.ablation import switched
 from crosslight.methods.sdl import SDL, SDLConfig, SDLReleased, SDLReleasedConfig
 from crosslight.methods.sdl.equations import loss_disentangle, loss_dispel
 from crosslight.methods.sdl.networks import Branches
 from crosslight.nn.weights import initial_weights_left_out
+from crosslight.types import Modality
 
 SMALL: dict[str, Any] = {"backbone": "resnet10-quarter", "weights": "none", "dim": 16}
 LOSSES = {
@@ -258,7 +262,7 @@ def _published(cls: type[SDL] = SDL, **options: Any) -> SDL:
         return cls(cls.Config(**options), num_ids=395, height=288, width=144)
 
 
-def _size(method: Method, part: str) -> int:
+def _size(method: SDL, part: str) -> int:
     return sum(p.numel() for p in method.get_submodule(part).parameters())
 
 
@@ -396,6 +400,32 @@ def test_every_switch_trains_every_loss_it_has(name: str, make_batch: MakeBatch)
         assert all(update.reached.values()), "a loss without gradient"
         if name == "x-alone":
             assert set(update.reached) == {"loss_id_x"}
+
+
+@pytest.mark.parametrize("name", SDL.switches)
+def test_every_switch_changes_one_of_the_two_recipes(name: str) -> None:
+    changed = []
+    for recipe in ("sdl-sysu-mm01", "sdl-released-sysu-mm01"):
+        (variant,) = switched(recipe, [name], cumulative=False)
+        before, after = load_recipe(recipe), load_recipe(recipe, variant.overrides)
+        changed.append(before != after)
+    assert any(changed)
+
+
+def test_square_erasing_is_a_black_square_of_20_pixels() -> None:
+    (variant,) = switched("sdl-sysu-mm01", ["square-erasing"], cumulative=False)
+    data = load_recipe("sdl-sysu-mm01", variant.overrides).data
+    still = dataclasses.replace(data.augmentation, flip=0.0, pad_px=0)
+    transform = TrainingTransform(dataclasses.replace(data, augmentation=still))
+    white = Image.new("RGB", (data.width, data.height), "white")
+    for light in Modality:
+        (view,) = transform(white, light, np.random.default_rng(0))
+        black = (view < 1).all(dim=0)
+        assert black.sum() == 400
+        rows, columns = (black.any(dim=d).nonzero()[:, 0] for d in (1, 0))
+        assert (len(rows), len(columns)) == (20, 20)
+        assert view.min() >= 0
+        assert view[:, black].max() < 5e-4
 
 
 def test_streams_may_be_apart_in_their_first_layers_alone(make_batch: MakeBatch) -> None:

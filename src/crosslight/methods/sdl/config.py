@@ -120,7 +120,6 @@ SWITCHES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "max-pooling": {"config.pooling": "max"},
         "figure-branching": {"config.branching": "figure"},
         "match-x": {"config.match_on": "embedding"},
-        "match-u": {"config.match_on": "identity"},
         "match-sum": {"config.match_on": "sum"},
         "match-translated": {"config.match_on": "translated"},
         # The code's black square of 20 x 20 pixels in 288 x 144.
