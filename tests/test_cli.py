@@ -14,7 +14,7 @@ from crosslight import cli
 from crosslight.drawing.options import Swapping
 from crosslight.errors import ConfigError
 from crosslight.evaluation.scoring import Scoring
-from crosslight.experiments.options import Ablating, Evaluating
+from crosslight.experiments.options import Ablating, Evaluating, Probing
 from crosslight.gallery.options import Asking, Calibrating, Labels, Watching
 from crosslight.gallery.service.settings import Address, Allowed
 from crosslight.training.machines import Machines
@@ -96,6 +96,7 @@ OPTIONS = {
     "evaluate": Evaluating,
     "score": Scoring,
     "ablate": Ablating,
+    "probe": Probing,
     "swap": Swapping,
     "gallery add": (Labels, Watching),
     "gallery search": Asking,

@@ -18,7 +18,7 @@ from crosslight.cli.flat import Flat
 from crosslight.cli.gallery import gallery_app, serve
 from crosslight.drawing.options import Swapping
 from crosslight.evaluation.scoring import Scoring
-from crosslight.experiments.options import Ablating, Evaluating, Refining
+from crosslight.experiments.options import Ablating, Evaluating, Probing, Refining
 from crosslight.ranges import Count, Seed, Trial, Workers, in_range
 from crosslight.training.machines import Machines
 from crosslight.types import LIGHTS, Light
@@ -244,6 +244,23 @@ def translate(
     from crosslight.commands.translate import run_translation
 
     run_translation(run, images=images, to=LIGHTS[to], out=out, rows=rows)
+
+
+@app.command(name="probe")
+@in_range
+def probe(run: Positional[Path], *, data: DataArgument, probing: Flat[Probing]) -> None:
+    """Measure what a run's codes know, and how true the pictures are that it draws.
+
+    A part that is measured already is not measured again. The report of the run shows the result.
+
+    Args:
+        run: Run folder of a method with codes, or one that draws.
+        data: Data set; of Promenade new people are drawn, of others the test images are taken.
+        probing: On whom and how long.
+    """
+    from crosslight.commands.probe import run_probe
+
+    run_probe(run, data, probing)
 
 
 app.command(gallery_app, name="gallery", help="Enrol people and search for them.")

@@ -14,6 +14,7 @@ from crosslight.drawing.contact_sheet import draw_contact_sheet
 from crosslight.errors import GalleryError
 from crosslight.experiments.embedder import fingerprint_of
 from crosslight.experiments.evaluation import Evaluation, load_evaluation
+from crosslight.experiments.probing import read_probed
 from crosslight.files import require_place
 from crosslight.gallery.calibration import Calibration
 from crosslight.gallery.opening import open_store
@@ -100,6 +101,7 @@ def write_report(
             contact_sheet=draw_contact_sheet(evaluation.table),
             previews=tuple(sorted(folder.previews_path.glob("[0-9]*.png"))),
             calibration=reliability_of(calibration),
+            probe=probed.to_json() if (probed := read_probed(run)) else {},
             search_sheet=search_sheet,
             seconds=seconds or {},
             notes=tuple(notes),

@@ -109,3 +109,27 @@ class Ablating:
     protocols: tuple[str, ...] = ()
     trial: Trial = 1
     accelerator: Accelerator = Machines.accelerator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probing:
+    """On whom a run is probed, and how long.
+
+    Attributes:
+        people: New people of the data set's world, an image of each by every camera; of data that
+            nobody drew, so many test people.
+        draws: Repetitions, each with other pairs and splits; at least 3 for a standard deviation.
+        pairs: Swaps, and translations, of each draw and each pair of lights.
+        changed: Images of each draw and light whose factors are changed one by one.
+        crowd: Pictures of each draw whose distribution is compared with real ones.
+        seed: Of the first draw.
+        trial: Split number, for layouts that have several.
+    """
+
+    people: Count = 200
+    draws: Count = 3
+    pairs: Count = 84
+    changed: Count = 32
+    crowd: Count = 300
+    seed: Seed = 0
+    trial: Trial = 1

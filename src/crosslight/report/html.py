@@ -20,6 +20,7 @@ from crosslight.report.distances import PairHistogram, distance_figures, pair_hi
 from crosslight.report.embedded import Picture, as_jpeg, as_png, as_svg
 from crosslight.report.embedding_map import map_embeddings, map_figures
 from crosslight.report.inputs import ReportInputs
+from crosslight.report.probe import probe_figures
 from crosslight.report.ranked_lists import RankedList, place_of, ranked_lists, thumbnail
 from crosslight.report.reliability import reliability_figure
 from crosslight.report.training_log import TrainingLog, read_log
@@ -120,6 +121,7 @@ def render_report(inputs: ReportInputs) -> str:
         distances=_distance_pictures(histograms),
         distance_names=sorted({result.distance for result in inputs.results.values()}),
         map=_map_pictures(inputs),
+        probe=_probe_pictures(inputs),
         sheet=_sheet_picture(inputs),
         previews=_preview_pictures(inputs.previews),
         config=yaml.safe_dump(_plain(inputs.config), sort_keys=False, allow_unicode=True),
@@ -178,6 +180,15 @@ def _map_pictures(inputs: ReportInputs) -> list[Captioned]:
     return [
         Captioned(picture=as_png(figure, f"Map of the embeddings. {caption}"), caption=caption)
         for figure, caption in zip(figures, captions, strict=False)
+    ]
+
+
+def _probe_pictures(inputs: ReportInputs) -> list[Captioned]:
+    if not inputs.probe:
+        return []
+    return [
+        Captioned(picture=as_svg(figure, title), caption=f"{title}.")
+        for title, figure in probe_figures(inputs.probe).items()
     ]
 
 

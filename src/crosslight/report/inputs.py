@@ -41,6 +41,7 @@ class ReportInputs:
         contact_sheet: Picture of the data.
         previews: Sheets drawn during training, in order, named by the iterations done.
         calibration: Kind of pairs → how the probabilities of a gallery did; empty without one.
+        probe: What `crosslight probe` measured, as plain values; empty where it did not.
         search_sheet: Picture of infrared queries to a gallery and its answers.
         seconds: Step → wall time in seconds, in order.
         notes: Remarks for the reader, a sentence or two each.
@@ -61,6 +62,7 @@ class ReportInputs:
     contact_sheet: Image.Image | None = None
     previews: tuple[Path, ...] = ()
     calibration: Mapping[str, Reliability] = field(default_factory=dict)
+    probe: Mapping[str, Any] = field(default_factory=dict)
     search_sheet: Image.Image | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

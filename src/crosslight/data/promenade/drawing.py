@@ -113,8 +113,12 @@ def render_with_mask(
     *,
     crowd: Callable[[int], Person] | None = None,
     cameras: Mapping[int, Camera] = CAMERAS,
+    grain: int = 0,
 ) -> Picture:
-    """Draws a person and says where it can be seen; arguments as in `render`."""
+    """Draws a person and says where it can be seen.
+
+    Arguments as in `render`; another `grain` is other noise of the sensor on the same light.
+    """
     check_size(height, width)
     view = structure.view
     mesh = build_figure(structure.body, structure.cut, structure.pose)
@@ -133,8 +137,8 @@ def render_with_mask(
         for hidden in cover(obstacle, view, frame.camera.position, rays):
             nearer = 1 / hidden.depth > canvas.nearness[hidden.pixels]
             pixels = hidden.pixels[nearer]
-            grain = hidden.grain[nearer]
-            canvas.light[pixels] = shade_obstacle(hidden.box, grain, frame.camera, spectrum)
+            spots = hidden.grain[nearer]
+            canvas.light[pixels] = shade_obstacle(hidden.box, spots, frame.camera, spectrum)
             canvas.mask[pixels] = False
             canvas.nearness[pixels] = 1 / hidden.depth[nearer]
     image = expose(
@@ -142,7 +146,7 @@ def render_with_mask(
         frame.camera,
         view,
         spectrum,
-        np.random.default_rng([view.seed, _NOISE_STREAM]),
+        np.random.default_rng([view.seed, _NOISE_STREAM, *([grain] if grain else [])]),
         height,
         width,
     )

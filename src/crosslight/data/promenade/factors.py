@@ -264,6 +264,25 @@ class Shot:
         return replace(self, view=view)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """All that a picture shows: what of it may be changed and drawn again.
+
+    Attributes:
+        structure: Body, cut, pose and view.
+        look: What the person is made of.
+        spectrum: In which light.
+        home: Number of a person of the world whose cameras and crowd these are.
+        grain: Another number, other noise of the sensor on the same light.
+    """
+
+    structure: Structure
+    look: Look
+    spectrum: Spectrum
+    home: int
+    grain: int = 0
+
+
 Scalar: TypeAlias = float | int | str | bool
 _Group = TypeVar("_Group", Body, Cut, Pose, View, Material)
 

@@ -1,12 +1,13 @@
 """Seeded people and their worlds: any person and any image is a pure function of its number."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from crosslight.data.promenade.arrays import Pixels
 from crosslight.data.promenade.drawing import Picture, render_with_mask
-from crosslight.data.promenade.factors import Person, Shot, Spectrum, Structure
+from crosslight.data.promenade.factors import Person, Scene, Shot, Spectrum, Structure
 from crosslight.data.promenade.recipe import Recipe
 from crosslight.data.promenade.sampling import draw_body, draw_cut, draw_pose, draw_view
 from crosslight.data.promenade.settings import STANDARD, Setting, setting
@@ -142,13 +143,26 @@ class World:
 
     def picture_in_look_of(self, pid: int, shot: Shot, height: int, width: int) -> Picture:
         """The picture of a shot, had its person the look of somebody else."""
-        look = self.person(pid).look
+        return self.draw(replace(self.scene(shot), look=self.person(pid).look), height, width)
+
+    def scene(self, shot: Shot) -> Scene:
+        """All that the picture of a shot shows."""
+        return Scene(
+            structure=self.structure(shot),
+            look=self.person(shot.pid).look,
+            spectrum=shot.spectrum,
+            home=shot.pid,
+        )
+
+    def draw(self, scene: Scene, height: int, width: int) -> Picture:
+        """The picture of a scene, and where its person is seen in it."""
         return render_with_mask(
-            self.structure(shot),
-            look,
-            shot.spectrum,
+            scene.structure,
+            scene.look,
+            scene.spectrum,
             height,
             width,
             crowd=self.person,
-            cameras=self._setting_of(shot.pid).cameras,
+            cameras=self._setting_of(scene.home).cameras,
+            grain=scene.grain,
         )

@@ -117,10 +117,22 @@ def psnr(image: Values, truth: Values) -> float:
 
 
 def ssim(image: Values, truth: Values) -> float:
-    """Structural similarity of two gray images (Wang et al., IEEE TIP 2004).
+    """The mean of `ssim_map` where its window lies inside the image, or over all of a tiny one.
 
-    Gaussian window of 11 x 11 pixels, sigma 1.5, biased moments, K1 0.01, K2 0.03; the mean over
-    the places where the window lies inside the image, or over all where there are none.
+    Args:
+        image: (H, W).
+        truth: (H, W).
+    """
+    likeness = ssim_map(image, truth)
+    inner = likeness[_RADIUS:-_RADIUS, _RADIUS:-_RADIUS]
+    return float((inner if inner.size else likeness).mean())
+
+
+def ssim_map(image: Values, truth: Values) -> Values:
+    """Structural similarity of two gray images around each pixel (Wang et al., IEEE TIP 2004).
+
+    Gaussian window of 11 x 11 pixels, sigma 1.5, biased moments, K1 0.01, K2 0.03; at the border
+    the image is continued by its reflection.
 
     Args:
         image: (H, W).
@@ -130,10 +142,9 @@ def ssim(image: Values, truth: Values) -> float:
     spread_a = _blurred(image * image) - mean_a**2
     spread_b = _blurred(truth * truth) - mean_b**2
     common = _blurred(image * truth) - mean_a * mean_b
-    likeness = (2 * mean_a * mean_b + _C1) * (2 * common + _C2)
+    likeness: Values = (2 * mean_a * mean_b + _C1) * (2 * common + _C2)
     likeness /= (mean_a**2 + mean_b**2 + _C1) * (spread_a + spread_b + _C2)
-    inner = likeness[_RADIUS:-_RADIUS, _RADIUS:-_RADIUS]
-    return float((inner if inner.size else likeness).mean())
+    return likeness
 
 
 def _blurred(values: Values) -> Values:

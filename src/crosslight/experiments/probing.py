@@ -1,0 +1,454 @@
+"""Probes a run: what its codes know, how true its pictures are, what both are good for."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from crosslight.data.images import read_image
+from crosslight.data.layouts import parse_data_argument, read_layout
+from crosslight.data.promenade.dataset import load_world
+from crosslight.data.promenade.recipe import MANIFEST
+from crosslight.data.splits import TEST_SPLITS
+from crosslight.errors import ConfigError
+from crosslight.evaluation.features import Features
+from crosslight.experiments.embedder import fingerprint_of
+from crosslight.experiments.options import Probing
+from crosslight.experiments.run import Run, load_run
+from crosslight.files import require_folder, write_text
+from crosslight.methods.contract import Disentangles, Swaps, Translates
+from crosslight.parts import named_if_missing
+from crosslight.probing.factors import factors_of, true_code
+from crosslight.probing.interventions import movements
+from crosslight.probing.people import Images, Numbers, People, Photographs, draw_people
+from crosslight.probing.pictures import (
+    MEASURES,
+    Floats,
+    Likeness,
+    draw_pairs,
+    swaps_beside_truth,
+    translations_beside_truth,
+)
+from crosslight.probing.realism import diversity, frechet_distance, kernel_distance
+from crosslight.probing.using import Judge, find_by_codes, found_by_drawn, whom_swaps_show
+from crosslight.types import Modality
+
+FOLDER, RESULT = "probe", "probe.json"
+JUDGE = "promenade"
+UNTRAINED = "untrained "
+PIXELS, TRUTH = "raw pixels", "the factors themselves"
+PARTS = ("leakage", "movements", "use", "swaps", "translations", "realism")
+
+Figures: TypeAlias = dict[str, Any]
+"""Names → names → a list with a figure of every draw."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probed:
+    """All that was measured of a run.
+
+    Attributes:
+        settings: What was measured, on whom, of which weights.
+        parts: Part → its figures; see `PARTS`.
+        missing: Part → the sentence that says why it could not be measured.
+    """
+
+    settings: Mapping[str, Any]
+    parts: Mapping[str, Figures]
+    missing: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """As `probe.json` has it."""
+        return asdict(self)
+
+
+def probe_run(
+    run: Path,
+    data: str,
+    how: Probing | None = None,
+    *,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Probed:
+    """Measures a run and writes `probe/` into its folder; a part that is there is not made again.
+
+    On a Promenade it draws new people of the same world, in no image of the data set; on others it
+    takes the test images, and leaves out what needs the truth.
+
+    Args:
+        run: Run folder.
+        data: `LAYOUT:ROOT`.
+        how: How much.
+        tell: Told a line whenever a part begins.
+
+    Raises:
+        ConfigError: The method has no codes and draws nothing.
+    """
+    how = how or Probing()
+    opened = load_run(run)
+    if not isinstance(opened.method, Disentangles | Swaps | Translates):
+        raise ConfigError(
+            f"The method {opened.recipe.method} of {run} has neither codes nor pictures to probe; "
+            "take a run of one that has, such as dgnet."
+        )
+    layout, root = parse_data_argument(data)
+    settings = {
+        "method": opened.recipe.method,
+        "weights": fingerprint_of(run),
+        "layout": layout.name,
+        "root": str(root.resolve()),
+        **asdict(how),
+    }
+    probe = _Probe(opened, layout.name, root, how, tell)
+    folder = run / FOLDER
+    require_folder(folder)
+    parts: dict[str, Figures] = {}
+    missing: dict[str, str] = {}
+    for part in PARTS:
+        reason = probe.lacks(part)
+        if reason is not None:
+            missing[part] = reason
+            continue
+        kept = folder / f"{part}.json"
+        figures = _kept(kept, settings)
+        if figures is None:
+            tell(part)
+            figures = getattr(probe, part)()
+            write_text(kept, json.dumps({"settings": settings, "figures": figures}) + "\n")
+        parts[part] = figures
+    probed = Probed(settings=settings, parts=parts, missing=missing)
+    write_text(folder / RESULT, json.dumps(probed.to_json(), indent=2) + "\n")
+    return probed
+
+
+def read_probed(run: Path | str) -> Probed | None:
+    """What `probe_run` left in a run's folder; None before it ran."""
+    path = Path(run) / FOLDER / RESULT
+    if not path.is_file():
+        return None
+    return Probed(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def _kept(path: Path, settings: Mapping[str, Any]) -> Figures | None:
+    """The figures of a file, if they were measured in the same way."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return (
+        content["figures"] if content.get("settings") == json.loads(json.dumps(settings)) else None
+    )
+
+
+class _Probe:
+    """A run and the people it is probed with; each part measures one thing."""
+
+    def __init__(
+        self, run: Run, layout: str, root: Path, how: Probing, tell: Callable[[str], None]
+    ) -> None:
+        self.run, self.layout, self.root, self.how, self.tell = run, layout, root, how, tell
+        self.method = run.method
+        self.draws = range(how.seed, how.seed + how.draws)
+
+    def lacks(self, part: str) -> str | None:
+        """Why a part cannot be measured, or None."""
+        name = self.run.recipe.method
+        if part in ("leakage", "movements", "use") and not isinstance(self.method, Disentangles):
+            return f"{name} has no codes."
+        if part == "swaps" and not isinstance(self.method, Swaps):
+            return f"{name} does not swap."
+        if part == "translations" and not isinstance(self.method, Translates):
+            return f"{name} does not translate."
+        if part == "realism" and not isinstance(self.method, Swaps | Translates):
+            return f"{name} draws nothing."
+        if part in ("movements", "swaps", "translations") and not (self.root / MANIFEST).exists():
+            return f"{self.root} is no Promenade: nobody knows the true picture or its factors."
+        if part == "translations" and len(self.people.lights) < 2:
+            return "All images are of one light."
+        return None
+
+    @cached_property
+    def people(self) -> Photographs:
+        if (self.root / MANIFEST).exists():
+            self.tell(f"drawing {self.how.people} people whom nobody has seen")
+            return draw_people(load_world(self.root), self.how.people)
+        return self._photographs()
+
+    def _photographs(self) -> Photographs:
+        """The test images, brought to the method's size."""
+        table = read_layout(self.layout, self.root, trial=self.how.trial)
+        table = table.split(*(split for split in TEST_SPLITS if split in set(table.splits)))
+        data = self.run.recipe.data
+        size = (data.width, data.height)
+        first = np.unique(table.pids[table.pids > 0])[: self.how.people]
+        rows = np.flatnonzero(np.isin(table.pids, first))
+        pictures = [
+            read_image(table.paths[row], deep_range=data.deep_range).resize(size) for row in rows
+        ]
+        return Photographs(
+            images=np.stack([np.asarray(picture.convert("RGB")) for picture in pictures]),
+            pids=table.pids[rows].astype(np.int64),
+            cams=table.cams[rows].astype(np.int64),
+            modality=table.modality[rows].astype(np.int64),
+        )
+
+    @cached_property
+    def truth(self) -> People:
+        assert isinstance(self.people, People)
+        return self.people
+
+    @cached_property
+    def codes(self) -> dict[str, NDArray[np.float32]]:
+        self.tell(f"codes of {len(self.people)} images")
+        return self.encode(self.people.images, self.people.modality)
+
+    @cached_property
+    def judge(self) -> Judge:
+        return Judge(self.people, self.embed, self.shown)
+
+    @cached_property
+    def _stranger(self) -> Run:
+        return load_run(JUDGE)
+
+    def encode(self, images: Images, modality: Numbers) -> dict[str, NDArray[np.float32]]:
+        return self.run.codes(list(images), modality=[Modality(int(m)) for m in modality])
+
+    def embed(self, pictures: Floats, light: Modality) -> NDArray[np.float32]:
+        """By the network that ships, which had no part in the pictures."""
+        return self._stranger.embed(list(_eight_bits(pictures)), modality=light)
+
+    def shown(self, images: Images) -> Floats:
+        """As the method sees them."""
+        stacked = torch.stack([self.run.transform(Image.fromarray(image)) for image in images])
+        return _floats(stacked)
+
+    @torch.inference_mode()
+    def swap(self, appearance: Images, structure: Images) -> Floats:
+        assert isinstance(self.method, Swaps)
+        drawn = [
+            self.method.swap(self._pixels(appearance[part]), self._pixels(structure[part]))
+            for part in _parts(len(appearance))
+        ]
+        return _floats(torch.cat(drawn))
+
+    @torch.inference_mode()
+    def translate(self, images: Images, source: Modality, target: Modality) -> Floats:
+        assert isinstance(self.method, Translates)
+        drawn = [
+            self.method.translate(self._pixels(images[part]), source, target)
+            for part in _parts(len(images))
+        ]
+        return _floats(torch.cat(drawn))
+
+    def _pixels(self, images: Images) -> torch.Tensor:
+        stacked = torch.stack([self.run.transform(Image.fromarray(image)) for image in images])
+        return stacked.to(self.run.device)
+
+    def leakage(self) -> Figures:
+        """Code → factor → probe → score of every split; beside it chance, and three references."""
+        with named_if_missing():
+            from crosslight.probing.leakage import (
+                completeness,
+                disentanglement,
+                raw_pixels,
+                read_out,
+            )
+        factors = factors_of(self.people)
+        own = self.codes
+        references = {PIXELS: raw_pixels(self.people.images)}
+        if isinstance(self.people, People):
+            references[TRUTH] = true_code(factors)
+        untrained = {UNTRAINED + name: code for name, code in self._untrained().items()}
+        seeds = list(self.draws)
+        told: Callable[[str], None] = lambda name: self.tell(f"  reading {name}")  # noqa: E731
+        pids = self.people.pids
+        readings = [
+            *read_out({**own, **references}, factors, pids, seeds=seeds, progress=told),
+            *read_out(untrained, factors, pids, seeds=seeds, probes=("linear",), progress=told),
+        ]
+        scores: Figures = {}
+        for one in readings:
+            scores.setdefault(one.code, {}).setdefault(one.factor, {})[one.probe] = one.scores
+        trained = [one for one in readings if one.code in own]
+        return {
+            "scores": scores,
+            "chance": {one.factor: one.chance for one in readings},
+            "sizes": {name: int(np.prod(code.shape[1:])) for name, code in own.items()},
+            "disentanglement": disentanglement(trained),
+            "completeness": completeness(trained),
+        }
+
+    def _untrained(self) -> dict[str, NDArray[np.float32]]:
+        """The codes of the same networks with weights that nobody trained."""
+        trained, torch_state = self.run.method, torch.get_rng_state()
+        torch.manual_seed(self.how.seed)
+        try:
+            self.run.method = deepcopy(trained)
+            for module in self.run.method.modules():
+                reset = getattr(module, "reset_parameters", None)
+                if callable(reset):
+                    reset()
+            return self.encode(self.people.images, self.people.modality)
+        finally:
+            self.run.method = trained
+            torch.set_rng_state(torch_state)
+
+    def movements(self) -> Figures:
+        """Light → code → factor → share of every draw."""
+        found: Figures = {}
+        for light in self.truth.lights:
+            for seed in self.draws:
+                moved = movements(self.truth, self.encode, light, count=self.how.changed, seed=seed)
+                _append(found.setdefault(light.name.lower(), {}), moved)
+        return found
+
+    def use(self) -> Figures:
+        """What is compared → rank-1 and mAP of every draw."""
+        people, protocol = self.people, "any-camera"
+        asked = people.modality == Modality.INFRARED
+        if len(people.lights) < 2:
+            protocol, asked = "market1501", people.cams == people.cams.min()
+        known = Features(
+            feats=np.zeros((len(people), 1), np.float32),
+            pids=people.pids,
+            cams=people.cams,
+            modality=people.modality.astype(np.uint8),
+            split=np.where(asked, "query", "gallery"),
+        )
+        found: Figures = {"protocol": protocol, "scores": {}}
+        for seed in self.draws:
+            uses = find_by_codes(self.codes, known, protocol, seed=seed)
+            _append(found["scores"], {name: asdict(use) for name, use in uses.items()})
+        return found
+
+    def swaps(self) -> Figures:
+        """Lights → likeness to the truth, and whom the judge sees, of every draw."""
+        found: Figures = {}
+        lights = self.truth.lights
+        for appearance, structure in itertools.product(lights, lights):
+            place = found.setdefault(_pair(appearance, structure), {})
+            for seed in self.draws:
+                pairs = draw_pairs(
+                    self.truth,
+                    appearance=appearance,
+                    structure=structure,
+                    count=self.how.pairs,
+                    seed=seed,
+                )
+                images = self.truth.images
+                drawn = self.swap(images[pairs.looks], images[pairs.bodies])
+                like = swaps_beside_truth(self.truth, pairs, drawn, self.shown)
+                judged = whom_swaps_show(self.judge, pairs, drawn)
+                _append(place, {**_told(like), "judged": judged})
+        return found
+
+    def translations(self) -> Figures:
+        """Target light → likeness to the truth, and rank-1 of the drawn queries, of every draw."""
+        found: Figures = {}
+        for to in self.truth.lights:
+            source = Modality(1 - to)
+            for seed in self.draws:
+                able = self.truth.of(source)
+                asked = np.random.default_rng(seed).choice(able, self.how.pairs)
+                given = self.truth.images[asked]
+                drawn = self.translate(given, source, to)
+                like = translations_beside_truth(
+                    self.truth, asked, drawn, self.shown, to=to, seed=seed
+                )
+                rank1 = {
+                    "drawn": found_by_drawn(self.judge, asked, drawn, to),
+                    "the input": found_by_drawn(self.judge, asked, self.shown(given), to),
+                }
+                _append(found.setdefault(to.name.lower(), {}), {**_told(like), "rank1": rank1})
+        return found
+
+    def realism(self) -> Figures:
+        """What is drawn → distances to real images of its light, in the judge's space, and SSIM.
+
+        `real` is one half of the real images against the other: what no drawer can fall below.
+        """
+        found: Figures = {}
+        for seed in self.draws:
+            for name, pictures, light in self._drawn(seed):
+                real = self.shown(self.people.images[self.people.of(light)])
+                spare = np.random.default_rng(seed).permutation(len(real))
+                half = len(real) // 2
+                rows = ((name, pictures), (f"real {light.name.lower()}", real[spare[:half]]))
+                for word, shown in rows:
+                    _append(
+                        found.setdefault(word, {}),
+                        self._distances(shown, real[spare[half:]], light, seed),
+                    )
+        return found
+
+    def _drawn(self, seed: int) -> Iterable[tuple[str, Floats, Modality]]:
+        rng = np.random.default_rng(seed)
+        for light in self.people.lights:
+            able, name = self.people.of(light), light.name.lower()
+            count = min(len(able) // 2, self.how.crowd)
+            if isinstance(self.method, Swaps):
+                looks, bodies = (rng.choice(able, count, replace=False) for _ in range(2))
+                images = self.people.images
+                yield f"swaps, {name}", self.swap(images[looks], images[bodies]), light
+            if isinstance(self.method, Translates) and len(self.people.lights) == 2:
+                other = Modality(1 - light)
+                chosen = rng.choice(self.people.of(other), min(count, len(self.people.of(other))))
+                drawn = self.translate(self.people.images[chosen], other, light)
+                yield f"translations to {name}", drawn, light
+
+    def _distances(
+        self, drawn: Floats, real: Floats, light: Modality, seed: int
+    ) -> dict[str, float]:
+        first, second = self.embed(drawn, light), self.embed(real, light)
+        return {
+            f"Frechet distance ({JUDGE})": frechet_distance(first, second),
+            f"kernel distance ({JUDGE})": kernel_distance(first, second),
+            "SSIM of pairs": diversity(drawn, pairs=200, seed=seed),
+        }
+
+
+def _told(like: Likeness) -> dict[str, Any]:
+    rows = {"drawn": like.drawn, **like.floors, "taken again": like.ceiling}
+    told: dict[str, Any] = {
+        name: {" ".join(measure): figure for measure, figure in row.items()}
+        for name, row in rows.items()
+    }
+    keys = [(measure, "person") for measure in MEASURES]
+    told["scaled"] = {" ".join(key): like.scaled(key) for key in keys}
+    return told
+
+
+def _append(into: Figures, figures: Mapping[str, Any]) -> None:
+    """Another draw's figure behind those that are there, however deep they stand."""
+    for name, figure in figures.items():
+        if isinstance(figure, Mapping):
+            _append(into.setdefault(name, {}), figure)
+        else:
+            into.setdefault(name, []).append(round(float(figure), 6))
+
+
+def _pair(appearance: Modality, structure: Modality) -> str:
+    return f"{appearance.name.lower()} on {structure.name.lower()}"
+
+
+def _parts(count: int) -> list[slice]:
+    return [slice(start, start + 64) for start in range(0, count, 64)]
+
+
+def _floats(pictures: torch.Tensor) -> Floats:
+    return pictures.float().cpu().permute(0, 2, 3, 1).clamp(0, 1).numpy().astype(np.float64)
+
+
+def _eight_bits(pictures: Floats) -> Images:
+    whole: Images = np.round(pictures * 255).astype(np.uint8)
+    return whole

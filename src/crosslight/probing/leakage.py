@@ -1,0 +1,215 @@
+"""What can be read out of each code: probes that learn from some people and are asked on others."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import RidgeClassifierCV, RidgeCV
+from sklearn.metrics import balanced_accuracy_score, r2_score
+from sklearn.model_selection import GroupShuffleSplit
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from crosslight.probing.factors import Factor
+from crosslight.probing.people import Images
+
+Probe: TypeAlias = Literal["linear", "mlp"]
+PROBES: tuple[Probe, ...] = get_args(Probe)
+
+TESTED_SHARE = 0.4
+"""Of the people, on whom no probe learns."""
+_LINEAR_WIDTH, _MLP_WIDTH = 256, 64
+_ALPHAS = np.logspace(-1, 4, 6)
+_PIXELS = (16, 8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How well one factor is read out of one code.
+
+    Attributes:
+        code: Name of the code.
+        factor: Name of the factor.
+        probe: Which kind.
+        scores: One of each split: balanced accuracy of classes, R2 of numbers (their mean).
+        chance: What knows nothing gets: 1 / classes, or 0.
+    """
+
+    code: str
+    factor: str
+    probe: Probe
+    scores: tuple[float, ...]
+    chance: float
+
+    @property
+    def known(self) -> tuple[float, ...]:
+        """Each score between chance (0) and certainty (1); below chance is 0."""
+        return tuple(max(0.0, (s - self.chance) / (1 - self.chance)) for s in self.scores)
+
+
+def read_out(
+    codes: Mapping[str, NDArray[np.floating]],
+    factors: Sequence[Factor],
+    pids: NDArray[np.int64],
+    *,
+    seeds: Sequence[int],
+    probes: Sequence[Probe] = PROBES,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Iterator[Reading]:
+    """Reads every factor out of every code, by probes that never saw the people they are asked on.
+
+    Linear probes are ridge regressions with the penalty that cross-validation chooses, of at most
+    256 principal components; the others have one hidden layer of 64 units on 64 components. All
+    inputs are brought to mean 0 and standard deviation 1 on the probe's own people.
+
+    Args:
+        codes: Name → `(N, D)`.
+        factors: Of the same images.
+        pids: `(N,)`.
+        seeds: One split of the people each, the same for all codes.
+        probes: Which kinds.
+        progress: Told the name of each code as it begins.
+    """
+    splits = [
+        next(
+            GroupShuffleSplit(n_splits=1, test_size=TESTED_SHARE, random_state=seed).split(
+                pids, groups=pids
+            )
+        )
+        for seed in seeds
+    ]
+    for name, code in codes.items():
+        progress(name)
+        flat = code.reshape(len(code), -1).astype(np.float64)
+        for probe in probes:
+            prepared = [
+                _prepared(flat, learn, probe, s)
+                for (learn, _), s in zip(splits, seeds, strict=True)
+            ]
+            for factor in factors:
+                scores = tuple(
+                    _score(values, factor, learn, ask, probe, seed)
+                    for values, (learn, ask), seed in zip(prepared, splits, seeds, strict=True)
+                )
+                yield Reading(
+                    code=name,
+                    factor=factor.name,
+                    probe=probe,
+                    scores=scores,
+                    chance=_chance(factor),
+                )
+
+
+def raw_pixels(images: Images) -> NDArray[np.float64]:
+    """Each image averaged down to 16 x 8 pixels, `(N, 384)`: a code that nobody trained."""
+    rows, columns = _PIXELS
+    count, height, width, channels = images.shape
+    tall, wide = height // rows, width // columns
+    cut = images[:, : rows * tall, : columns * wide].astype(np.float64)
+    blocks = cut.reshape(count, rows, tall, columns, wide, channels).mean(axis=(2, 4))
+    values: NDArray[np.float64] = blocks.reshape(count, -1) / 255
+    return values
+
+
+def disentanglement(readings: Sequence[Reading], probe: Probe = "linear") -> dict[str, float]:
+    """How far each code knows one thing only, code → share (Eastwood and Williams, ICLR 2018).
+
+    Their D with a whole code as one unit: 1 minus the entropy, in base of the number of factors,
+    of what a code knows of each. A code that knows nothing has none.
+    """
+    table = _known(readings, probe)
+    return {
+        code: _concentration(np.array(list(known.values())))
+        for code, known in table.items()
+        if sum(known.values()) > 0
+    }
+
+
+def completeness(readings: Sequence[Reading], probe: Probe = "linear") -> dict[str, float]:
+    """How far each factor is known by one code only, factor → share: their C."""
+    table = _known(readings, probe)
+    factors = dict.fromkeys(factor for known in table.values() for factor in known)
+    shares = {f: np.array([known.get(f, 0.0) for known in table.values()]) for f in factors}
+    return {f: _concentration(values) for f, values in shares.items() if values.sum() > 0}
+
+
+def _known(readings: Sequence[Reading], probe: Probe) -> dict[str, dict[str, float]]:
+    table: dict[str, dict[str, float]] = {}
+    for reading in readings:
+        if reading.probe == probe:
+            table.setdefault(reading.code, {})[reading.factor] = float(np.mean(reading.known))
+    return table
+
+
+def _concentration(values: NDArray[np.float64]) -> float:
+    shares = values / values.sum()
+    some = shares[shares > 0]
+    return 1.0 if len(values) < 2 else float(1 + (some * np.log(some)).sum() / np.log(len(values)))
+
+
+def _prepared(
+    code: NDArray[np.float64], learn: NDArray[np.int64], probe: Probe, seed: int
+) -> NDArray[np.float64]:
+    """Scaled, and projected where it is wide, as the probe's own people say."""
+    most = min(_LINEAR_WIDTH if probe == "linear" else _MLP_WIDTH, len(learn) - 1)
+    steps: list[Any] = [StandardScaler()]
+    if code.shape[1] > most:
+        steps += [PCA(most, random_state=seed)]
+    values: NDArray[np.float64] = make_pipeline(*steps).fit(code[learn]).transform(code)
+    return values
+
+
+def _score(
+    code: NDArray[np.float64],
+    factor: Factor,
+    learn: NDArray[np.int64],
+    ask: NDArray[np.int64],
+    probe: Probe,
+    seed: int,
+) -> float:
+    if factor.numbers is not None:
+        targets = StandardScaler().fit(factor.numbers[learn]).transform(factor.numbers)
+        answers = _fitted(_regressor(probe, seed), code[learn], targets[learn]).predict(code[ask])
+        return float(r2_score(targets[ask], answers.reshape(targets[ask].shape)))
+    assert factor.classes is not None
+    classes = factor.classes
+    if len(np.unique(classes[learn])) < 2:
+        return _chance(factor)
+    answers = _fitted(_classifier(probe, seed), code[learn], classes[learn]).predict(code[ask])
+    with warnings.catch_warnings():  # a class that only the answers have counts as wrong
+        warnings.simplefilter("ignore", UserWarning)
+        return float(balanced_accuracy_score(classes[ask], answers))
+
+
+def _regressor(probe: Probe, seed: int) -> Any:
+    if probe == "linear":
+        return RidgeCV(alphas=_ALPHAS)
+    return MLPRegressor(
+        hidden_layer_sizes=(64,), max_iter=60, early_stopping=True, random_state=seed
+    )
+
+
+def _classifier(probe: Probe, seed: int) -> Any:
+    if probe == "linear":
+        return RidgeClassifierCV(alphas=_ALPHAS, class_weight="balanced")
+    return MLPClassifier(hidden_layer_sizes=(64,), max_iter=60, random_state=seed)
+
+
+def _fitted(model: Any, code: NDArray[np.float64], targets: NDArray[Any]) -> Any:
+    with warnings.catch_warnings():  # its length is part of the protocol
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(
+            code, targets.ravel() if targets.ndim == 2 and targets.shape[1] == 1 else targets
+        )
+
+
+def _chance(factor: Factor) -> float:
+    return 0.0 if factor.classes is None else 1 / len(np.unique(factor.classes))

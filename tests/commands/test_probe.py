@@ -1,0 +1,133 @@
+"""`crosslight probe` as a user runs it: tables, pictures, the report, and what cannot be asked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from crosslight import cli
+from crosslight.experiments.probing import PARTS, PIXELS, TRUTH, read_probed
+
+RECIPE = """
+method: dgnet-vi
+config:
+  backbone: resnet10-quarter
+  weights: none
+  dim: 16
+  structure_width: 2
+  adain_width: 8
+  critic_width: 2
+  dilations: [1, 2, 3]
+  teacher_iterations: 2
+  iterations: 2
+  ramp_start: 1
+  ramp_step: 0.1
+  lr_steps: []
+data:
+  height: 64
+  width: 32
+  train_splits: [train]
+  validation: none
+  sampling: light-pairs
+  ids_per_batch: 4
+  workers: 0
+"""
+SMALL = ["--people", "12", "--draws", "2", "--pairs", "3", "--changed", "2", "--crowd", "8"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, promenade: Path) -> Path:
+    """A run that was probed and evaluated."""
+    folder = tmp_path_factory.mktemp("probed")
+    (folder / "recipe.yaml").write_text(RECIPE)
+    run, data = folder / "run", f"sysu-mm01:{promenade}"
+    cli.main(["train", str(folder / "recipe.yaml"), "--data", data, "--out", str(run)])
+    cli.main(["evaluate", str(run), "--data", data, "--workers", "0"])
+    cli.main(["probe", str(run), "--data", data, *SMALL])
+    return run
+
+
+def test_every_part_is_measured_with_a_figure_of_every_draw(run):
+    probed = read_probed(run)
+    assert probed is not None
+    assert set(probed.parts) == set(PARTS) - {"translations"}
+    assert probed.missing == {"translations": "dgnet-vi does not translate."}
+    codes = {"appearance", "structure", "primary", "fine", "teacher"}
+    for light in ("visible", "infrared"):
+        assert set(probed.parts["movements"][light]) == codes
+        assert probed.parts["movements"][light]["appearance"]["light"][1:]
+    scores = probed.parts["leakage"]["scores"]
+    assert set(scores) == codes | {PIXELS, TRUTH} | {f"untrained {code}" for code in codes}
+    assert len(scores["structure"]["camera"]["linear"]) == 2
+    assert scores[TRUTH]["light"]["linear"] == [1.0, 1.0]
+    assert len(probed.parts["swaps"]) == 4
+    judged = probed.parts["swaps"]["infrared on visible"]["judged"]
+    assert sum(judged[w][0] for w in ("appearance", "structure", "somebody else")) == (
+        pytest.approx(100)
+    )
+    assert set(probed.parts["realism"]) >= {"swaps, visible", "real visible", "real infrared"}
+
+
+def test_tables_and_heat_maps_lie_beside_the_figures_and_in_the_report(run):
+    tables = (run / "probe" / "probe.md").read_text()
+    assert "## Swaps, visible on infrared" in tables
+    assert "Translations: not measured. dgnet-vi does not translate." in tables
+    assert len(list((run / "probe").glob("heat-map-*.png"))) == 3
+    cli.main(["report", str(run)])
+    page = (run / "report.html").read_text()
+    assert "What the codes know" in page
+    assert page.count("moves when one factor changes") >= 2
+
+
+def test_what_is_measured_is_not_measured_again(run, promenade, capsys):
+    before = (run / "probe" / "swaps.json").stat().st_mtime_ns
+    cli.main(["probe", str(run), "--data", f"sysu-mm01:{promenade}", *SMALL])
+    assert "drawing" not in capsys.readouterr().out
+    assert (run / "probe" / "swaps.json").stat().st_mtime_ns == before
+
+
+def test_one_part_that_is_lost_or_of_other_settings_is_measured_again(run, promenade, capsys):
+    use = run / "probe" / "use.json"
+    figures = json.loads(use.read_text())
+    use.write_text("{")
+    cli.main(["probe", str(run), "--data", f"sysu-mm01:{promenade}", *SMALL])
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if line in PARTS] == ["use"]
+    assert json.loads(use.read_text()) == figures
+
+
+def test_a_method_without_codes_and_pictures_is_named(trained, promenade, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["probe", str(trained), "--data", f"sysu-mm01:{promenade}"])
+    said = capsys.readouterr().err
+    assert "The method agw" in said
+    assert "neither codes nor pictures" in said
+
+
+def test_of_photographs_what_needs_no_truth_is_measured(run, promenade, tmp_path, capsys):
+    rows = pl.read_parquet(promenade / "factors.parquet").select("path", "pid", "camera")
+    rows = rows.filter(pl.col("pid") <= 6).with_columns(
+        cam="camera",
+        modality=pl.when(pl.col("camera").is_in([3, 6]))
+        .then(pl.lit("infrared"))
+        .otherwise(pl.lit("visible")),
+        split=pl.lit("test"),
+    )
+    for path in rows["path"]:
+        (tmp_path / "real" / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(promenade / path, tmp_path / "real" / path)
+    rows.drop("camera").write_csv(tmp_path / "real" / "table.csv")
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    shutil.rmtree(copy / "probe")
+    cli.main(["probe", str(copy), "--data", f"table:{tmp_path / 'real' / 'table.csv'}", *SMALL])
+    probed = read_probed(copy)
+    assert probed is not None
+    assert set(probed.parts) == {"leakage", "use", "realism"}
+    assert set(probed.parts["leakage"]["chance"]) == {"camera", "light"}
+    assert "no Promenade" in probed.missing["swaps"]
+    assert "not measured" in capsys.readouterr().out
