@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from crosslight.experiments.run import Run, load_run
     from crosslight.methods.contract import (
         Disentangles,
+        ExchangesParts,
         Interpolates,
         MapsStructure,
         Method,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 _FACE = {
     "Disentangles": "crosslight.methods.contract:Disentangles",
+    "ExchangesParts": "crosslight.methods.contract:ExchangesParts",
     "Evaluation": "crosslight.experiments.evaluation:Evaluation",
     "Features": "crosslight.evaluation.features:Features",
     "Interpolates": "crosslight.methods.contract:Interpolates",
@@ -68,6 +70,7 @@ _FACE = {
 __all__ = [
     "Disentangles",
     "Evaluation",
+    "ExchangesParts",
     "Features",
     "Interpolates",
     "MapsStructure",

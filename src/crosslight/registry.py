@@ -25,6 +25,7 @@ METHODS = {
     "dgnet": "crosslight.methods.dgnet:DGNet",
     "dgnet-vi": "crosslight.methods.dgnet_vi:DGNetVI",
     "embedding-disentangle": "crosslight.methods.embedding_disentangle:EmbeddingDisentangle",
+    "hicmd": "crosslight.methods.hicmd:HiCMD",
     "proposed-2020": "crosslight.methods.structure_id:Proposed2020",
     "sdl": "crosslight.methods.sdl:SDL",
     "sdl-released": "crosslight.methods.sdl:SDLReleased",

@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from torch import nn
+
 from crosslight.data.folders import PassedOver, images_below
 from crosslight.data.transforms import InferenceTransform
 from crosslight.drawing.cases import draw_cases
 from crosslight.drawing.options import Swapping
 from crosslight.drawing.pictures import write_png
-from crosslight.drawing.swapping import Sitter, draw_maps, draw_swaps, looks_of, sitters_of
+from crosslight.drawing.swapping import (
+    PartsExchanged,
+    Sitter,
+    draw_maps,
+    draw_swaps,
+    looks_of,
+    sitters_of,
+)
 from crosslight.errors import ConfigError, DataError
 from crosslight.files import require_folder, require_place
 from crosslight.methods.contract import Interpolates, MapsStructure, Method, Swaps
@@ -37,6 +46,11 @@ def run_swap(run: Path, how: Swapping) -> None:
             "--cases chooses the images of its grid itself; leave out --appearance, --structure, "
             "--each and --interpolate, or leave out --cases."
         )
+    if how.parts and how.interpolate:
+        raise ConfigError(
+            "--interpolate draws steps between whole clothes, --parts takes some parts of them; "
+            "leave one of the two out."
+        )
     folder = RunFolder.open(run)
     for place in (how.out, how.maps):
         if place is not None:
@@ -45,10 +59,11 @@ def run_swap(run: Path, how: Swapping) -> None:
         require_folder(how.each)
     data = folder.load_config().data
     method = _swapping_method(folder, how)
+    drawing: nn.Module = PartsExchanged(method, how.parts) if how.parts else method
     transform = InferenceTransform(data.height, data.width, data.interpolation)
-    if how.cases is not None and isinstance(method, Swaps):
+    if how.cases is not None and isinstance(drawing, Swaps):
         picture, bodies = draw_cases(
-            method,
+            drawing,
             how.cases,
             transform,
             count=how.limit,
@@ -60,7 +75,7 @@ def run_swap(run: Path, how: Swapping) -> None:
             f"{how.out}: {how.limit} meetings in each of three cases; N on M: clothes N on body M."
         )
     else:
-        bodies = _draw_given(method, how, transform, data.deep_range)
+        bodies = _draw_given(drawing, how, transform, data.deep_range)
     _write_maps(method, bodies, how.maps)
 
 
@@ -79,7 +94,7 @@ def _swapping_method(folder: RunFolder, how: Swapping) -> Method:
 
 
 def _draw_given(
-    method: Method, how: Swapping, transform: InferenceTransform, deep_range: DeepRange | None
+    method: nn.Module, how: Swapping, transform: InferenceTransform, deep_range: DeepRange | None
 ) -> list[Sitter]:
     clothes, bodies = sitters_of(
         [

@@ -17,6 +17,8 @@ class Swapping:
         structure: Images whose body, pose and background stay, or folders of them.
         out: Picture to write; its first row and column are the inputs.
         each: Folder for every drawn image as a file of its own.
+        parts: What to take from the clothes' image in place of the usual, of a run that takes
+            people apart in named parts (hicmd: prototype, style, pose, illumination).
         interpolate: Steps to draw between the clothes of each two neighbouring columns.
         limit: Images taken from a folder at most, spread evenly over its names; with cases, the
             meetings of each.
@@ -31,6 +33,7 @@ class Swapping:
     structure: tuple[Path, ...] = ()
     out: Path = Path("swap.png")
     each: Path | None = None
+    parts: tuple[str, ...] = ()
     interpolate: int = 0
     limit: Count = 8
     cases: str | None = None

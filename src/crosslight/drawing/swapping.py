@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from crosslight.data.images import read_image
 from crosslight.data.transforms import InferenceTransform
@@ -17,7 +17,7 @@ from crosslight.drawing.grids import Grid
 from crosslight.drawing.pictures import as_picture
 from crosslight.drawing.structure_maps import structure_map_grid
 from crosslight.errors import ConfigError
-from crosslight.methods.contract import Interpolates, MapsStructure, Method, Swaps
+from crosslight.methods.contract import ExchangesParts, Interpolates, MapsStructure, Swaps
 from crosslight.report.grid import Cell, Heading, Place, Verdict, image_grid, legible
 from crosslight.types import DeepRange
 
@@ -105,7 +105,38 @@ def looks_of(clothes: Sequence[Sitter], steps: int = 0) -> list[Look]:
     return looks
 
 
-def draw_swaps(method: Method, looks: Sequence[Look], bodies: Sequence[Sitter]) -> Grid:
+class PartsExchanged(nn.Module):
+    """A method whose swaps take chosen parts of the clothes' image in place of the usual ones.
+
+    Args:
+        method: Which can.
+        parts: Of those that it has.
+
+    Raises:
+        ConfigError: It has no such parts.
+    """
+
+    def __init__(self, method: nn.Module, parts: Sequence[str]) -> None:
+        super().__init__()
+        if not isinstance(method, ExchangesParts):
+            raise ConfigError(
+                "This method takes nobody apart in named parts; leave out --parts, or give a run "
+                "of one that does, such as hicmd."
+            )
+        unknown = [part for part in parts if part not in method.parts]
+        if unknown:
+            raise ConfigError(
+                f"This method has no part {unknown[0]!r}; name some of {', '.join(method.parts)}."
+            )
+        self.method, self.parts = method, tuple(parts)
+
+    def swap(self, appearance: Tensor, structure: Tensor) -> Tensor:
+        """(B,3,H,W) in [0,1] twice → (B,3,H,W) in [0,1]."""
+        assert isinstance(self.method, ExchangesParts)
+        return self.method.exchange(appearance, structure, self.parts)
+
+
+def draw_swaps(method: nn.Module, looks: Sequence[Look], bodies: Sequence[Sitter]) -> Grid:
     """Every look (columns) on every body (rows).
 
     Raises:
@@ -148,7 +179,7 @@ def _names(images: Sequence[Path]) -> list[str]:
 
 
 @torch.inference_mode()
-def _drawn(method: Method, looks: Sequence[Look], body: Sitter) -> list[Tensor]:
+def _drawn(method: nn.Module, looks: Sequence[Look], body: Sitter) -> list[Tensor]:
     """One image per look; a body at a time, so that memory does not grow with the grid."""
     place = next(method.parameters()).device
     structure = body.pixels[None].to(place)

@@ -7,7 +7,7 @@ the order of its updates. The loop, the commands and the tests know methods thro
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -213,6 +213,20 @@ class Interpolates(Protocol):
         self, first: Tensor, second: Tensor, structure: Tensor, fraction: float
     ) -> Tensor:
         """(B,3,H,W) in [0,1] thrice → the same; at 0 in `first`'s clothes, at 1 in `second`'s."""
+        ...
+
+
+@runtime_checkable
+class ExchangesParts(Protocol):
+    """Takes images apart in several named parts, each of which can be another image's."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Their names."""
+        ...
+
+    def exchange(self, taken: Tensor, kept: Tensor, parts: Sequence[str]) -> Tensor:
+        """(B,3,H,W) in [0,1] twice → `kept` with these parts of `taken`."""
         ...
 
 
