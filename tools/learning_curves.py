@@ -31,7 +31,7 @@ LIGHTS = ("visible", "near-infrared", "thermal")
 PROTOCOL = "any-camera"
 EPOCH = 19_200
 """Images of an epoch: 100 batches of 192."""
-SHORT, USUAL = 5, 10
+SHORT, USUAL = 3, 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ def _by_people(seed: int) -> Iterator[Row]:
 
 ROWS = (
     *_by_people(seed=0),
-    *(Row(question="length", name=f"{n * EPOCH:,}", epochs=n) for n in (2, 5, 10, 20)),
+    *(Row(question="length", name=f"{n * EPOCH:,}", epochs=n) for n in (1, 2, 5, 10)),
     *(
         Row(question="network", name=name, epochs=SHORT, overrides=(f"config.backbone={name}",))
         for name in ("resnet10-half", "resnet18-half", "resnet18")

@@ -202,6 +202,25 @@ def ablate(
     run_rows(ablate_rows(recipe, data, out, ablating), out)
 
 
+@app.command(name="compare")
+def compare(
+    runs: Positional[tuple[Path, ...]],
+    *,
+    protocols: Protocols = (),
+    out: Path | None = None,
+) -> None:
+    """Set evaluated runs beside each other, and say which cannot be told apart.
+
+    Args:
+        runs: Run folders, or folders of run folders, all evaluated on the same images.
+        protocols: Only these protocols; repeatable. None: all that the runs have in common.
+        out: Folder for comparison.md, .json and .png. None: only print the table.
+    """
+    from crosslight.commands.compare import run_compare
+
+    run_compare(runs, protocols=protocols, out=out)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Swapping(Swapping):
     cases: Annotated[str | None, arg(metavar="LAYOUT:ROOT")] = Swapping.cases

@@ -1,0 +1,27 @@
+"""Prints runs beside each other, and keeps the table where that is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from crosslight.experiments.comparing import compare
+from crosslight.files import require_folder, write_text, written_whole
+from crosslight.report.comparison import comparison_figure, comparison_markdown
+
+
+def run_compare(paths: Sequence[Path], *, protocols: Sequence[str], out: Path | None) -> None:
+    """Prints the table; with `out` writes `comparison.md`, `.json` and `.png` into that folder."""
+    if out is not None:
+        require_folder(out)
+    content = compare(paths, protocols=protocols).to_json()
+    table = comparison_markdown(content)
+    print(table)
+    if out is None:
+        return
+    write_text(out / "comparison.md", table)
+    write_text(out / "comparison.json", json.dumps(content, indent=2) + "\n")
+    with written_whole(out / "comparison.png") as file:
+        comparison_figure(content).savefig(file, format="png", dpi=140)
+    print(f"{out}: comparison.md, comparison.json, comparison.png.")

@@ -1,0 +1,147 @@
+"""Sets evaluated runs beside each other: their scores, and whether they can be told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crosslight.errors import ConfigError
+from crosslight.evaluation.protocols.bootstrap import Difference, paired_difference
+from crosslight.evaluation.protocols.scores import PerQuery, Result
+from crosslight.experiments.evaluation import SETTINGS, Evaluation, load_evaluation
+
+SCORES = ("rank1", "mAP", "mINP")
+_FOLDER = "evaluation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """One run.
+
+    Attributes:
+        name: What tells it from the others: its folder, as much of it as is needed.
+        scores: Protocol → score → fraction, the mean over trials.
+        behind: Protocol → score → the best run minus this one on the queries of the first trial;
+            of rank1 and mAP, and none of the best itself.
+    """
+
+    name: str
+    scores: Mapping[str, Mapping[str, float]]
+    behind: Mapping[str, Mapping[str, Difference]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Runs that were scored on the same test images.
+
+    Attributes:
+        data: Name of the data.
+        runs: In the order that was asked for.
+        chance: Protocol → score → what guessing would get.
+        best: Protocol → name of the run with the highest mAP.
+    """
+
+    data: str
+    runs: tuple[Compared, ...]
+    chance: Mapping[str, Mapping[str, float]]
+    best: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, fractions."""
+        return asdict(self)
+
+
+def compare(paths: Sequence[Path], *, protocols: Sequence[str] = ()) -> Comparison:
+    """Compares the last evaluations of runs, on every protocol that all of them were scored by.
+
+    Args:
+        paths: Run folders, or folders of run folders.
+        protocols: Only these.
+
+    Raises:
+        ConfigError: Fewer than two runs, one that has not been evaluated, other test images, or
+            no protocol in common.
+    """
+    folders = [run for path in paths for run in runs_in(path)]
+    if len(folders) < 2:
+        raise ConfigError(
+            f"{len(folders)} evaluated run{'' if len(folders) == 1 else 's'} in "
+            f"{', '.join(map(str, paths))}; give two or more, or a folder of them."
+        )
+    found = {name: load_evaluation(run) for name, run in zip(_names(folders), folders, strict=True)}
+    first = next(iter(found.values()))
+    for name, evaluation in found.items():
+        _require_same_images(next(iter(found)), first, name, evaluation)
+    shared = [p for p in first.results if all(p in e.results for e in found.values())]
+    asked = [p for p in shared if not protocols or p in protocols]
+    if not asked:
+        wanted = f" among {', '.join(protocols)}" if protocols else ""
+        raise ConfigError(
+            f"There is no protocol{wanted} by which all of {', '.join(found)} were scored; "
+            "evaluate them again with the same --protocol."
+        )
+    best = {p: max(found, key=lambda name: found[name].results[p].mAP) for p in asked}
+    return Comparison(
+        data=first.settings.title,
+        runs=tuple(
+            Compared(
+                name=name,
+                scores={p: {s: e.results[p].mean[s] for s in SCORES} for p in asked},
+                behind={p: _behind(found[best[p]], e, p) for p in asked if name != best[p]},
+            )
+            for name, e in found.items()
+        ),
+        chance={p: {s: first.chance[p].mean[s] for s in SCORES} for p in asked},
+        best=best,
+    )
+
+
+def runs_in(path: Path) -> list[Path]:
+    """The path itself where it is an evaluated run, else the evaluated runs below it, by name."""
+    if (path / _FOLDER / SETTINGS).is_file():
+        return [path]
+    return sorted(found.parent.parent for found in path.glob(f"*/{_FOLDER}/{SETTINGS}"))
+
+
+def _behind(best: Evaluation, other: Evaluation, protocol: str) -> dict[str, Difference]:
+    pids = best.features.pids
+    lead, own = (_queries(e.results[protocol]) for e in (best, other))
+    if not np.array_equal(lead.query_rows, own.query_rows):
+        raise ConfigError(
+            f"The runs were scored by other queries of {protocol}; evaluate them again with the "
+            "same --sampler."
+        )
+    valid = lead.valid & own.valid
+    people = pids[lead.query_rows[valid]]
+    figures = {
+        "rank1": [(q.first_rank[valid] == 1).astype(float) for q in (lead, own)],
+        "mAP": [q.average_precision[valid] for q in (lead, own)],
+    }
+    return {name: paired_difference(a, b, people) for name, (a, b) in figures.items()}
+
+
+def _queries(result: Result) -> PerQuery:
+    assert result.per_query is not None
+    return result.per_query
+
+
+def _require_same_images(name: str, first: Evaluation, other: str, second: Evaluation) -> None:
+    if first.table.relative_paths != second.table.relative_paths:
+        raise ConfigError(
+            f"{name} was evaluated on {len(first.table)} images of {first.settings.title}, {other} "
+            f"on {len(second.table)} of {second.settings.title}; compare runs on the same images."
+        )
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """The last part of each path, or as many as tell all of them apart."""
+    parts = [folder.resolve().parts for folder in folders]
+    for length in range(1, max(map(len, parts))):
+        names = ["/".join(part[-length:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    raise ConfigError(f"{folders[0]} is given twice; give each run once.")

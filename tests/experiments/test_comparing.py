@@ -1,0 +1,109 @@
+"""Runs beside each other: equal ones cannot be told apart, a better one can."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crosslight import cli
+from crosslight.errors import ConfigError
+from crosslight.evaluation.features import load_features, save_features
+from crosslight.evaluation.protocols.bootstrap import paired_difference
+from crosslight.experiments.comparing import compare
+
+
+@pytest.fixture(scope="module")
+def runs(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same evaluation twice, and one with features that know everybody."""
+    from dataclasses import replace
+
+    folder = tmp_path_factory.mktemp("compared")
+    for name in ("first", "second", "better"):
+        shutil.copytree(trained, folder / name)
+    place = folder / "better" / "evaluation" / "features.npz"
+    features = load_features(place)
+    feats = (features.pids[:, None] == np.unique(features.pids)).astype(np.float32)
+    save_features(place, replace(features, feats=feats))
+    return folder
+
+
+def test_the_better_run_leads_and_equal_ones_are_equally_far_behind(runs: Path):
+    found = compare([runs])
+    assert [run.name for run in found.runs] == ["better", "first", "second"]
+    better, first, second = found.runs
+    for protocol, best in found.best.items():
+        assert best == "better"
+        assert better.scores[protocol]["mAP"] == pytest.approx(1)
+        assert first.scores == second.scores
+        assert first.behind == second.behind
+        gap = first.behind[protocol]["mAP"]
+        assert gap.low <= gap.mean <= gap.high
+        assert gap.told_apart
+    assert better.behind == {}
+
+
+def test_equal_runs_cannot_be_told_apart(runs: Path):
+    found = compare([runs / "first", runs / "second"], protocols=["sysu-mm01/all/1"])
+    (gap,) = [run.behind["sysu-mm01/all/1"]["rank1"] for run in found.runs if run.behind]
+    assert (gap.mean, gap.low, gap.high) == (0, 0, 0)
+    assert not gap.told_apart
+
+
+def test_the_command_prints_and_keeps_the_table(runs: Path, tmp_path: Path, capsys):
+    out = tmp_path / "out"
+    cli.main(["compare", str(runs), "--protocol", "sysu-mm01/all/1", "--out", str(out)])
+    said = capsys.readouterr().out
+    assert "| better | 100.0 | 100.0 |" in said
+    assert "chance" in said
+    assert (out / "comparison.md").read_text() in said
+    assert set(json.loads((out / "comparison.json").read_text())["best"]) == {"sysu-mm01/all/1"}
+    assert (out / "comparison.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [(["first"], "1 evaluated run in"), (["first", "first"], "is given twice"), (["x"], "0 eval")],
+)
+def test_what_cannot_be_compared_is_one_sentence(runs: Path, given: list[str], said: str):
+    with pytest.raises(ConfigError, match=said):
+        compare([runs / name for name in given])
+
+
+def test_other_images_or_protocols_are_named(runs: Path, tmp_path: Path):
+    with pytest.raises(ConfigError, match="no protocol among market1501 by which all"):
+        compare([runs], protocols=["market1501"])
+    other = tmp_path / "other"
+    shutil.copytree(runs / "first", other)
+    from crosslight.data.table import read_table
+
+    place = other / "evaluation" / "table.parquet"
+    read_table(place).frame[1:].write_parquet(place)
+    features = load_features(other / "evaluation" / "features.npz")
+    from dataclasses import replace
+
+    fewer = replace(
+        features,
+        feats=features.feats[1:],
+        pids=features.pids[1:],
+        cams=features.cams[1:],
+        modality=features.modality[1:],
+        split=None if features.split is None else features.split[1:],
+        paths=None if features.paths is None else features.paths[1:],
+    )
+    save_features(other / "evaluation" / "features.npz", fewer)
+    with pytest.raises(ConfigError, match="compare runs on the same images"):
+        compare([runs / "first", other])
+
+
+def test_the_interval_is_that_of_the_mean_of_people():
+    rng = np.random.default_rng(0)
+    people = np.repeat(np.arange(400), 5)
+    gaps = rng.normal(0.1, 1, 400)[people]  # the queries of a person are one and the same
+    found = paired_difference(gaps, np.zeros(2000), people)
+    error = gaps[::5].std() / np.sqrt(400)
+    assert found.mean == pytest.approx(gaps.mean())
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.1)
+    alone = paired_difference(gaps, np.zeros(2000), np.arange(2000))
+    assert alone.high - alone.low < 0.6 * (found.high - found.low)
