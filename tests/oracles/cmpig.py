@@ -106,7 +106,7 @@ class PlainCmPIG(Plain):
     """
 
     def __init__(self, state: Any, config: Any, size: tuple[int, int]) -> None:
-        fixed = ["head.neck.bias"]
+        fixed = ["head.neck.bias", "pool.p"]
         if not config.share_content and not config.joint_gan_reaches_content:
             fixed.append("content")
         super().__init__(state, fixed)
@@ -287,7 +287,12 @@ class PlainCmPIG(Plain):
     def _instance(self, maps: Tensor) -> Tensor:
         for layer, stride in ((2, 2), (3, 2), (4, self.config.last_stride)):
             maps = basic_block(self.w, f"instance.layer{layer}.0", maps, stride)
-        return maps.mean(dim=(2, 3))
+        pooled = []
+        for part in maps.tensor_split(self.config.parts, dim=2):
+            p = self.config.gem_p if self.config.pooling == "gem" else 1.0
+            floor = 1e-6 if self.config.pooling == "gem" else 0.0
+            pooled.append((part.clamp(min=floor) ** p).mean(dim=(2, 3)) ** (1 / p))
+        return torch.cat(pooled, dim=1)
 
     def _head(self, vectors: Tensor) -> Tensor:
         return linear(self.w, "head.classifier", batch_norm(self.w, "head.neck", vectors))

@@ -15,7 +15,8 @@ from crosslight.errors import ConfigError
 from crosslight.methods.backbone_config import BackboneConfig
 from crosslight.methods.contract import Progress, Scheduled, constant
 from crosslight.methods.optimization import ScheduleName
-from crosslight.ranges import Count, Few, Range, Share, Width
+from crosslight.nn.pooling import PoolingName
+from crosslight.ranges import Count, Few, Positive, Range, Share, Width
 
 WARM_UP, JOINT = "warm-up", "joint"
 TRAIN_GENERATOR = "train"
@@ -36,6 +37,9 @@ class CmPIGConfig(BackboneConfig):
         gray_content: Whether E_i sees the luma of the normalised image in three equal channels.
         share_content: Whether the set level is the content encoder itself, which the generator
             trains too: set-level alignment. If not, it is a copy that starts alike.
+        pooling: How the feature map becomes a vector.
+        gem_p: Exponent of `gem`.
+        parts: Horizontal stripes that are pooled apart and concatenated.
         style_width: Channels of a style encoder's first convolution; its last ones have 4 times
             as many.
         style_dim: Length of a style code.
@@ -84,6 +88,9 @@ class CmPIGConfig(BackboneConfig):
     stem_relu: bool = False  # release
     gray_content: bool = True  # release
     share_content: bool = True  # paper
+    pooling: PoolingName = "avg"  # release
+    gem_p: Positive = 3.0
+    parts: Width = 1  # release
     style_width: Width = 32  # release
     style_dim: Width = 128  # release
     style_halvings: Few = 4  # release

@@ -102,7 +102,7 @@ class CmPIG(Method):
         content: E_i.
         set_level: E_sl, where it is not E_i itself.
         instance: I.
-        head: On the mean of its map.
+        head: On its pooled map.
         translator: Whatever draws and judges.
         feature_critic: Of the set level's maps, for comparison.
     """
@@ -133,8 +133,8 @@ class CmPIG(Method):
         self.normalize = Normalize(backbone.mean, backbone.std)
         self.content, self.instance, channels = cut_resnet(backbone, stem_relu=config.stem_relu)
         self.set_level = None if config.share_content else deepcopy(self.content)
-        self.pool = make_pool("avg")
-        self.head = IdentityHead(backbone.channels, num_ids)
+        self.pool = make_pool(config.pooling, p=config.gem_p, stripes=config.parts)
+        self.head = IdentityHead(backbone.channels * config.parts, num_ids)
         self.translator = Translator(config, channels)
         self.feature_critic = (
             PatchCritic(channels, width=config.critic_width, layers=config.critic_layers, scales=1)
