@@ -331,6 +331,25 @@ def test_the_usual_style_is_the_mean_of_what_was_seen(make_batch: MakeBatch) -> 
         torch.testing.assert_close(method.translator.usual_style.mean[light], styles.mean(dim=0))
 
 
+@pytest.mark.parametrize(("feature_weight", "grows"), [(1.0, False), (0.0, True)])
+def test_reconstructing_styles_shrinks_them(
+    feature_weight: float, grows: bool, make_batch: MakeBatch
+) -> None:
+    """As released neither side is held fixed, so that equal styles are the best ones."""
+    method, batch = _cmpig(feature_weight=feature_weight), make_batch()
+    rows = batch.modality == 0
+    images, light = method._drawable(batch.images[rows]), batch.modality[rows]
+
+    def spread() -> float:
+        with torch.no_grad():
+            return method.translator.style(images, light).std(dim=0).mean().item()
+
+    before, update = spread(), RecordedUpdate(method, stage="warm-up")
+    for _ in range(16):
+        method.training_step(batch, update)
+    assert spread() > 50 * before if grows else spread() < before
+
+
 @pytest.mark.parametrize("doublings", [0, 1, 2])
 def test_what_it_draws(doublings: int, make_batch: MakeBatch) -> None:
     method, batch = _cmpig(doublings=doublings, critic_layers=1, style_halvings=2), make_batch()

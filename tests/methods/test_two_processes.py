@@ -2,7 +2,8 @@
 
 The backbones' batch normalisations see only their own process's images, in training as in every
 distributed training without synchronised statistics; they are frozen here to see the rest. So is
-all of D2RL, whose codes are drawn at random in training.
+all of D2RL, whose codes are drawn at random in training, and of cmPIG, whose ResNet is in pieces;
+its losses that see batch statistics whatever the mode are left out.
 """
 
 from __future__ import annotations
@@ -22,16 +23,27 @@ from crosslight.methods.contract import Method
 from crosslight.registry import method_class
 
 SMALL: dict[str, Any] = {"backbone": "resnet10-quarter", "weights": "none"}
-NAMES = ("agw", "baseline", "bdtr", "d2rl", "sdl", "zero-padding")
+NAMES = ("agw", "baseline", "bdtr", "cmpig", "d2rl", "sdl", "zero-padding")
+WHOLE: dict[str, dict[str, Any]] = {
+    "cmpig": {
+        "gan_ids": 4,
+        "gan_per_light": 2,
+        "style_halvings": 2,
+        "feature_weight": 0.0,
+        "align": "none",
+    },
+    "d2rl": {},
+}
+"""Methods of which everything is frozen, and what is changed of their small configuration."""
 
 
 def _method(name: str) -> Method:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         cls = method_class(name)
-        config = cls.Config(**(cls.small if name == "d2rl" else SMALL))
+        config = cls.Config(**({**cls.small, **WHOLE[name]} if name in WHOLE else SMALL))
         method: Method = cls(config, num_ids=4, height=32, width=16)
-    (method if name == "d2rl" else method.get_submodule("backbone")).eval()
+    (method if name in WHOLE else method.get_submodule("backbone")).eval()
     return method.double()
 
 

@@ -83,14 +83,12 @@ class Drawn:
     Attributes:
         images: x, then y, in [-1, 1].
         modality: 0, then 1.
-        style: z.
         fake: fake_x, then fake_y.
         losses: Of the generator, by name.
     """
 
     images: Tensor
     modality: Tensor
-    style: Tensor
     fake: Tensor
     losses: dict[str, Tensor]
 
@@ -194,10 +192,8 @@ class CmPIG(Method):
         identity, feature_critic, accuracy = self._identity(batch)
         losses |= identity
         critic |= feature_critic
-        moved = ("generator", "content", "instance")
-        update(
-            tuple(n for n in moved if n != "content" or self.config.content_learns), losses, weights
-        )
+        content = ("content",) if self.config.content_learns else ()
+        update(("generator", "instance", *content), losses, weights)
         update("critic", critic)
         return {**_detached({**losses, **critic}), "accuracy": accuracy}
 
@@ -311,7 +307,7 @@ class CmPIG(Method):
                 losses["loss_style"] = equations.loss_style(style_again, style)
         if self.training:
             translator.usual_style.follow(style.detach().unflatten(0, (len(Modality), -1)))
-        return Drawn(images=images, modality=modality, style=style, fake=fake, losses=losses)
+        return Drawn(images=images, modality=modality, fake=fake, losses=losses)
 
     def _critic_losses(self, drawn: Drawn) -> dict[str, Tensor]:
         real = self.translator.judged(drawn.images)
@@ -387,7 +383,7 @@ class CmPIG(Method):
         return one_by_one(self.content, self._enlarged(drawn), modality)
 
     def _content_of_pictures(self, images: Tensor) -> Tensor:
-        """C of images in [0, 1] as the generator learnt to see them."""
+        """Content of images in [0, 1] as the generator learnt to see them."""
         content: Tensor = self.content(self._enlarged(self._drawable(images)))
         return content
 
