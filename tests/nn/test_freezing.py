@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from crosslight.nn.freezing import frozen
+from crosslight.nn.freezing import frozen, unremembered
 
 
 def _network() -> nn.Sequential:
@@ -63,3 +63,19 @@ def test_weights_that_were_fixed_stay_fixed() -> None:
         pass
     assert not network[0].weight.requires_grad
     assert network[3].weight.requires_grad
+
+
+def test_what_is_not_remembered_is_learnt_all_the_same() -> None:
+    network, other = _network().train(), _network().train()
+    network[2].p = other[2].p = 0.0
+    other.load_state_dict(network.state_dict())
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    inputs = torch.randn(6, 3)
+    with unremembered(network):
+        out = network(inputs)
+    assert torch.equal(out, other(inputs)), "by the batch's statistics"
+    assert all(torch.equal(network.state_dict()[name], value) for name, value in before.items())
+    out.square().sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    network(inputs)
+    assert torch.equal(network[1].running_mean, other[1].running_mean)

@@ -1,4 +1,4 @@
-"""Passing through a network without training it, and without leaving traces in it."""
+"""Passing through a network without training it, or without leaving traces in it."""
 
 from __future__ import annotations
 
@@ -50,3 +50,23 @@ def frozen(
             norm.track_running_stats = tracked
         for module, trained in zip(modules, was_training, strict=True):
             module.training = trained
+
+
+@contextmanager
+def unremembered(*networks: nn.Module) -> Iterator[None]:
+    """Inside, batch normalisation in training leaves its running statistics alone.
+
+    Weights learn as ever.
+
+    Args:
+        networks: Whole networks.
+    """
+    norms = [m for network in networks for m in network.modules() if isinstance(m, _BATCH_NORMS)]
+    was_tracking = [norm.track_running_stats for norm in norms]
+    try:
+        for norm in norms:
+            norm.track_running_stats = False
+        yield
+    finally:
+        for norm, tracked in zip(norms, was_tracking, strict=True):
+            norm.track_running_stats = tracked

@@ -172,8 +172,14 @@ def refuse_contradictions(config: DGNetConfig, height: int, width: int) -> None:
     refuse_size(config, height, width)
 
 
-def refuse_size(config: GenerationConfig, height: int, width: int) -> None:
+def refuse_size(config: DrawingConfig, height: int, width: int, *, who: str = "DG-Net") -> None:
     """Checks that every padding finds enough to reflect.
+
+    Args:
+        config: Dilations and critic scales.
+        height: Of the images.
+        width: Of the images.
+        who: Takes them, for the sentence.
 
     Raises:
         ConfigError: The images are too small or no multiples of 4.
@@ -181,7 +187,7 @@ def refuse_size(config: GenerationConfig, height: int, width: int) -> None:
     smallest = max(4 * (max(config.dilations) + 1), 2 ** (config.critic_scales + 2))
     if height % 4 or width % 4 or min(height, width) < smallest:
         raise ConfigError(
-            f"DG-Net cannot take images of {height} x {width} pixels: with dilations "
+            f"{who} cannot take images of {height} x {width} pixels: with dilations "
             f"{config.dilations} and {config.critic_scales} critic scales both sides must be "
             f"multiples of 4 from {smallest} on; change data.height, data.width, config.dilations "
             "or config.critic_scales."

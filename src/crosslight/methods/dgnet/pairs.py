@@ -50,10 +50,7 @@ def as_pairs(images: Tensor, labels: Tensor, *, different_ids: bool) -> Pairs:
     Raises:
         ConfigError: The batch cannot be halved into pairs.
     """
-    _refuse_other_than_halves_of_pairs(images)
-    rows = torch.arange(0, len(images), 2, device=labels.device)
-    if different_ids:
-        rows = _turned_apart(rows, labels[rows])
+    rows = pair_rows(labels, different_ids=different_ids)
     return Pairs(images=images[rows], partners=images[rows + 1], labels=labels[rows])
 
 
@@ -72,8 +69,19 @@ def as_light_pairs(images: Tensor, labels: Tensor, modality: Tensor, *, across: 
     Raises:
         ConfigError: The batch cannot be halved into pairs.
     """
-    _refuse_other_than_halves_of_pairs(images)
-    rows = torch.arange(0, len(images), 2, device=labels.device)
+    rows = light_pair_rows(labels, modality, across=across)
+    return Pairs(images=images[rows], partners=images[rows + 1], labels=labels[rows])
+
+
+def pair_rows(labels: Tensor, *, different_ids: bool) -> Tensor:
+    """(2P,) rows of the images that `as_pairs` takes; each one's partner is in the next row."""
+    rows = _rows_of_pairs(labels)
+    return _turned_apart(rows, labels[rows]) if different_ids else rows
+
+
+def light_pair_rows(labels: Tensor, modality: Tensor, *, across: bool) -> Tensor:
+    """(2P,) rows of the images that `as_light_pairs` takes; each partner is in the next row."""
+    rows = _rows_of_pairs(labels)
     visible, infrared = (rows[modality[rows] == light] for light in Modality)
     if across:
         rows = torch.cat([visible, infrared])
@@ -82,8 +90,7 @@ def as_light_pairs(images: Tensor, labels: Tensor, modality: Tensor, *, across: 
         rows = torch.cat(
             [visible[: cuts[0]], infrared[: cuts[1]], visible[cuts[0] :], infrared[cuts[1] :]]
         )
-    rows = _turned_apart(rows, labels[rows])
-    return Pairs(images=images[rows], partners=images[rows + 1], labels=labels[rows])
+    return _turned_apart(rows, labels[rows])
 
 
 def swapped(rows: Tensor) -> Tensor:
@@ -91,12 +98,13 @@ def swapped(rows: Tensor) -> Tensor:
     return rows.roll(len(rows) // 2, dims=0)
 
 
-def _refuse_other_than_halves_of_pairs(images: Tensor) -> None:
-    if len(images) % 4:
+def _rows_of_pairs(labels: Tensor) -> Tensor:
+    if len(labels) % 4:
         raise ConfigError(
-            f"DG-Net got a batch of {len(images)} images, but needs two halves of pairs; set "
+            f"The batch has {len(labels)} images, but this method needs two halves of pairs; set "
             "data.sampling to pairs and data.ids_per_batch to an even number."
         )
+    return torch.arange(0, len(labels), 2, device=labels.device)
 
 
 def _turned_apart(rows: Tensor, labels: Tensor) -> Tensor:
