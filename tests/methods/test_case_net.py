@@ -194,7 +194,7 @@ def test_each_loss_trains_its_networks_and_no_other(
         # Behind a start of which little is seen, what reaches it is lost in rounding.
         for parameter in method.critic.parameters():
             parameter.mul_(5)
-    method.training_step(make_batch(), update)
+    method.training_step(make_batch(ids=2), update)
     assert update.order == [TOGETHER, "critic"]
     expected = {loss: sides[0 if again else 1] for loss, sides in ROUTES.items()}
     if switch == "aspp":
@@ -220,7 +220,7 @@ def test_nothing_is_drawn_in_the_first_stage(make_batch: MakeBatch) -> None:
     method = _case_net(identity_iterations=7).train()
     assert [(s.name, s.iterations) for s in method.stages()] == [("identity", 7), ("joint", 4)]
     update = RecordedUpdate(method, stage="identity", iteration=RAMPED)
-    method.training_step(make_batch(), update)
+    method.training_step(make_batch(ids=2), update)
     assert update.order == [TOGETHER]
     assert set().union(*({name.partition(".")[0]} for name in update.gradients)) == {
         *("structure", "shape_head", "appearance", "colour_head", "domain")
@@ -246,7 +246,7 @@ def _identity_over_reconstruction(method: CaseNet, batch: Any) -> tuple[float, f
 
 def test_the_release_cannot_teach_its_shape_who_somebody_is(make_batch: MakeBatch) -> None:
     """Its code is instance-normalised last and averaged: zeros, whatever is seen."""
-    method, batch = _case_net("released"), make_batch()
+    method, batch = _case_net("released"), make_batch(ids=2)
     with torch.no_grad():
         pooled = method.structure_code(batch.images).mean(dim=(2, 3))
     assert pooled.abs().max() < 1e-6
@@ -265,7 +265,7 @@ def test_the_release_cannot_teach_its_shape_who_somebody_is(make_batch: MakeBatc
 
 @pytest.mark.parametrize("switch", ["", "aspp"])
 def test_here_identity_reaches_the_shape(switch: str, make_batch: MakeBatch) -> None:
-    identity, triplet, _ = _identity_over_reconstruction(_case_net(switch), make_batch())
+    identity, triplet, _ = _identity_over_reconstruction(_case_net(switch), make_batch(ids=2))
     assert identity > 1e-3
     assert triplet > 1e-3
 
@@ -301,7 +301,7 @@ def test_a_blind_domain_critic_costs_2_ln_2(make_batch: MakeBatch) -> None:
     with torch.no_grad():
         last.weight.zero_()
         last.bias.zero_()
-    figures = method.training_step(make_batch(), RoutedUpdate(method))
+    figures = method.training_step(make_batch(ids=2), RoutedUpdate(method))
     total = figures["loss_domain_colour"] + figures["loss_domain_gray"]
     assert total.item() == pytest.approx(2 * math.log(2))
 
@@ -377,7 +377,7 @@ def test_parameters_at_the_published_size(switch: str) -> None:
 
 def test_losses_begin_where_they_should(make_batch: MakeBatch) -> None:
     method = _case_net("released", num_ids=395).train()
-    figures = method.training_step(make_batch(), RoutedUpdate(method, iteration=50))
+    figures = method.training_step(make_batch(ids=2), RoutedUpdate(method, iteration=50))
     assert figures["loss_adversarial"].item() == pytest.approx(12.0, abs=0.05)
     assert figures["loss_critic"].item() == pytest.approx(6.0, abs=0.05)
     for loss in ("loss_domain_colour", "loss_domain_gray"):
@@ -402,7 +402,7 @@ def test_a_resnet_keeps_its_start_and_the_rest_is_drawn_anew() -> None:
 
 
 def test_codes_and_drawings(make_batch: MakeBatch) -> None:
-    batch = make_batch()
+    batch = make_batch(ids=2)
     for switch, length in (("", 128), ("aspp", 128), ("released", 16 * 8 * 4)):
         method = _case_net(switch).train()
         method.training_step(batch, RecordedUpdate(method))
@@ -425,7 +425,7 @@ def test_codes_and_drawings(make_batch: MakeBatch) -> None:
 
 
 def test_a_translation_borrows_the_mean_colour_of_the_other_light(make_batch: MakeBatch) -> None:
-    batch = make_batch()
+    batch = make_batch(ids=2)
     method = _case_net().train()
     visible = replace(batch, modality=torch.zeros_like(batch.modality))
     method.training_step(visible, RecordedUpdate(method))
@@ -448,7 +448,7 @@ def test_a_translation_borrows_the_mean_colour_of_the_other_light(make_batch: Ma
 
 
 def test_what_is_drawn_leaves_no_trace_in_statistics(make_batch: MakeBatch) -> None:
-    batch = make_batch()
+    batch = make_batch(ids=2)
     for again in (0.0, 1.0):
         method = _case_net("aspp", again_probability=again).train()
         method.training_step(batch, RecordedUpdate(method, iteration=RAMPED))
@@ -486,7 +486,7 @@ def test_an_encoder_that_nothing_trains_stays_as_it_starts(make_batch: MakeBatch
     changed = {"colour_identity": False, "backbone": "resnet18-half", "weights": "promenade"}
     method = _case_net(**changed).train()
     before = copy.deepcopy(method.appearance)
-    method.training_step(make_batch(), RecordedUpdate(method, iteration=RAMPED))
+    method.training_step(make_batch(ids=2), RecordedUpdate(method, iteration=RAMPED))
     for own, old in zip(method.appearance.parameters(), before.parameters(), strict=True):
         assert torch.equal(own, old)
 
