@@ -14,7 +14,7 @@ from tests.methods.updates import RecordedUpdate, RoutedUpdate, at
 from tests.oracles import case_net as oracle
 from torch import Tensor, nn
 
-from crosslight.config import build, to_plain
+from crosslight.config import build, load_recipe, to_plain
 from crosslight.errors import ConfigError
 from crosslight.methods.case_net import (
     PRESETS,
@@ -275,6 +275,21 @@ def test_presets_are_what_their_methods_begin_with() -> None:
         changes = {key.removeprefix("config."): value for key, value in PRESETS[name].items()}
         wanted = build(CaseNetConfig, changes, where="test")
         assert to_plain(preset()) == to_plain(wanted)
+
+
+def test_published_settings_are_kept_in_the_recipes() -> None:
+    for name in ("case-net-sysu-mm01", "case-net-aspp-sysu-mm01", "case-net-released-market1501"):
+        run = load_recipe(name)
+        assert (run.data.height, run.data.width) == (256, 128), name
+        assert run.config.iterations == 250_000
+        rates = run.config.identity_lr, run.config.identity_head_lr, run.config.domain_lr
+        assert (run.config.lr, *rates) == (1e-4, 0.002, 0.02, 5e-4)
+        assert (run.config.normalisation, run.data.augmentation.flip) == ("half", 0.5)
+        assert (run.data.interpolation, run.data.augmentation.erasing) == ("bilinear", 0)
+    assert load_recipe("case-net-sysu-mm01").data.train_splits == ("train", "val")
+    released = load_recipe("case-net-released-market1501")
+    assert (released.data.sampling, released.data.ids_per_batch) == ("pairs", 8)
+    assert released.config == CaseNetReleasedConfig()
 
 
 # Gray against colour.
