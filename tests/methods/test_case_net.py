@@ -130,15 +130,15 @@ def test_iterations_agree_with_the_plain_formulation(
     places = [at(method, stage=stage, iteration=i) for i in (iteration, iteration + 1)]
     torch.manual_seed(0)
     # So that some of those who meet first are one person, not all.
-    batches = [replace(b, labels=b.labels.roll(2)) for b in mirrored(make_batch(), 2)]
+    batches = [replace(b, labels=b.labels.roll(2)) for b in mirrored(make_batch(ids=3), 2)]
     if method.config.exchange == "coin":
-        batches = mirrored(make_batch(), 2)
+        batches = mirrored(make_batch(ids=3), 2)
     assert_iterations_agree(method, plain, batches, places=places)
 
 
 def test_a_visible_data_set_trains_too(make_batch: MakeBatch) -> None:
     """The authors' own: everything is visible; and an infrared batch has nothing in colour."""
-    batch = make_batch()
+    batch = make_batch(ids=2)
     for light in Modality:
         method = scrambled(_case_net(**WEIGHTS))
         plain = oracle.PlainStep(method.state_dict(), method.config)
