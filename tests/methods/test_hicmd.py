@@ -11,6 +11,7 @@ from tests.methods.updates import RecordedUpdate, RoutedUpdate, at
 from tests.oracles import hicmd as oracle
 from torch import nn
 
+from crosslight.config import load_recipe
 from crosslight.data.batch import Batch
 from crosslight.errors import ConfigError
 from crosslight.methods.contract import (
@@ -426,8 +427,14 @@ def test_with_what_changes_the_graph_no_loss_is_dead(switch: str, batch: Batch) 
     assert all(update.reached.values())
 
 
-@pytest.mark.parametrize("switch", HiCMD.switches)
-def test_every_switch_trains(switch: str, batch: Batch) -> None:
+@pytest.mark.parametrize(
+    "switch",
+    [
+        *("without-cross", "without-code", "without-excluded", "without-negative-visible"),
+        *("gray", "without-erasing", "joint-statistics"),
+    ],
+)
+def test_every_other_switch_trains_what_it_leaves(switch: str, batch: Batch) -> None:
     method = _switched(switch)
     update = RecordedUpdate(method)
     method.training_step(batch, update)
@@ -435,6 +442,14 @@ def test_every_switch_trains(switch: str, batch: Batch) -> None:
     assert set(update.losses) == {name for name, weight in weights.items() if weight}
     assert all(math.isfinite(loss) and loss > 0 for loss in update.losses.values())
     assert all(p.isfinite().all() for p in method.parameters())
+
+
+@pytest.mark.parametrize("switch", HiCMD.switches)
+def test_every_switch_changes_a_recipe(switch: str) -> None:
+    changes = [f"{key}={value}" for key, value in HiCMD.switches[switch].items()]
+    names = ("hicmd-sysu-mm01", "hicmd-promenade")
+    changed = [name for name in names if load_recipe(name, changes) != load_recipe(name)]
+    assert changed
 
 
 def test_a_share_that_is_fixed_does_not_move(batch: Batch) -> None:
