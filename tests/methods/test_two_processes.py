@@ -3,7 +3,8 @@
 The backbones' batch normalisations see only their own process's images, in training as in every
 distributed training without synchronised statistics; they are frozen here to see the rest. So is
 all of D2RL, whose codes are drawn at random in training, and of cmPIG, whose ResNet is in pieces;
-its losses that see batch statistics whatever the mode are left out.
+its losses that see batch statistics whatever the mode are left out. Hi-CMD's people are all in pairs
+here, because who is in none is a matter of the place in a process's own batch.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from crosslight.methods.contract import Method
 from crosslight.registry import method_class
 
 SMALL: dict[str, Any] = {"backbone": "resnet10-quarter", "weights": "none"}
-NAMES = ("agw", "baseline", "bdtr", "cmpig", "d2rl", "sdl", "zero-padding")
-WHOLE: dict[str, dict[str, Any]] = {
+NAMES = ("agw", "baseline", "bdtr", "cmpig", "d2rl", "hicmd", "sdl", "zero-padding")
+OWN: dict[str, dict[str, Any]] = {
     "cmpig": {
         "gan_ids": 4,
         "gan_per_light": 2,
@@ -33,17 +34,20 @@ WHOLE: dict[str, dict[str, Any]] = {
         "align": "none",
     },
     "d2rl": {},
+    "hicmd": {"pair_share": 1.0, "dropout": 0.0, "erasing": 0.0},
 }
-"""Methods of which everything is frozen, and what is changed of their small configuration."""
+"""What is changed of a method's small configuration."""
+FROZEN = {"cmpig": ("",), "d2rl": ("",), "hicmd": ("attribute", "vector")}
 
 
 def _method(name: str) -> Method:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         cls = method_class(name)
-        config = cls.Config(**({**cls.small, **WHOLE[name]} if name in WHOLE else SMALL))
+        config = cls.Config(**({**cls.small, **OWN[name]} if name in OWN else SMALL))
         method: Method = cls(config, num_ids=4, height=32, width=16)
-    (method if name in WHOLE else method.get_submodule("backbone")).eval()
+    for part in FROZEN.get(name, ("backbone",)):
+        method.get_submodule(part).eval()
     return method.double()
 
 
