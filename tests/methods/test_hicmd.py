@@ -478,6 +478,15 @@ def test_contradictions_are_one_sentence(
         HiCMD(config, num_ids=4, height=size[0], width=size[1])
 
 
+def test_one_small_image_of_a_kind_is_too_little(make_batch: MakeBatch) -> None:
+    method = _hicmd().train()
+    update = RecordedUpdate(method)
+    with pytest.raises(ConfigError, match="or use larger images"):
+        method.training_step(make_batch(ids=2, per_modality=1, height=32), update)
+    method.training_step(make_batch(ids=6, per_modality=1, height=32), update)
+    method.training_step(make_batch(ids=2, per_modality=1, height=64), update)
+
+
 @pytest.mark.parametrize(
     ("labels", "modality", "sentence"),
     [

@@ -51,6 +51,8 @@ from crosslight.nn.precision import full_precision
 from crosslight.nn.two_stream import build_streams
 from crosslight.types import Modality
 
+STRIDE = 32
+"""From an image to the attribute encoder's last map."""
 MOMENTUM = 0.01
 """Of the mean illumination of each light."""
 PARTS = ("prototype", "style", "pose", "illumination")
@@ -190,6 +192,7 @@ class HiCMD(Method):
             update(("generator", "identity"), losses, weights)
             return self._figures(losses, accuracy)
 
+        _refuse_single_values(rows, images)
         real = images[rows.pairs[0]], images[rows.pairs[1]]
         if not self.config.joint_statistics:
             self._pass_for_critics(real)
@@ -464,6 +467,22 @@ class HiCMD(Method):
         attribute = joined(parts["style"], parts["pose"], parts["illumination"])
         drawn: Tensor = self.decoder(parts["prototype"], self._colours(attribute))
         return (drawn * self.normalize.std + self.normalize.mean).clamp(0, 1)
+
+
+def _refuse_single_values(rows: TakenApart, images: Tensor) -> None:
+    """Checks that batch normalisation, which sees each kind by itself, has two values to compare.
+
+    Raises:
+        ConfigError: It has one.
+    """
+    height, width = images.shape[2:]
+    fewest = min(len(side) for side in (*rows.pairs, *rows.negatives) if len(side))
+    if fewest == 1 and max(height, width) <= STRIDE:
+        raise ConfigError(
+            f"A batch of {len(images)} images leaves one pair or stranger in a light, and an "
+            f"image of {height} x {width} pixels is too little for batch normalisation; set "
+            "data.ids_per_batch to 6 or more, or use larger images."
+        )
 
 
 def _counted(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
