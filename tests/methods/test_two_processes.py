@@ -3,8 +3,8 @@
 The backbones' batch normalisations see only their own process's images, in training as in every
 distributed training without synchronised statistics; they are frozen here to see the rest. So is
 all of D2RL, whose codes are drawn at random in training, and of cmPIG, whose ResNet is in pieces;
-its losses that see batch statistics whatever the mode are left out. Hi-CMD's people are all in pairs
-here, because who is in none is a matter of the place in a process's own batch.
+its losses that see batch statistics whatever the mode are left out. Hi-CMD's people are all in
+pairs here, because who is in none is a matter of the place in a process's own batch.
 """
 
 from __future__ import annotations
