@@ -4,13 +4,15 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test test-milvus test-splits check format bench gpu weights clean
+.PHONY: help setup demo test test-milvus test-splits coverage mutants check format bench gpu weights clean
 
 help:
 	@echo "make demo    make people, train, score, enrol and report: about 5 minutes on 2 cores"
 	@echo "make test    run the tests"
 	@echo "make test-milvus  the gallery's tests on a real Milvus server (Linux x86-64)"
 	@echo "make test-splits  the official galleries of SYSU-MM01, from its rand_perm_cam.mat"
+	@echo "make coverage  run the tests and tell which lines and branches none reaches"
+	@echo "make mutants   then: plant 325 faults and tell which of them the tests notice: hours"
 	@echo "make check   lint, format, types, spelling, import layers"
 	@echo "make bench   measure speeds"
 	@echo "make gpu     tests and speeds on one NVIDIA GPU: at most 9 minutes"
@@ -45,6 +47,17 @@ test-milvus: $(READY)
 test-splits: $(READY)
 	@test -f "$(CROSSLIGHT_SYSU_SPLITS)/rand_perm_cam.mat" || { echo "There is no rand_perm_cam.mat in '$(CROSSLIGHT_SYSU_SPLITS)'; obtain it from evaluation/data_split of the public repository wuancong/SYSU-MM01 and say: make test-splits CROSSLIGHT_SYSU_SPLITS=FOLDER"; exit 1; }
 	CROSSLIGHT_SYSU_SPLITS="$(abspath $(CROSSLIGHT_SYSU_SPLITS))" $(BIN)/python -m pytest -m sysu_splits tests/evaluation
+
+coverage: $(READY)
+	@rm -rf runs/coverage
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --cov --cov-report= --cov-context=test \
+	  --junit-xml runs/coverage/tests.xml -o junit_family=xunit1
+	@$(BIN)/coverage report
+
+# Goes on where it was cut; begin anew: make coverage, then remove runs/mutants.jsonl.
+mutants: $(READY)
+	@test -d runs/coverage || { echo "Which tests run which line is not known yet; say first: make coverage"; exit 1; }
+	OMP_NUM_THREADS=1 $(BIN)/python tools/mutants.py --processes 2
 
 check: $(READY)
 	$(BIN)/ruff check .

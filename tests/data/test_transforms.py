@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -195,3 +197,21 @@ def test_padding_repeats_the_edge_where_that_is_asked_for() -> None:
         assert len(found) == 1
         offsets.add(found[0])
     assert len(offsets) > 6
+
+
+def test_a_rectangle_that_does_not_fit_is_drawn_again_and_in_the_end_left_out() -> None:
+    """Zhong et al.: part and shape are drawn until the rectangle is smaller than the image."""
+    small = AugmentationConfig(flip=0.0, pad_px=0, erasing=1.0, erasing_area=(0.1, 0.2))
+    large = replace(small, erasing_area=(0.4, 1.0))
+    never = replace(small, erasing_area=(1.0, 1.0))
+    parts = []
+    for seed in range(30):
+        (view,) = augment(picture(), large, seed)
+        erased = (view == torch.tensor(IMAGENET_MEAN).view(3, 1, 1)).all(dim=0)
+        rows, columns = erased.any(dim=1).sum(), erased.any(dim=0).sum()
+        assert 0 < rows < 40
+        assert 0 < columns < 20
+        assert erased.sum() == rows * columns
+        parts.append(erased.float().mean().item())
+        assert torch.equal(augment(picture(), never, seed)[0], exact(picture()))
+    assert max(parts) > 0.6

@@ -204,6 +204,23 @@ def test_multi_queries_of_a_matlab_file_have_a_split_of_their_own(tmp_path: Path
     assert features.split.tolist() == ["query"] * 3 + ["gallery"] * 3 + ["multi-query"] * 3
 
 
+def test_multi_queries_may_be_empty(tmp_path: Path) -> None:
+    """A test script that found none of them writes the arrays all the same."""
+    scipy.io.savemat(
+        tmp_path / "x.mat", {**in_halves(), "mquery_f": np.empty((0, 2)), "mquery_label": []}
+    )
+    same_as_six(load_features(tmp_path / "x.mat"))
+
+
+def test_text_of_older_programs_is_read_as_they_wrote_it(tmp_path: Path) -> None:
+    for encoding in ("utf-8", "latin-1"):
+        paths = np.array([f"Straße/{i}.jpg".encode(encoding) for i in range(6)])
+        np.savez(tmp_path / "x.npz", **SIX, paths=paths)
+        read = load_features(tmp_path / "x.npz").paths
+        assert read is not None
+        assert read.tolist() == [f"Straße/{i}.jpg" for i in range(6)]
+
+
 def test_other_names_are_told_and_the_remedy_works(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     np.savez(path, features=SIX["feats"], labels=SIX["pids"], camids=SIX["cams"])

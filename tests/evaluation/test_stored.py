@@ -1,4 +1,5 @@
 import mmap
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,33 @@ def test_every_kind_of_file_holds_the_same(
     scores, whole = (get_protocol("market1501").evaluate(f) for f in (features, expected))
     assert scores.mean == whole.mean
     np.testing.assert_array_equal(features.feats, expected.feats)
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_every_version_of_an_npy_header_is_read_where_it_lies(
+    tmp_path: Path, version: tuple[int, int]
+) -> None:
+    data = arrays()
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as members:
+        for name, values in data.items():
+            with members.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, values, version=version)
+    features = load_features(tmp_path / "x.npz", map_from=0)
+    np.testing.assert_array_equal(features.feats, data["feats"])
+    np.testing.assert_array_equal(features.pids, data["pids"])
+    assert lies_on_disk(features.feats)
+
+
+def test_labels_beside_an_array_need_no_paths(tmp_path: Path) -> None:
+    path = write(tmp_path, "npy and csv")
+    table().select("pid", "split").write_csv(tmp_path / "features.csv")
+    features = load_features(path)
+    np.testing.assert_array_equal(features.pids, arrays()["pids"])
+    assert features.paths is None
+    assert features.cams.tolist() == [-1] * 90
+    table().select("cam", "split").write_csv(tmp_path / "features.csv")
+    with pytest.raises(DataError, match="pid"):
+        load_features(path)
 
 
 def test_a_parquet_file_with_other_names_is_told_apart(tmp_path: Path) -> None:

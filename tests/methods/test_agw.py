@@ -16,7 +16,9 @@ from crosslight.nn.weights import initial_weights_left_out
 
 def _agw(**overrides: object) -> AGW:
     config = AGWConfig(backbone="resnet10-quarter", weights="none", **overrides)  # type: ignore[arg-type]
-    return AGW(config, num_ids=6, height=64, width=32)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return AGW(config, num_ids=6, height=64, width=32)
 
 
 def test_published_network() -> None:

@@ -1,0 +1,107 @@
+"""Which tests run a line, nearest and fastest first: read from what `make coverage` kept."""
+
+from __future__ import annotations
+
+import difflib
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from coverage import CoverageData
+from mutations import PACKAGE, ROOT, Mutant
+
+UNKNOWN_S, MOST_S = 3.0, 30.0
+
+
+@dataclass
+class KnownTests:
+    """Which tests run which lines, and how long each takes.
+
+    Attributes:
+        seconds: Test → its time.
+        coverage: What says which tests run which line.
+        measured: When, for files changed since.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    coverage: list[CoverageData] = field(default_factory=list)
+    measured: float = 0.0
+    _lines: dict[str, dict[int, set[str]]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> KnownTests:
+        """From what `make coverage` left in a folder."""
+        tests = cls()
+        for path in sorted(folder.glob("*.xml")):
+            for case in ET.parse(path).getroot().iter("testcase"):
+                name = f"{case.get('file')}::{case.get('name')}"
+                tests.seconds[name] = float(case.get("time", 0))
+        found = sorted(folder.glob(".coverage*"))
+        if not found:
+            raise SystemExit(f"{folder} holds no coverage; say first: make coverage")
+        tests.measured = min(path.stat().st_mtime for path in found)
+        for path in found:
+            tests.coverage.append(CoverageData(str(path)))
+            tests.coverage[-1].read()
+        return tests
+
+    def of(self, mutant: Mutant, *, limit_s: float) -> tuple[list[str], bool]:
+        """The tests that try a fault, in order, and whether the limit cut the list.
+
+        A file stands for all its tests. A file of tests that changed since the coverage is tried as
+        a whole; of a source that changed since, every test that runs any line of it.
+        """
+        lines = self.lines(mutant.path)
+        changed = (ROOT / mutant.path).stat().st_mtime > self.measured
+        chosen: set[str] = set()
+        if not changed:
+            first, last = mutant.lines
+            chosen = set().union(*(lines.get(n, ()) for n in range(first, last + 1)))
+        if not chosen and (changed or mutant.at_import or mutant.compiled):
+            chosen = set().union(*lines.values()) if lines else set()
+        if not chosen and (changed or mutant.at_import or mutant.compiled):
+            folder = f"tests/{PurePosixPath(mutant.path).relative_to(PACKAGE).parts[0]}/"
+            chosen = {name for name in self.seconds if name.startswith(folder)}
+        near = {name.partition("::")[0].rpartition("/")[0] for name in chosen}
+        for path in self._new_tests():
+            if path.rpartition("/")[0] in near:
+                chosen = {name for name in chosen if name.partition("::")[0] != path} | {path}
+        ordered = sorted(chosen, key=lambda name: (-_nearness(mutant.path, name), self.time(name)))
+        kept: list[str] = []
+        spent = 0.0
+        for name in ordered:
+            spent += self.time(name)
+            if limit_s and kept and spent > limit_s:
+                break
+            kept.append(name)
+        return kept, len(kept) < len(ordered)
+
+    def lines(self, path: str) -> dict[int, set[str]]:
+        """Line → the tests that run it."""
+        if path not in self._lines:
+            lines = self._lines.setdefault(path, {})
+            for data in self.coverage:
+                for line, contexts in data.contexts_by_lineno(path).items():
+                    lines.setdefault(line, set()).update(c.partition("|")[0] for c in contexts if c)
+        return self._lines[path]
+
+    def time(self, name: str) -> float:
+        """In seconds, of a test or of all tests of a file."""
+        if "::" in name:
+            # The first test that needs machine code waits for it once.
+            return min(MOST_S, self.seconds.get(name, UNKNOWN_S))
+        return sum(s for test, s in self.seconds.items() if test.startswith(f"{name}::"))
+
+    def _new_tests(self) -> list[str]:
+        paths = (ROOT / "tests").rglob("test_*.py")
+        return [str(p.relative_to(ROOT)) for p in paths if p.stat().st_mtime > self.measured]
+
+
+def _nearness(source: str, test: str) -> float:
+    """How much a test's path says that it is a source file's."""
+    parts = PurePosixPath(source).relative_to(PACKAGE).with_suffix("").parts
+    own = PurePosixPath(test.partition("::")[0]).with_suffix("").parts[1:]
+    same_folder = len(own) > 1 and own[0] == parts[0]
+    name = own[-1].removeprefix("test_")
+    alike = max(difflib.SequenceMatcher(None, name, part).ratio() for part in parts)
+    return 2 * (alike > 0.7) + same_folder
