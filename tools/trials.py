@@ -279,8 +279,8 @@ def _plain(value: Any) -> FunctionType | None:
 
 def _recompile(changed: FunctionType) -> None:
     """Takes stored machine code from what has this function's inside."""
-    caching, dispatcher = importlib.import_module("numba.core.caching"), None
-    dispatchers = {}
+    caching = importlib.import_module("numba.core.caching")
+    dispatchers: dict[int, Any] = {}
     for name, module in list(sys.modules.items()):
         if name.startswith("crosslight.") and isinstance(module, ModuleType):
             for value in vars(module).values():
