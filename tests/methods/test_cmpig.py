@@ -40,7 +40,11 @@ def _cmpig(**overrides: Any) -> CmPIG:
         ("warm-up", {"cycle_style": "fake", "gray_content": False, "stem_relu": True}),
         ("joint", {}),
         ("joint", {"cycle_style": "fake", "align": "forward", "blocks": 1, "doublings": 2}),
-        ("joint", {"pooling": "gem", "gem_p": 2.0, "parts": 2, "stem_relu": True}),
+        (
+            "joint",
+            {"pooling": "gem", "gem_p": 2.0, "parts": 2, "generator_statistics": "left"},
+        ),
+        ("warm-up", {"generator_statistics": "left"}),
         ("joint", {"joint_gan_reaches_content": False, "schedule": "cosine", "last_stride": 2}),
         ("joint", {**APART, "feature_gan_weight": 0.6, "align": "none"}),
         ("joint", {**APART, "joint_gan_reaches_content": False, "feature_weight": 0.0}),

@@ -19,6 +19,7 @@ from tests.oracles import plain
 from tests.oracles.draws import Draws
 from tests.oracles.plain import (
     Adam,
+    How,
     Plain,
     accuracy,
     basic_block,
@@ -111,6 +112,8 @@ class PlainCmPIG(Plain):
             fixed.append("content")
         super().__init__(state, fixed)
         self.config, self.size = config, size
+        # How the generator's images are normalised; the others are by their batch.
+        self.how: How = "copied" if config.generator_statistics == "left" else "batch"
         own = {"betas": (0.5, 0.999), "penalty": config.gan_weight_decay}
         drawing = [f"translator.{part}" for part in ("styles", "adain", "decoders")]
         judging = ["translator.critics", "feature_critic"]
@@ -266,27 +269,27 @@ class PlainCmPIG(Plain):
         seen = normalised(self.w, pixels)
         return gray(seen).repeat(1, 3, 1, 1) if self.config.gray_content else seen
 
-    def _set_level(self, name: str, pixels: Tensor) -> Tensor:
+    def _set_level(self, name: str, pixels: Tensor, how: How = "batch") -> Tensor:
         """Stem and first layer of a ResNet, of images in [0, 1]."""
         w = self.w
         maps = conv(w, f"{name}.conv1.0", self._seen(pixels), stride=2, padding=1)
-        maps = relu(batch_norm(w, f"{name}.conv1.1", maps))
+        maps = relu(batch_norm(w, f"{name}.conv1.1", maps, how))
         maps = conv(w, f"{name}.conv1.3", maps, padding=1)
-        maps = relu(batch_norm(w, f"{name}.conv1.4", maps))
-        maps = batch_norm(w, f"{name}.bn1", conv(w, f"{name}.conv1.6", maps, padding=1))
+        maps = relu(batch_norm(w, f"{name}.conv1.4", maps, how))
+        maps = batch_norm(w, f"{name}.bn1", conv(w, f"{name}.conv1.6", maps, padding=1), how)
         maps = relu(maps) if self.config.stem_relu else maps
-        return basic_block(w, f"{name}.layer1.0", F.max_pool2d(maps, 3, 2, 1), 1)
+        return basic_block(w, f"{name}.layer1.0", F.max_pool2d(maps, 3, 2, 1), 1, how)
 
     def _content(self, images: Tensor) -> Tensor:
         """E_i of images in [-1, 1]."""
-        return self._set_level("content", self._enlarged(images))
+        return self._set_level("content", self._enlarged(images), self.how)
 
     def _enlarged(self, images: Tensor) -> Tensor:
         return F.interpolate((images + 1) / 2, self.size, mode="bilinear", align_corners=False)
 
-    def _instance(self, maps: Tensor) -> Tensor:
+    def _instance(self, maps: Tensor, how: How = "batch") -> Tensor:
         for layer, stride in ((2, 2), (3, 2), (4, self.config.last_stride)):
-            maps = basic_block(self.w, f"instance.layer{layer}.0", maps, stride)
+            maps = basic_block(self.w, f"instance.layer{layer}.0", maps, stride, how)
         pooled = []
         for part in maps.tensor_split(self.config.parts, dim=2):
             p = self.config.gem_p if self.config.pooling == "gem" else 1.0
@@ -294,11 +297,12 @@ class PlainCmPIG(Plain):
             pooled.append((part.clamp(min=floor) ** p).mean(dim=(2, 3)) ** (1 / p))
         return torch.cat(pooled, dim=1)
 
-    def _head(self, vectors: Tensor) -> Tensor:
-        return linear(self.w, "head.classifier", batch_norm(self.w, "head.neck", vectors))
+    def _head(self, vectors: Tensor, how: How = "batch") -> Tensor:
+        return linear(self.w, "head.classifier", batch_norm(self.w, "head.neck", vectors, how))
 
     def _logits(self, level: str, images: Tensor) -> Tensor:
-        return self._head(self._instance(self._set_level(level, self._enlarged(images))))
+        maps = self._set_level(level, self._enlarged(images), self.how)
+        return self._head(self._instance(maps, self.how), self.how)
 
     def _style(self, light: int, images: Tensor) -> Tensor:
         name = f"translator.styles.networks.{light}"

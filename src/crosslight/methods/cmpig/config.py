@@ -64,6 +64,8 @@ class CmPIGConfig(BackboneConfig):
         align_weight: Of it; 0 leaves set-level alignment alone.
         joint_gan_reaches_content: Whether reconstruction, cycle and critics train E_i too, in the
             joint stage.
+        generator_statistics: Whether the running statistics of the ResNet, which matching uses,
+            follow the generator's images, real and drawn, as those of the others; `left`: never.
         feature_gan_weight: Aligns the set level in place of the generator, by critics of its
             maps: the paper's comparison. Needs `share_content: false`.
         id_weight: Of the identity loss.
@@ -110,6 +112,7 @@ class CmPIGConfig(BackboneConfig):
     align: Literal["symmetric", "forward", "none"] = "symmetric"  # release; paper: forward
     align_weight: float = 0.01  # release
     joint_gan_reaches_content: bool = True  # release
+    generator_statistics: Literal["followed", "left"] = "followed"  # release
     feature_gan_weight: float = 0.0  # paper: 0 but in its comparison
     id_weight: float = 1.0  # release
     label_smoothing: Share = 0.1  # release

@@ -39,7 +39,7 @@ from crosslight.methods.cmpig.pairs import paired_rows
 from crosslight.methods.cmpig.translator import Translator
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
 from crosslight.nn.distributed import gather_with_gradient
-from crosslight.nn.freezing import frozen
+from crosslight.nn.freezing import frozen, unremembered
 from crosslight.nn.heads import IdentityHead
 from crosslight.nn.modality_of import modality_of
 from crosslight.nn.normalize import Normalize, to_gray
@@ -70,6 +70,7 @@ SWITCHES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "stem-relu": {"config.stem_relu": True},
         "content-in-colour": {"config.gray_content": False},
         "cycle-style-fake": {"config.cycle_style": "fake"},
+        "statistics-of-real-images": {"config.generator_statistics": "left"},
         "codes-not-reconstructed": {"config.feature_weight": 0.0},
     }
 )
@@ -274,8 +275,7 @@ class CmPIG(Method):
         images, modality = self._drawable(batch.images[rows]), batch.modality[rows]
 
         def learning() -> AbstractContextManager[None]:
-            # Statistics follow even where nothing is learnt, as in the release.
-            return nullcontext() if content_learns else frozen(self.content, statistics="followed")
+            return self._passing(self.content, learns=content_learns)
 
         with learning():
             content = self._content_of(images, modality)
@@ -309,6 +309,15 @@ class CmPIG(Method):
             translator.usual_style.follow(style.detach().unflatten(0, (len(Modality), -1)))
         return Drawn(images=images, modality=modality, fake=fake, losses=losses)
 
+    def _passing(self, *networks: nn.Module, learns: bool) -> AbstractContextManager[None]:
+        """How the generator's images pass through parts of the ResNet.
+
+        As released, statistics follow them even where no weight learns.
+        """
+        if self.config.generator_statistics == "left":
+            return unremembered(*networks) if learns else frozen(*networks)
+        return nullcontext() if learns else frozen(*networks, statistics="followed")
+
     def _critic_losses(self, drawn: Drawn) -> dict[str, Tensor]:
         real = self.translator.judged(drawn.images)
         fake = self.translator.judged(drawn.fake.detach())
@@ -324,10 +333,12 @@ class CmPIG(Method):
             seen: Tensor = self.head(self._vectors(self._level(self._enlarged(images))))
             return seen
 
-        networks = [self.content if self.set_level is None else self.set_level]
-        with frozen(*networks, self.instance, self.head, statistics="followed"):
+        level = self.content if self.set_level is None else self.set_level
+        networks = (level, self.instance, self.head)
+        with self._passing(*networks, learns=False):
             real = one_by_one(logits, drawn.images, drawn.modality)
-        fake = one_by_one(logits, drawn.fake.detach(), drawn.modality)
+        with self._passing(*networks, learns=True):
+            fake = one_by_one(logits, drawn.fake.detach(), drawn.modality)
         with full_precision(fake):
             return {"loss_align": equations.loss_align(fake, real, kind)}
 
