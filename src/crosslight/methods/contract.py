@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from crosslight.data.batch import Batch
+from crosslight.errors import ConfigError
 from crosslight.methods.scaling import MethodConfig
-from crosslight.types import Distance
+from crosslight.types import Distance, Modality
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,6 +247,19 @@ class Translates(Protocol):
     def translate(self, images: Tensor, source: int, target: int) -> Tensor:
         """(B,3,H,W) in [0,1] of one modality → the same in the other."""
         ...
+
+
+def refuse_same_light(source: int, target: int) -> None:
+    """For `Translates`.
+
+    Raises:
+        ConfigError: Both lights are the same.
+    """
+    if source == target:
+        light = Modality(source).name.lower()
+        raise ConfigError(
+            f"source and target are both {light}; name the other light as the target."
+        )
 
 
 @runtime_checkable

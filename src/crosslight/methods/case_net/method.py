@@ -37,7 +37,7 @@ from crosslight.methods.case_net.networks import (
     shape_encoder,
     structure_body,
 )
-from crosslight.methods.contract import Progress, Scheduled, Stage, Update
+from crosslight.methods.contract import Progress, Scheduled, Stage, Update, refuse_same_light
 from crosslight.methods.dgnet.config import adam, sgd, stepped
 from crosslight.methods.dgnet.equations import (
     adversarial_loss,
@@ -53,6 +53,7 @@ from crosslight.methods.dgnet.generator import DrawsCodes
 from crosslight.methods.dgnet.networks import AppearanceEncoder
 from crosslight.methods.dgnet.pairs import light_pair_rows, pair_rows, swapped
 from crosslight.methods.dgnet_vi import refuse_partners_across_light
+from crosslight.methods.identity_first import IDENTITY, identity_first
 from crosslight.nn.conv_block import init_kaiming
 from crosslight.nn.critic import MultiScaleCritic
 from crosslight.nn.freezing import frozen, unremembered
@@ -60,7 +61,6 @@ from crosslight.nn.normalize import Normalize, to_gray
 from crosslight.nn.precision import full_precision
 from crosslight.types import Modality
 
-IDENTITY, JOINT = "identity", "joint"
 MEMORY = 100
 """Iterations over which the mean colour of a light is taken."""
 
@@ -177,10 +177,7 @@ class CaseNet(DrawsCodes):
 
     def stages(self) -> tuple[Stage, ...]:
         """The joint one, after one in which nothing is drawn where that is wanted."""
-        joint = Stage(name=JOINT, iterations=self.config.iterations)
-        if not self.config.identity_iterations:
-            return (joint,)
-        return (Stage(name=IDENTITY, iterations=self.config.identity_iterations), joint)
+        return identity_first(self.config.identity_iterations, self.config.iterations)
 
     def optimizers(self) -> Mapping[str, Scheduled]:
         """`generator` with the shape encoder, `critic` (Adam); `identity`, `domain` (SGD)."""
@@ -258,12 +255,9 @@ class CaseNet(DrawsCodes):
         Raises:
             ConfigError: Both lights are the same, or no training image was in the other one.
         """
-        light = Modality(target).name.lower()
-        if source == target:
-            raise ConfigError(
-                f"source and target are both {light}; name the other light as the target."
-            )
+        refuse_same_light(source, target)
         if not self.light_counts[target]:
+            light = Modality(target).name.lower()
             raise ConfigError(
                 f"Nothing was drawn from {light} images in training, so their colour is not known; "
                 "borrow that of an image, with `crosslight swap`."

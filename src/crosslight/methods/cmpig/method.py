@@ -37,7 +37,7 @@ from crosslight.methods.cmpig.equations import exchanged
 from crosslight.methods.cmpig.networks import cut_resnet
 from crosslight.methods.cmpig.pairs import paired_rows
 from crosslight.methods.cmpig.translator import Translator
-from crosslight.methods.contract import Method, Scheduled, Stage, Update
+from crosslight.methods.contract import Method, Scheduled, Stage, Update, refuse_same_light
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.freezing import frozen, unremembered
 from crosslight.nn.heads import IdentityHead
@@ -222,11 +222,7 @@ class CmPIG(Method):
         Raises:
             ConfigError: Both lights are the same.
         """
-        if source == target:
-            raise ConfigError(
-                f"source and target are both {Modality(source).name.lower()}; name the other light "
-                "as the target."
-            )
+        refuse_same_light(source, target)
         light = torch.full((len(images),), int(target), device=images.device)
         style = self.translator.usual_style.mean[light]
         return self._picture(self._content_of_pictures(images), style, light)

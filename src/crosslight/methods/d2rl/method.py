@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from crosslight.data.batch import Batch
 from crosslight.errors import ConfigError, TrainingError
-from crosslight.methods.contract import Method, Scheduled, Stage, Update
+from crosslight.methods.contract import Method, Scheduled, Stage, Update, refuse_same_light
 from crosslight.methods.d2rl import equations
 from crosslight.methods.d2rl.config import (
     FEATURE,
@@ -178,11 +178,7 @@ class D2RL(Method):
             ConfigError: Nothing was trained to translate, or both lights are the same.
         """
         level = self._image_level()
-        if source == target:
-            raise ConfigError(
-                f"source and target are both {Modality(source).name.lower()}; name the other light "
-                "as the target."
-            )
+        refuse_same_light(source, target)
         if target == Modality.VISIBLE:
             return level.fake_visible(to_gray(images))
         return level.fake_infrared(images).expand(-1, 3, -1, -1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 import torch
 from torch import nn
@@ -172,7 +172,21 @@ def refuse_contradictions(config: DGNetConfig, height: int, width: int) -> None:
     refuse_size(config, height, width)
 
 
-def refuse_size(config: DrawingConfig, height: int, width: int, *, who: str = "DG-Net") -> None:
+class Padded(Protocol):
+    """What decides how small an image may be."""
+
+    @property
+    def dilations(self) -> tuple[int, ...]:
+        """Of the structure encoder's pyramid."""
+        ...
+
+    @property
+    def critic_scales(self) -> int:
+        """Image sizes that the critic looks at."""
+        ...
+
+
+def refuse_size(config: Padded, height: int, width: int, *, who: str = "DG-Net") -> None:
     """Checks that every padding finds enough to reflect.
 
     Args:

@@ -13,10 +13,11 @@ from torch import nn
 from crosslight.errors import ConfigError
 from crosslight.methods.backbone_config import BackboneConfig
 from crosslight.methods.contract import Progress
+from crosslight.methods.dgnet.config import refuse_size
+from crosslight.methods.identity_first import IDENTITY
 from crosslight.methods.scaling import Iterations, Steps
 from crosslight.ranges import Dropout, Few, Part, Range, Share, Width
 
-IDENTITY, JOINT = "identity", "joint"
 RowName: TypeAlias = Literal[
     "drawn-visible",
     "drawn-infrared",
@@ -139,14 +140,7 @@ def refuse_contradictions(config: HiCMDConfig, height: int, width: int) -> None:
     Raises:
         ConfigError: The images are too small or no multiples of 4; or there is no identity loss.
     """
-    smallest = max(4 * (max(config.dilations) + 1), 2 ** (config.critic_scales + 2))
-    if height % 4 or width % 4 or min(height, width) < smallest:
-        raise ConfigError(
-            f"Hi-CMD cannot take images of {height} x {width} pixels: with dilations "
-            f"{config.dilations} and {config.critic_scales} critic scales both sides must be "
-            f"multiples of 4 from {smallest} on; change data.height, data.width, config.dilations "
-            "or config.critic_scales."
-        )
+    refuse_size(config, height, width, who="Hi-CMD")
     if not (config.id_weight or config.triplet_weight):
         raise ConfigError(
             "config.id_weight and config.triplet_weight are both 0, so nothing would learn who "

@@ -14,12 +14,10 @@ from torch.nn import functional as F
 from crosslight.data.batch import Batch
 from crosslight.errors import ConfigError
 from crosslight.methods.backbone_config import build_backbone
-from crosslight.methods.contract import Method, Scheduled, Stage, Update
+from crosslight.methods.contract import Method, Scheduled, Stage, Update, refuse_same_light
 from crosslight.methods.dgnet.networks import Decoder, StructureEncoder
 from crosslight.methods.hicmd import equations
 from crosslight.methods.hicmd.config import (
-    IDENTITY,
-    JOINT,
     HiCMDConfig,
     adam,
     halving,
@@ -38,6 +36,7 @@ from crosslight.methods.hicmd.networks import (
     style_of,
 )
 from crosslight.methods.hicmd.pairs import TakenApart, taken_apart
+from crosslight.methods.identity_first import IDENTITY, identity_first
 from crosslight.nn.adain import AdaINParameters
 from crosslight.nn.bottleneck_head import BottleneckHead
 from crosslight.nn.conv_block import init_kaiming
@@ -164,10 +163,7 @@ class HiCMD(Method):
 
     def stages(self) -> tuple[Stage, ...]:
         """The joint one, after one of identity alone where that is wanted."""
-        joint = Stage(name=JOINT, iterations=self.config.iterations)
-        if not self.config.identity_iterations:
-            return (joint,)
-        return (Stage(name=IDENTITY, iterations=self.config.identity_iterations), joint)
+        return identity_first(self.config.identity_iterations, self.config.iterations)
 
     def optimizers(self) -> Mapping[str, Scheduled]:
         """`critic` and `generator` (Adam), `identity` (SGD)."""
@@ -278,11 +274,7 @@ class HiCMD(Method):
         Raises:
             ConfigError: Both lights are the same.
         """
-        if source == target:
-            raise ConfigError(
-                f"source and target are both {Modality(source).name.lower()}; name the other light "
-                "as the target."
-            )
+        refuse_same_light(source, target)
         light = torch.full((len(images),), source, device=images.device)
         parts = self._parts(images, light)
         mean = self.illumination_running_mean[target].expand_as(parts["illumination"])

@@ -45,6 +45,7 @@ from crosslight.methods.dgnet.networks import (
 )
 from crosslight.methods.dgnet.pairs import Pairs, as_light_pairs, as_pairs, swapped
 from crosslight.methods.dgnet_vi import refuse_partners_across_light
+from crosslight.methods.identity_first import IDENTITY, identity_first
 from crosslight.methods.structure_id.attribute_head import AttributeHead
 from crosslight.methods.structure_id.body import StructureBody, TwoHeads, in_parts
 from crosslight.methods.structure_id.config import (
@@ -68,8 +69,6 @@ from crosslight.nn.erasing import draw_rectangles, erase
 from crosslight.nn.freezing import frozen
 from crosslight.nn.normalize import Normalize
 from crosslight.nn.precision import full_precision
-
-IDENTITY, JOINT = "identity", "joint"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,10 +155,7 @@ class Proposed2020(DrawsCodes):
 
     def stages(self) -> tuple[Stage, ...]:
         """The joint one, after one of identity alone where that is wanted; there is no teacher."""
-        joint = Stage(name=JOINT, iterations=self.config.iterations)
-        if not self.config.identity_iterations:
-            return (joint,)
-        return (Stage(name=IDENTITY, iterations=self.config.identity_iterations), joint)
+        return identity_first(self.config.identity_iterations, self.config.iterations)
 
     def optimizers(self) -> Mapping[str, Scheduled]:
         """`critic` and `generator` (Adam), and `identity` where it has one of its own."""
