@@ -16,6 +16,7 @@ class BottleneckHead(nn.Module):
         dropout: Probability that a value of the embedding is dropped before the classifier.
         slope: Of a leaky ReLU between embedding and dropout; 1 leaves it out.
         gain_std: Deviation around 1 of the start of the batch norm's gain.
+        norm: Whether there is a batch norm.
     """
 
     def __init__(
@@ -27,18 +28,19 @@ class BottleneckHead(nn.Module):
         dropout: float,
         slope: float = 1.0,
         gain_std: float = 0.0,
+        norm: bool = True,
     ) -> None:
         super().__init__()
         self.slope = slope
         self.linear = nn.Linear(channels, dim)
-        self.norm = nn.BatchNorm1d(dim)
+        self.norm = nn.BatchNorm1d(dim) if norm else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(dim, num_ids)
         nn.init.kaiming_normal_(self.linear.weight, mode="fan_out")
         nn.init.zeros_(self.linear.bias)
         nn.init.normal_(self.classifier.weight, std=0.001)
         nn.init.zeros_(self.classifier.bias)
-        if gain_std:
+        if gain_std and isinstance(self.norm, nn.BatchNorm1d):
             nn.init.normal_(self.norm.weight, mean=1.0, std=gain_std)
 
     def forward(self, vectors: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ Letters: B batch, C channels of the pooled vectors, D length of x, u and v, K tr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from torch import Tensor, nn
@@ -81,12 +82,10 @@ class Branches(nn.Module):
         is_figure = branching == "figure"
         self.first = PerModality(lambda: Branch(channels, dim)) if is_figure else None
         seen = dim if is_figure else channels
-        self.x, self.u = (
-            BottleneckHead(seen, dim, num_ids, dropout=dropout, slope=SLOPE, gain_std=GAIN_STD)
-            for _ in range(2)
+        build = partial(
+            BottleneckHead, seen, dim, num_ids, dropout=dropout, slope=SLOPE, gain_std=GAIN_STD
         )
-        if is_figure:
-            self.x.norm = nn.Identity()  # type: ignore[assignment]  # the figure's FC2 has none
+        self.x, self.u = build(norm=not is_figure), build()  # the figure's FC2 has none
         self.v = PerModality(lambda: Branch(seen, dim))
 
     def trunk(self, vectors: Tensor, modality: Tensor) -> Trunk:
