@@ -8,34 +8,31 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 
 from crosslight import cli
 from crosslight.experiments.probing import PARTS, PIXELS, TRUTH, read_probed
+from crosslight.methods.dgnet_vi import DGNetVI
 
-RECIPE = """
-method: dgnet-vi
-config:
-  backbone: resnet10-quarter
-  weights: none
-  dim: 16
-  structure_width: 2
-  adain_width: 8
-  critic_width: 2
-  dilations: [1, 2, 3]
-  teacher_iterations: 2
-  iterations: 2
-  ramp_start: 1
-  ramp_step: 0.1
-  lr_steps: []
-data:
-  height: 64
-  width: 32
-  train_splits: [train]
-  validation: none
-  sampling: light-pairs
-  ids_per_batch: 4
-  workers: 0
-"""
+RECIPE = yaml.safe_dump(
+    {
+        "method": "dgnet-vi",
+        "config": {
+            **{key: list(v) if isinstance(v, tuple) else v for key, v in DGNetVI.small.items()},
+            "teacher_iterations": 2,
+            "iterations": 2,
+            "ramp_start": 1,
+        },
+        "data": {
+            "height": 64,
+            "width": 32,
+            "validation": "none",
+            "sampling": "light-pairs",
+            "ids_per_batch": 4,
+            "workers": 0,
+        },
+    }
+)
 SMALL = ["--people", "12", "--draws", "2", "--pairs", "3", "--changed", "2", "--crowd", "8"]
 
 

@@ -9,6 +9,7 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -255,7 +256,7 @@ class _Probe:
         return stacked.to(self.run.device)
 
     def leakage(self) -> Figures:
-        """Code → factor → probe → score of every split; beside it chance, and three references."""
+        """Code → factor → probe → score of every split, with references; chance; what is known."""
         with named_if_missing():
             from crosslight.probing.leakage import (
                 completeness,
@@ -277,11 +278,14 @@ class _Probe:
             *read_out(untrained, factors, pids, seeds=seeds, probes=("linear",), progress=told),
         ]
         scores: Figures = {}
+        known: Figures = {}
         for one in readings:
             scores.setdefault(one.code, {}).setdefault(one.factor, {})[one.probe] = one.scores
+            known.setdefault(one.probe, {}).setdefault(one.code, {})[one.factor] = fmean(one.known)
         trained = [one for one in readings if one.code in own]
         return {
             "scores": scores,
+            "known": known,
             "chance": {one.factor: one.chance for one in readings},
             "sizes": {name: int(np.prod(code.shape[1:])) for name, code in own.items()},
             "disentanglement": disentanglement(trained),

@@ -27,21 +27,8 @@ def probe_figures(content: Content) -> dict[str, Figure]:
         title = f"How far each code of {light} images moves when one factor changes"
         found[title] = _heat_map(table)
     if leakage := parts.get("leakage"):
-        found["What a linear probe reads out of each code"] = _heat_map(known_shares(leakage))
+        found["What a linear probe reads out of each code"] = _heat_map(leakage["known"]["linear"])
     return found
-
-
-def known_shares(leakage: Content, probe: str = "linear") -> dict[str, dict[str, float]]:
-    """Code → factor → where the probe stands between chance (0, or below) and certainty (1)."""
-    chance = leakage["chance"]
-    return {
-        code: {
-            factor: max(0.0, (fmean(by[probe]) - chance[factor]) / (1 - chance[factor]))
-            for factor, by in factors.items()
-            if probe in by
-        }
-        for code, factors in leakage["scores"].items()
-    }
 
 
 def probe_markdown(content: Content) -> str:
