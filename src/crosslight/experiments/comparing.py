@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,10 +13,9 @@ import numpy as np
 from crosslight.errors import ConfigError
 from crosslight.evaluation.protocols.bootstrap import Difference, paired_difference
 from crosslight.evaluation.protocols.scores import PerQuery, Result
-from crosslight.experiments.evaluation import SETTINGS, Evaluation, load_evaluation
+from crosslight.experiments.evaluation import Evaluation, is_evaluated, load_evaluation
 
 SCORES = ("rank1", "mAP", "mINP")
-_FOLDER = "evaluation"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +51,13 @@ class Comparison:
     best: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, fractions."""
-        return asdict(self)
+        """Plain values, fractions; a difference says whether it is `told_apart`."""
+        plain = asdict(self)
+        for told, run in zip(plain["runs"], self.runs, strict=True):
+            for protocol, differences in run.behind.items():
+                for score, difference in differences.items():
+                    told["behind"][protocol][score]["told_apart"] = difference.told_apart
+        return plain
 
 
 def compare(paths: Sequence[Path], *, protocols: Sequence[str] = ()) -> Comparison:
@@ -102,9 +107,9 @@ def compare(paths: Sequence[Path], *, protocols: Sequence[str] = ()) -> Comparis
 
 def runs_in(path: Path) -> list[Path]:
     """The path itself where it is an evaluated run, else the evaluated runs below it, by name."""
-    if (path / _FOLDER / SETTINGS).is_file():
+    if is_evaluated(path):
         return [path]
-    return sorted(found.parent.parent for found in path.glob(f"*/{_FOLDER}/{SETTINGS}"))
+    return sorted(found for found in path.glob("*") if is_evaluated(found))
 
 
 def _behind(best: Evaluation, other: Evaluation, protocol: str) -> dict[str, Difference]:
@@ -139,9 +144,9 @@ def _require_same_images(name: str, first: Evaluation, other: str, second: Evalu
 
 def _names(folders: Sequence[Path]) -> list[str]:
     """The last part of each path, or as many as tell all of them apart."""
+    for number, folder in enumerate(folders):
+        if folder.resolve() in [other.resolve() for other in folders[:number]]:
+            raise ConfigError(f"{folder} is given twice; give each run once.")
     parts = [folder.resolve().parts for folder in folders]
-    for length in range(1, max(map(len, parts))):
-        names = ["/".join(part[-length:]) for part in parts]
-        if len(set(names)) == len(names):
-            return names
-    raise ConfigError(f"{folders[0]} is given twice; give each run once.")
+    shown = (["/".join(part[-length:]) for part in parts] for length in itertools.count(1))
+    return next(names for names in shown if len(set(names)) == len(names))

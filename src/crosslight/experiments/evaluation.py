@@ -129,7 +129,7 @@ def evaluate_run(
         raise ConfigError("--unit-views says how --flip sums; add --flip, or leave it out.")
     folder = RunFolder.open(run)
     out = out or folder.known_as
-    require_folder(_place(out, code))
+    require_folder(evaluation_folder(out, code))
     layout, root = parse_data_argument(data)
     _refuse_other_split(folder, layout.name, how.trial)
     table = _tested(read_layout(layout.name, root, trial=how.trial))
@@ -196,7 +196,10 @@ def _embedded(folder: RunFolder, method: Method, table: SampleTable, how: Evalua
 def _write(run: Path, evaluation: Evaluation) -> None:
     """After the scores stand, and all at once: a failure leaves the last evaluation as it was."""
     settings = evaluation.settings
-    place, suffix = _place(run, settings.code), f"-{settings.code}" if settings.code else ""
+    place, suffix = (
+        evaluation_folder(run, settings.code),
+        f"-{settings.code}" if settings.code else "",
+    )
     metrics = evaluation.to_json()
     with written_together(
         *(place / name for name in (FEATURES, TABLE, SETTINGS)), run / f"metrics{suffix}.json"
@@ -213,7 +216,7 @@ def load_evaluation(run: Path, *, code: str | None = None) -> Evaluation:
     Raises:
         ConfigError: The run, or that code, has not been evaluated.
     """
-    place = _place(run, code)
+    place = evaluation_folder(run, code)
     by_code, flag = (f" by its code {code}", f" --code {code}") if code else ("", "")
     again = f"crosslight evaluate {run} --data LAYOUT:ROOT{flag}"
     if not (place / SETTINGS).exists():
@@ -289,5 +292,11 @@ def _refuse_other_split(folder: RunFolder, layout: str, trial: int) -> None:
         )
 
 
-def _place(run: Path, code: str | None) -> Path:
+def evaluation_folder(run: Path, code: str | None = None) -> Path:
+    """Where the last evaluation of a run lies, or of one of its codes."""
     return run / (f"evaluation-{code}" if code else "evaluation")
+
+
+def is_evaluated(run: Path) -> bool:
+    """Whether a folder is a run that has been evaluated."""
+    return (evaluation_folder(run) / SETTINGS).is_file()

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from crosslight.evaluation.protocols.bootstrap import COVERAGE, DRAWS
 from crosslight.report.colours import series_colour
 from crosslight.report.palette import label, legend_below, new_axes
 
@@ -30,9 +31,9 @@ def comparison_markdown(content: Mapping[str, Any]) -> str:
         lines += [f"| {' | '.join(['chance', *chance, '', ''])} |", ""]
     lines += [
         "Percent, means over the protocol's trials. Behind: the difference on the queries of the "
-        "first trial and the interval that holds 95 % of 2,000 resamplings of the people who are "
-        "asked for, paired; = where it holds 0, so that the two cannot be told apart on these "
-        "people. Trainings with other seeds differ more.",
+        f"first trial and the interval that holds {COVERAGE:.0%} of {DRAWS:,} resamplings of the "
+        "people who are asked for, paired; = where it holds 0, so that the two cannot be told "
+        "apart on these people. Trainings with other seeds differ more.",
         "",
     ]
     return "\n".join(lines)
@@ -60,5 +61,4 @@ def comparison_figure(content: Mapping[str, Any]) -> Figure:
 
 def _gap(difference: Mapping[str, float]) -> str:
     mean, low, high = (100 * difference[key] for key in ("mean", "low", "high"))
-    told = "" if low > 0 or high < 0 else "= "
-    return f"{told}{mean:.1f} ({low:.1f} to {high:.1f})"
+    return f"{'' if difference['told_apart'] else '= '}{mean:.1f} ({low:.1f} to {high:.1f})"
