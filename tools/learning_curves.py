@@ -18,17 +18,13 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import polars as pl
+from unseen_worlds import LIGHTS, results_by_light
 
 import crosslight as cl
 from crosslight.data.promenade import make
-from crosslight.experiments.evaluation import evaluate_run
-from crosslight.experiments.options import Evaluating
 
 SIZE = {"height": 64, "width": 32}
 PEOPLE, WORLDS = 8000, 20
-TESTED_SEEDS = (101, 102, 103)
-LIGHTS = ("visible", "near-infrared", "thermal")
-PROTOCOL = "any-camera"
 EPOCH = 19_200
 """Images of an epoch: 100 batches of 192."""
 SHORT, USUAL = 3, 5
@@ -140,7 +136,11 @@ def _measure(row: Row, out: Path, workers: int) -> None:
             *row.overrides,
         ),
     )
-    scores = {light: _score(run, light, out, workers) for light in LIGHTS}
+    found = results_by_light(run, out, run / "evaluations", workers=workers, **SIZE)
+    scores = {
+        light: {key: [round(100 * r.mean[key], 2) for r, _ in both] for key in ("rank1", "mAP")}
+        for light, both in found.items()
+    }
     line = {**asdict(row), "images": row.epochs * EPOCH, "scores": scores}
     with (out / "rows.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
@@ -157,26 +157,6 @@ def _learners(out: Path, people: int, workers: int) -> Path:
     if not path.exists():
         pl.read_csv(learn / "table.csv").filter(pl.col("pid") <= people).write_csv(path)
     return path
-
-
-def _score(run: Path, light: str, out: Path, workers: int) -> dict[str, list[float]]:
-    """Percent in each unseen world, asked in one light and sought in visible images."""
-    found: dict[str, list[float]] = {"rank1": [], "mAP": []}
-    for seed in TESTED_SEEDS:
-        world = out / f"world-{seed}"
-        make(
-            world, layout="table", people=0, val_people=0, test_people=100, seed=seed,
-            first_world=1, workers=workers, **SIZE,
-        )  # fmt: skip
-        evaluation = evaluate_run(
-            run,
-            f"table:{world / f'test-{light}.csv'}",
-            Evaluating(protocols=(PROTOCOL,), workers=workers),
-            out=run / f"{seed}-{light}",
-        )
-        for key, figures in found.items():
-            figures.append(round(100 * evaluation.results[PROTOCOL].mean[key], 2))
-    return found
 
 
 def _rows(out: Path) -> Iterator[dict[str, Any]]:

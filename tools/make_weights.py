@@ -16,21 +16,16 @@ from typing import Any
 
 import torch
 import yaml
+from unseen_worlds import PEOPLE, PROTOCOL, SEEDS, results_by_light
 
 import crosslight as cl
 from crosslight.data.promenade import make
-from crosslight.experiments.evaluation import evaluate_run
-from crosslight.experiments.options import Evaluating
 from crosslight.experiments.packing import pack
 from crosslight.shipped import MODEL, PROMENADE, WEIGHTS
 from crosslight.training.weights import load_weights
 
 SIZE = {"height": 128, "width": 64}
 LEARN = {"layout": "table", "val_people": 0, "test_people": 0, "images_per_camera": 2, "seed": 0}
-TESTED_SEEDS = (101, 102, 103)
-TESTED_PEOPLE = 100
-LIGHTS = ("visible", "near-infrared", "thermal")
-PROTOCOL = "any-camera"
 
 
 def main() -> None:
@@ -77,8 +72,8 @@ def main() -> None:
         "training_fingerprint": config["data_set"]["fingerprint"],
         "scored_with": {
             "protocol": PROTOCOL,
-            "worlds": [f"--seed {seed} --first-world 1" for seed in TESTED_SEEDS],
-            "people_of_each": TESTED_PEOPLE,
+            "worlds": [f"--seed {seed} --first-world 1" for seed in SEEDS],
+            "people_of_each": PEOPLE,
             "gallery": "visible images by other cameras: about 20 of each person, 10 where "
             "visible asks",
             "on": f"{platform.machine()}, torch {torch.__version__.split('+')[0]}",
@@ -106,21 +101,10 @@ def _train(asked: argparse.Namespace) -> Path:
 
 def _scored(packed: Path, out: Path, workers: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Percent over the worlds: mean and sd for each light that asks visible images; and chance."""
-    found: dict[str, list[Any]] = {light: [] for light in LIGHTS}
-    guessed: dict[str, list[Any]] = {light: [] for light in LIGHTS}
-    how = Evaluating(protocols=(PROTOCOL,), workers=workers)
-    for seed in TESTED_SEEDS:
-        world = out / f"world-{seed}"
-        people = {"people": 0, "val_people": 0, "test_people": TESTED_PEOPLE}
-        make(world, layout="table", seed=seed, first_world=1, workers=workers, **people, **SIZE)
-        for light in LIGHTS:
-            data = f"table:{world / f'test-{light}.csv'}"
-            evaluation = evaluate_run(packed, data, how, out=world / f"by-{light}")
-            found[light].append(evaluation.results[PROTOCOL].mean)
-            guessed[light].append(evaluation.chance[PROTOCOL].mean)
+    found = results_by_light(packed, out, out / "evaluations", workers=workers, **SIZE)
     return (
-        {light: _summary(results) for light, results in found.items()},
-        {light: _summary(results) for light, results in guessed.items()},
+        {light: _summary([result.mean for result, _ in both]) for light, both in found.items()},
+        {light: _summary([chance.mean for _, chance in both]) for light, both in found.items()},
     )
 
 
