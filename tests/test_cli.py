@@ -14,8 +14,8 @@ from crosslight import cli
 from crosslight.drawing.options import Swapping
 from crosslight.errors import ConfigError
 from crosslight.evaluation.scoring import Scoring
-from crosslight.experiments.options import Ablating, Evaluating, Probing
-from crosslight.gallery.options import Asking, Calibrating, Labels, Watching
+from crosslight.experiments.options import Ablating, Evaluating, Probing, Refining
+from crosslight.gallery.options import Asking, Calibrating, Labels, Watching, Where, WhereOrWho
 from crosslight.gallery.service.settings import Address, Allowed
 from crosslight.training.machines import Machines
 
@@ -93,13 +93,15 @@ def test_the_flags_of_score_are_frozen_and_its_help_names_the_files(capsys):
 
 OPTIONS = {
     "train": Machines,
-    "evaluate": Evaluating,
-    "score": Scoring,
+    "evaluate": (Evaluating, Refining),
+    "score": (Scoring, Refining),
     "ablate": Ablating,
     "probe": Probing,
     "swap": Swapping,
     "gallery add": (Labels, Watching),
-    "gallery search": Asking,
+    "gallery search": (Asking, Where),
+    "gallery list": WhereOrWho,
+    "gallery remove": WhereOrWho,
     "gallery calibrate": Calibrating,
     "serve": (Address, Allowed),
 }
