@@ -250,6 +250,28 @@ def test_a_loading_process_that_dies_is_one_sentence(tmp_path: Path) -> None:
     assert "data.workers" in told
 
 
+def test_a_death_that_the_pipe_tells_first_is_not_told_again_by_its_signal(tmp_path: Path) -> None:
+    told = run_script(
+        tmp_path,
+        """
+        from crosslight.data.loading_processes import broken_pipes_told
+
+        heard = signal.signal(signal.SIGCHLD, lambda *_: None)  # as if it came later
+        pid = multiprocessing.active_children()[0].pid
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        try:
+            with broken_pipes_told():
+                raise ConnectionResetError("the pipe is closed")
+        except DataError as error:
+            heard(signal.SIGCHLD, None)
+            print(error, flush=True)
+            os._exit(0)
+        """,
+    )
+    assert "A process that loads images died (the pipe is closed)" in told
+
+
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs /dev/shm, as Linux has it")
 def test_batches_come_where_shared_memory_is_too_small(tmp_path: Path) -> None:
     """A limit for files is one for shared memory too; what does not fit goes another way."""

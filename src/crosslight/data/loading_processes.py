@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import multiprocessing.queues
 import os
 import pickle
@@ -26,6 +27,8 @@ from crosslight.errors import CrosslightError, DataError
 Order = TypeVar("Order")
 _HELD_BACK = {signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ())}
 _SPARE_BYTES = 2**20
+_LAST_BREATH_S = 1.0
+"""Between the end of a process's pipes and its own, at most; there may be no death at all."""
 _LOCKS = 8  # more than the queues of a loading process need
 _NO_MEMORY = (
     "There is too little memory to load images; free some, or use smaller batches "
@@ -110,7 +113,7 @@ def loaded(dataset: Loads[Order], orders: Sequence[Order] | Any, workers: int) -
         with _no_start_told(workers), _signals_held_back():
             batches = iter(loader)
     while True:
-        with _broken_pipes_told() if workers else nullcontext():
+        with broken_pipes_told() if workers else nullcontext():
             got = next(batches, None)
             batch = got.unpacked() if isinstance(got, _Parcel) else got
         if batch is None:
@@ -140,14 +143,28 @@ def worker_deaths_told() -> Iterator[None]:
 
 
 @contextmanager
-def _broken_pipes_told() -> Iterator[None]:
-    """Around the loader alone, where whatever a half-sent batch provokes means such a death."""
-    try:
-        yield
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
-        if "Caught" in str(error):  # a defect inside the loading process, with its traceback
-            raise
-        raise DataError(_death(str(error))) from error
+def broken_pipes_told() -> Iterator[None]:
+    """Around the loader alone, where whatever a half-sent batch provokes means such a death.
+
+    Raises:
+        DataError: In place of the complaint of the pipe.
+    """
+    with worker_deaths_told():  # the signal may come at any line here
+        try:
+            yield
+        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+            if "Caught" in str(error):  # a defect inside the loading process, with its traceback
+                raise
+            _bury()
+            raise DataError(_death(str(error))) from error
+
+
+def _bury() -> None:
+    """Waits for the process whose pipe broke: its signal would interrupt who tells of its death."""
+    living = {process.sentinel: process for process in multiprocessing.active_children()}
+    for sentinel in multiprocessing.connection.wait(list(living), timeout=_LAST_BREATH_S):
+        if isinstance(sentinel, int):
+            living[sentinel].join()
 
 
 @contextmanager
