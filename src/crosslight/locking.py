@@ -35,17 +35,22 @@ class FolderLock:
         """
         if self._descriptor is not None:
             return False
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            _lock(descriptor)
+            self._descriptor = self._taken(waits=False)
         except OSError as error:
-            os.close(descriptor)
             if error.errno not in _BUSY:
                 raise
             raise BlockingIOError(error.errno, error.strerror, str(self._path)) from error
-        _leave_out_of_forks(descriptor)
-        self._descriptor = descriptor
         return True
+
+    def acquire_when_free(self) -> None:
+        """Takes the lock as soon as whoever has it gives it back.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        if self._descriptor is None:
+            self._descriptor = self._taken(waits=True)
 
     def release(self) -> None:
         """Gives the lock back."""
@@ -54,16 +59,26 @@ class FolderLock:
             os.close(self._descriptor)
             self._descriptor = None
 
+    def _taken(self, *, waits: bool) -> int:
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock(descriptor, waits=waits)
+        except BaseException:  # Ctrl-C while it waits
+            os.close(descriptor)
+            raise
+        _leave_out_of_forks(descriptor)
+        return descriptor
 
-def _lock(descriptor: int) -> None:
+
+def _lock(descriptor: int, *, waits: bool) -> None:
     if sys.platform == "win32":
         import msvcrt
 
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        msvcrt.locking(descriptor, msvcrt.LK_LOCK if waits else msvcrt.LK_NBLCK, 1)
     else:
         import fcntl
 
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
 
 
 def _leave_out_of_forks(descriptor: int) -> None:

@@ -13,9 +13,10 @@ from crosslight import cli
 from crosslight.config import load_recipe, recipe_names
 from crosslight.data.layouts import read_layout
 from crosslight.errors import ConfigError
-from crosslight.experiments.ablation import ablate, switched
+from crosslight.experiments.ablation import ablate
 from crosslight.experiments.budget import images_seen, overrides_for
 from crosslight.experiments.options import Ablating
+from crosslight.experiments.variants import switched
 from crosslight.registry import METHODS
 
 
@@ -139,6 +140,11 @@ def test_switches_are_named_by_the_method() -> None:
     assert [len(variant.overrides) for variant in both] == [1, 3, 4]
     last = load_recipe(name, both[-1].overrides).config
     assert (last.squeezed, last.match_on, last.margin, last.lr) == (False, "embedding", 0.3, 1)
+
+
+def test_a_switch_whose_name_joins_two_is_itself() -> None:
+    (both,) = switched("structure-id-promenade", ["gray+edge"], cumulative=False)
+    assert load_recipe(both.recipe, both.overrides).config.structure_source == "gray+edge"
 
 
 def test_unknown_switches_are_named_before_anything_is_trained(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from crosslight.commands.evaluate import print_evaluation
-from crosslight.experiments.ablation import Row
+from crosslight.experiments.rows import Row
 
 
 def run_rows(rows: Iterable[Row], out: Path) -> None:

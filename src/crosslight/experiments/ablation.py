@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
 
 from crosslight.config import load_recipe, to_plain
 from crosslight.data.layouts import parse_data_argument, read_layout
@@ -18,10 +16,10 @@ from crosslight.experiments.budget import images_seen, overrides_for
 from crosslight.experiments.evaluation import Evaluation, evaluate_run
 from crosslight.experiments.fitting import Fitting, prepare
 from crosslight.experiments.options import Ablating, Evaluating
+from crosslight.experiments.rows import Row, Work, fill
 from crosslight.experiments.validation import split_people
-from crosslight.files import require_folder, write_text, written_whole
-from crosslight.locking import LOCK_NAME, FolderLock
-from crosslight.registry import did_you_mean, method_class
+from crosslight.experiments.variants import Variant, recipe_name, switched
+from crosslight.files import write_text, written_whole
 from crosslight.report.ablation import (
     Finished,
     ablation_figure,
@@ -33,49 +31,6 @@ from crosslight.training.loop import FitSummary
 from crosslight.training.machines import Machines
 
 RESULT = "result.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Variant:
-    """A recipe with something changed.
-
-    Attributes:
-        name: Of its rows and folders.
-        recipe: Shipped recipe or file.
-        switches: Names of the changes.
-        overrides: The changes themselves, as for `--set`.
-    """
-
-    name: str
-    recipe: str
-    switches: tuple[str, ...] = ()
-    overrides: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One training of an ablation, before and after it is done.
-
-    Attributes:
-        number: From 1.
-        total: Rows asked for.
-        name: Of the variant.
-        seed: Of the training.
-        place: Its run folder.
-        state: `begins`, `done`, `was done` by an earlier call, or `elsewhere`: another process
-            works on it.
-        fitting: Of a row that begins.
-        evaluation: Of a row that is done now.
-    """
-
-    number: int
-    total: int
-    name: str
-    seed: int
-    place: Path
-    state: Literal["begins", "done", "was done", "elsewhere"]
-    fitting: Fitting | None = None
-    evaluation: Evaluation | None = None
 
 
 def ablate(recipe: str, data: str, out: Path, how: Ablating | None = None) -> Iterator[Row]:
@@ -94,36 +49,70 @@ def ablate(recipe: str, data: str, out: Path, how: Ablating | None = None) -> It
     layout, root = parse_data_argument(data)
     table = read_layout(layout.name, root, trial=how.trial)
     variants = _variants(recipe, how, table)
-    require_folder(out)
-    total = len(variants) * len(how.seeds)
-    for number, (seed, variant) in enumerate((s, v) for s in how.seeds for v in variants):
-        place = out / variant.name / f"seed-{seed}"
-        own = _overrides(variant, table, how.overrides, seed, how.images)
-        row = Row(
-            number=number + 1,
-            total=total,
-            name=variant.name,
-            seed=seed,
-            place=place,
-            state="was done",
+    trainings = [
+        _Training(
+            variant,
+            seed,
+            place=out / variant.name / f"seed-{seed}",
+            data=data,
+            how=how,
+            overrides=_overrides(variant, table, how.overrides, seed, how.images),
+            protocols=how.protocols or layout.protocols,
         )
-        with _claimed(place) as is_ours:
-            if not is_ours:
-                row = replace(row, state="elsewhere")
-            elif _finished_before(place, variant, own, how.protocols or layout.protocols) is None:
-                fitting = prepare(
-                    variant.recipe,
-                    data,
-                    place,
-                    trial=how.trial,
-                    overrides=own,
-                    accelerator=how.accelerator,
-                )
-                yield replace(row, state="begins", fitting=fitting)
-                evaluation = _trained(place, fitting, data, how, variant, own)
-                row = replace(row, state="done", evaluation=evaluation)
-        _compare(out, [v.name for v in variants], title=f"{recipe_name(recipe)} on {data}")
-        yield row
+        for seed in how.seeds
+        for variant in variants
+    ]
+    title, order = f"{recipe_name(recipe)} on {data}", [v.name for v in variants]
+    yield from fill(out, trainings, lambda: _compare(out, order, title=title))
+
+
+class _Training(Work):
+    """A variant with a seed."""
+
+    def __init__(
+        self,
+        variant: Variant,
+        seed: int,
+        *,
+        place: Path,
+        data: str,
+        how: Ablating,
+        overrides: tuple[str, ...],
+        protocols: Sequence[str],
+    ) -> None:
+        self.name, self.seed, self.place = variant.name, seed, place
+        self._variant, self._data, self._how = variant, data, how
+        self._overrides, self._protocols = overrides, protocols
+
+    def was_done(self) -> bool:
+        found = _read(self.place / RESULT)
+        if found is None or not set(self._protocols) <= set(found.scores):
+            return False
+        wanted = to_plain(load_recipe(self._variant.recipe, self._overrides))
+        # A training of that name with other settings is refused where it would be continued.
+        return bool(found.config == json.loads(json.dumps(wanted)))
+
+    def prepare(self) -> Fitting:
+        return prepare(
+            self._variant.recipe,
+            self._data,
+            self.place,
+            trial=self._how.trial,
+            overrides=self._overrides,
+            accelerator=self._how.accelerator,
+        )
+
+    def finish(self, fitting: Fitting) -> Evaluation:
+        summary = fitting.train_all(Machines(accelerator=self._how.accelerator))
+        evaluating = Evaluating(
+            trial=self._how.trial,
+            protocols=self._how.protocols,
+            workers=fitting.recipe.data.workers,
+        )
+        evaluation = evaluate_run(self.place, self._data, evaluating)
+        finished = _finished(self._variant, self._overrides, fitting, summary, evaluation)
+        write_text(self.place / RESULT, json.dumps(asdict(finished), indent=2) + "\n")
+        return evaluation
 
 
 def _variants(recipe: str, how: Ablating, table: SampleTable) -> list[Variant]:
@@ -140,91 +129,6 @@ def _variants(recipe: str, how: Ablating, table: SampleTable) -> list[Variant]:
     return variants
 
 
-def _trained(
-    place: Path,
-    fitting: Fitting,
-    data: str,
-    how: Ablating,
-    variant: Variant,
-    own: Sequence[str],
-) -> Evaluation:
-    summary = fitting.train_all(Machines(accelerator=how.accelerator))
-    evaluating = Evaluating(
-        trial=how.trial, protocols=how.protocols, workers=fitting.recipe.data.workers
-    )
-    evaluation = evaluate_run(place, data, evaluating)
-    finished = _finished(variant, own, fitting, summary, evaluation)
-    write_text(place / RESULT, json.dumps(asdict(finished), indent=2) + "\n")
-    return evaluation
-
-
-@contextmanager
-def _claimed(place: Path) -> Iterator[bool]:
-    """Whether the row of a run folder is this process's, which holds while the block runs."""
-    require_folder(place.parent)
-    lock = FolderLock(place.parent, f".{place.name}{LOCK_NAME}")
-    try:
-        lock.acquire()
-    except BlockingIOError:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
-
-
-def recipe_name(recipe: str) -> str:
-    """What a recipe, or a recipe's file, is called in the table."""
-    return Path(recipe).stem if recipe.endswith((".yaml", ".yml")) else recipe
-
-
-def switched(recipe: str, switches: Sequence[str], *, cumulative: bool) -> list[Variant]:
-    """A variant for each switch; with `cumulative`, for the first, the first two and so on.
-
-    A switch is a name that the recipe's method knows, several of them joined by `+`, or
-    `NAME:KEY=VALUE,KEY=VALUE`.
-
-    Raises:
-        ConfigError: The method has no such switch.
-    """
-    known = method_class(load_recipe(recipe).method).switches
-    made: list[Variant] = []
-    names: tuple[str, ...] = ()
-    changes: tuple[str, ...] = ()
-    for switch in switches:
-        name, change = _changes(switch, known, recipe)
-        names = (*names, name) if cumulative else (name,)
-        changes = (*changes, *change) if cumulative else change
-        made.append(
-            Variant(
-                name="+".join([recipe_name(recipe), *names]),
-                recipe=recipe,
-                switches=names,
-                overrides=changes,
-            )
-        )
-    return made
-
-
-def _changes(
-    switch: str, known: Mapping[str, Mapping[str, Any]], recipe: str
-) -> tuple[str, tuple[str, ...]]:
-    name, colon, settings = switch.partition(":")
-    if colon:
-        return name, tuple(part.strip() for part in settings.split(",") if part.strip())
-    changes: list[str] = []
-    for part in name.split("+"):
-        if part not in known:
-            hint = did_you_mean(part, known) if known else "; its method has none."
-            raise ConfigError(
-                f"The recipe {recipe} has no switch {part!r}{hint} Any other change is written "
-                "NAME:KEY=VALUE, such as slow:config.lr=1e-5."
-            )
-        changes += [f"{key}={json.dumps(value)}" for key, value in known[part].items()]
-    return name, tuple(changes)
-
-
 def _overrides(
     variant: Variant, table: SampleTable, common: Sequence[str], seed: int, images: int | None
 ) -> tuple[str, ...]:
@@ -234,17 +138,6 @@ def _overrides(
         return own
     train, _ = split_people(table, config.data, seed=seed)
     return (*own, *overrides_for(config, train, images))
-
-
-def _finished_before(
-    place: Path, variant: Variant, overrides: Sequence[str], protocols: Sequence[str]
-) -> Finished | None:
-    found = _read(place / RESULT)
-    if found is None or not set(protocols) <= set(found.scores):
-        return None
-    wanted = json.loads(json.dumps(to_plain(load_recipe(variant.recipe, overrides))))
-    # A training of that name with other settings is refused where it would be continued.
-    return found if found.config == wanted else None
 
 
 def _finished(
