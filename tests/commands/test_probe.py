@@ -80,6 +80,19 @@ def test_tables_and_heat_maps_lie_beside_the_figures_and_in_the_report(run):
     assert page.count("moves when one factor changes") >= 2
 
 
+def test_probes_of_runs_that_are_compared_stand_beside_each_other(run, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "twin")
+    cli.main(["compare", str(run), str(tmp_path / "twin"), "--out", str(tmp_path)])
+    table = (tmp_path / "probes.md").read_text()
+    assert table in capsys.readouterr().out
+    rows = [line for line in table.splitlines() if line.startswith("| twin: structure |")]
+    assert len(rows) == 3
+    size = read_probed(run).parts["leakage"]["sizes"]["structure"]
+    assert rows[2].startswith(f"| twin: structure | {size:,} |")
+    assert table.count("| twin | infrared on visible, swapped |") == 1
+    assert table.count("| raw pixels |") == 1
+
+
 def test_what_is_measured_is_not_measured_again(run, promenade, capsys):
     before = (run / "probe" / "swaps.json").stat().st_mtime_ns
     cli.main(["probe", str(run), "--data", f"sysu-mm01:{promenade}", *SMALL])

@@ -214,7 +214,8 @@ def compare(
     Args:
         runs: Run folders, or folders of run folders, all evaluated on the same images.
         protocols: Only these protocols; repeatable. None: all that the runs have in common.
-        out: Folder for comparison.md, .json and .png. None: only print the table.
+        out: Folder for comparison.md, .json and .png, and probes.md of runs that were probed.
+            None: only print the tables.
     """
     from crosslight.commands.compare import run_compare
 

@@ -71,13 +71,7 @@ def compare(paths: Sequence[Path], *, protocols: Sequence[str] = ()) -> Comparis
         ConfigError: Fewer than two runs, one that has not been evaluated, other test images, or
             no protocol in common.
     """
-    folders = [run for path in paths for run in runs_in(path)]
-    if len(folders) < 2:
-        raise ConfigError(
-            f"{len(folders)} evaluated run{'' if len(folders) == 1 else 's'} in "
-            f"{', '.join(map(str, paths))}; give two or more, or a folder of them."
-        )
-    found = {name: load_evaluation(run) for name, run in zip(_names(folders), folders, strict=True)}
+    found = {name: load_evaluation(run) for name, run in named_runs(paths).items()}
     first = next(iter(found.values()))
     for name, evaluation in found.items():
         _require_same_images(next(iter(found)), first, name, evaluation)
@@ -103,6 +97,24 @@ def compare(paths: Sequence[Path], *, protocols: Sequence[str] = ()) -> Comparis
         chance={p: {s: first.chance[p].mean[s] for s in SCORES} for p in asked},
         best=best,
     )
+
+
+def named_runs(paths: Sequence[Path]) -> dict[str, Path]:
+    """What tells each evaluated run from the others → its folder.
+
+    Args:
+        paths: Run folders, or folders of run folders.
+
+    Raises:
+        ConfigError: Fewer than two runs, or one that is given twice.
+    """
+    folders = [run for path in paths for run in runs_in(path)]
+    if len(folders) < 2:
+        raise ConfigError(
+            f"{len(folders)} evaluated run{'' if len(folders) == 1 else 's'} in "
+            f"{', '.join(map(str, paths))}; give two or more, or a folder of them."
+        )
+    return dict(zip(_names(folders), folders, strict=True))
 
 
 def runs_in(path: Path) -> list[Path]:

@@ -51,6 +51,9 @@ UNTRAINED = "untrained "
 PIXELS, TRUTH = "raw pixels", "the factors themselves"
 PARTS = ("leakage", "movements", "use", "swaps", "translations", "realism")
 
+PROTOCOL = 2
+"""Counted up when a part is measured in another way: what was measured before is measured again."""
+
 Figures: TypeAlias = dict[str, Any]
 """Names → names → a list with a figure of every draw."""
 
@@ -106,6 +109,7 @@ def probe_run(
     settings = {
         "method": opened.recipe.method,
         "weights": fingerprint_of(run),
+        "protocol": PROTOCOL,
         "layout": layout.name,
         "root": str(root.resolve()),
         **asdict(how),
@@ -332,7 +336,7 @@ class _Probe:
         found: Figures = {"protocol": protocol, "scores": {}}
         for seed in self.draws:
             uses = find_by_codes(self.codes, known, protocol, seed=seed)
-            _append(found["scores"], {name: asdict(use) for name, use in uses.items()})
+            _append(found["scores"], uses)
         return found
 
     def swaps(self) -> Figures:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -56,24 +56,16 @@ class Judge:
 ALL = "all codes"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Use:
-    """How well people are found, percent.
-
-    Attributes:
-        rank1: Rank-1.
-        mean_ap: mAP.
-    """
-
-    rank1: float
-    mean_ap: float
+Use: TypeAlias = dict[str, float]
+"""How well people are found, percent: `rank1` and `mAP`."""
 
 
 def find_by_codes(codes: Codes, known: Features, protocol: str, *, seed: int) -> dict[str, Use]:
     """Retrieval by each code alone, by all, and by all with one of them wrong.
 
     `NAME permuted` gives every image the code of another image; `NAME exchanged` that of another
-    image of the same person, which costs nothing if the code knows the person and only the person.
+    image of the same person in the same light, which costs nothing if the code knows the person and
+    only the person. From the other light it would bring the answer along.
     Codes are brought to length 1 before they are put together, so each counts alike.
 
     Args:
@@ -89,7 +81,7 @@ def find_by_codes(codes: Codes, known: Features, protocol: str, *, seed: int) ->
         return found
     found[ALL] = _found(known, np.concatenate(list(unit.values()), axis=1), protocol)
     anybody = rng.permutation(len(known.pids))
-    same = _within(known.pids, rng)
+    same = _within(np.stack([known.pids, known.modality.astype(np.int64)], axis=1), rng)
     for name in unit:
         for word, order in (("permuted", anybody), ("exchanged", same)):
             parts = [code[order] if other == name else code for other, code in unit.items()]
@@ -143,7 +135,7 @@ def found_by_drawn(judge: Judge, asked: NDArray[np.int64], drawn: Floats, light:
 
 def _found(known: Features, code: NDArray[np.float64], protocol: str) -> Use:
     scores: Mapping[str, Any] = evaluate(replace(known, feats=code), protocol).mean
-    return Use(rank1=100 * float(scores["rank1"]), mean_ap=100 * float(scores["mAP"]))
+    return {name: 100 * float(scores[name]) for name in ("rank1", "mAP")}
 
 
 def _unit(code: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -152,11 +144,11 @@ def _unit(code: NDArray[np.floating]) -> NDArray[np.float64]:
     return values / np.maximum(lengths, 1e-12)
 
 
-def _within(pids: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Each image → another one of its person, where there is one."""
-    order = np.arange(len(pids))
-    for pid in np.unique(pids):
-        own = np.flatnonzero(pids == pid)
+def _within(groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Each image → another one of its group, a row each, where there is one."""
+    order = np.arange(len(groups))
+    for group in np.unique(groups, axis=0):
+        own = np.flatnonzero((groups == group).all(axis=1))
         turned = rng.permutation(own)
         order[turned] = np.roll(turned, 1)
     return order

@@ -49,13 +49,13 @@ def probe_markdown(content: Content) -> str:
     for light, pair in parts.get("swaps", {}).items():
         lines += [f"## Swaps, {light}", "", *_likeness_lines(pair)]
         lines += ["Whom the network that ships takes the pictures for, percent:", ""]
-        lines += _table("", {"": pair["judged"]}, digits=1)
+        lines += _table("asked", {"pictures": pair["judged"]}, digits=1)
     for light, place in parts.get("translations", {}).items():
         lines += [f"## Translations to {light}", "", *_likeness_lines(place)]
         lines += ["Rank-1 of the pictures as queries, percent:", ""]
-        lines += _table("", {"": place["rank1"]}, digits=1)
+        lines += _table("asked", {"pictures": place["rank1"]}, digits=1)
     if realism := parts.get("realism"):
-        lines += ["## Realism", "", *_table("pictures", realism, digits=4)]
+        lines += ["## Realism", "", *_table("pictures", realism, digits=3)]
     for part, reason in content["missing"].items():
         lines += [f"{part.capitalize()}: not measured. {reason}", ""]
     return "\n".join(lines)
