@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from tests.devices import DEVICE, exact_convolutions
 from tests.methods.conftest import MakeBatch
 from tests.methods.updates import RecordedUpdate, RoutedUpdate, at
+from torch import Tensor
 
 from crosslight.config import build, to_plain
 from crosslight.data.batch import Batch
@@ -20,8 +23,6 @@ from crosslight.methods.contract import Method, Progress
 from crosslight.registry import method_class, method_names
 
 HEIGHT, WIDTH, NUM_IDS = 64, 32, 6
-
-
 ITERATIONS = 1000
 
 
@@ -34,7 +35,7 @@ def _small(name: str, **overrides: Any) -> Method:
     return method.to(DEVICE)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def repeatable() -> Iterator[None]:
     with exact_convolutions():
         yield
@@ -45,7 +46,7 @@ def make_batch(make_batch: MakeBatch) -> MakeBatch:
     return lambda **options: make_batch(**options).to(DEVICE)
 
 
-@pytest.fixture(params=method_names())
+@pytest.fixture(scope="module", params=method_names())
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -57,18 +58,50 @@ def method(name: str) -> Iterator[Method]:
         yield _small(name)
 
 
-def _train(method: Method, batch: Batch, steps: int) -> list[float]:
-    """Trains each stage; gives the losses' sums of the first."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A method after some iterations of each stage.
+
+    Attributes:
+        sums: Stage → the weighted losses' sum in each of its iterations.
+        losses: Stage → the plain losses of its last update.
+        figures: Stage → what its last iteration told.
+    """
+
+    method: Method
+    sums: dict[str, list[float]]
+    losses: dict[str, dict[str, float]]
+    figures: dict[str, Mapping[str, Tensor]]
+
+
+def _train(method: Method, batch: Batch, first: int, later: int) -> Trained:
+    """Trains the first stage, and each later one, for so many iterations."""
     method.train()
-    sums = []
-    for stage in method.stages():
+    trained = Trained(method=method, sums={}, losses={}, figures={})
+    for number, stage in enumerate(method.stages()):
         update = RecordedUpdate(method)
-        for iteration in range(steps):
+        sums = trained.sums.setdefault(stage.name, [])
+        for iteration in range(later if number else first):
             update.progress = _at(method, stage.name, iteration)
-            method.training_step(batch, update)
-            if stage == method.stages()[0]:
-                sums.append(sum(update.weighted.values()))
-    return sums
+            trained.figures[stage.name] = method.training_step(batch, update)
+            sums.append(sum(update.weighted.values()))
+        trained.losses[stage.name] = update.losses
+    return trained
+
+
+@pytest.fixture(scope="module")
+def training(name: str, make_batch: MakeBatch) -> Trained:
+    """One training for all tests that ask for one; its method is not to be changed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return _train(_small(name), make_batch(), 15, 3)
+
+
+@pytest.fixture
+def trained(training: Trained) -> Iterator[Method]:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        yield copy.deepcopy(training.method)
 
 
 def _at(method: Method, stage: str, iteration: int = ITERATIONS // 2) -> Progress:
@@ -90,64 +123,62 @@ def test_embedding_has_one_finite_row_per_image(method: Method, make_batch: Make
 
 
 def test_embedding_is_deterministic_and_independent_of_the_batch(
-    method: Method, make_batch: MakeBatch
+    trained: Method, make_batch: MakeBatch
 ) -> None:
     batch = make_batch()
-    _train(method, batch, 2)
-    method.eval()
+    trained.eval()
     with torch.no_grad():
-        together = method.embed(batch.images, batch.modality)
-        assert torch.equal(together, method.embed(batch.images, batch.modality))
+        together = trained.embed(batch.images, batch.modality)
+        assert torch.equal(together, trained.embed(batch.images, batch.modality))
         order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(0))
-        shuffled = method.embed(batch.images[order], batch.modality[order])
+        shuffled = trained.embed(batch.images[order], batch.modality[order])
         torch.testing.assert_close(shuffled, together[order], rtol=1e-3, atol=1e-4)
         for i in (0, len(batch) - 1):
-            alone = method.embed(batch.images[i : i + 1], batch.modality[i : i + 1])
+            alone = trained.embed(batch.images[i : i + 1], batch.modality[i : i + 1])
             torch.testing.assert_close(alone[0], together[i], rtol=1e-3, atol=1e-4)
 
 
-def test_loss_falls_on_one_batch(method: Method, make_batch: MakeBatch) -> None:
-    sums = _train(method, make_batch(), 15)
+def test_loss_falls_on_one_batch(training: Trained) -> None:
+    first, *later = training.sums.values()
     # Dropout makes single steps differ widely, the first one too.
-    assert min(sums[-5:]) < 0.7 * max(sums[:3])
+    assert min(first[-5:]) < 0.7 * max(first[:3])
+    assert all(math.isfinite(value) for sums in later for value in sums)
 
 
-def test_gradient_reaches_every_trainable_parameter(method: Method, make_batch: MakeBatch) -> None:
-    """Zero-initialised layers hide what lies before them at first, so a few steps go ahead."""
+def test_gradient_reaches_every_trainable_parameter(trained: Method, make_batch: MakeBatch) -> None:
+    """Zero-initialised layers hide what lies before them at first: not of a method in training."""
     batch = make_batch()
-    _train(method, batch, 3)
-    trained = {n: p for n, p in method.named_parameters() if p.requires_grad}
+    parameters = {n: p for n, p in trained.named_parameters() if p.requires_grad}
     managed = {
         id(p)
-        for scheduled in method.optimizers().values()
+        for scheduled in trained.optimizers().values()
         for group in scheduled.optimizer.param_groups
         for p in group["params"]
     }
-    assert {id(p) for p in trained.values()} == managed
+    assert {id(p) for p in parameters.values()} == managed
     seen: set[str] = set()
-    for stage in method.stages():
-        update = RoutedUpdate(method)
-        update.progress = _at(method, stage.name)
-        method.training_step(batch, update)
+    for stage in trained.stages():
+        update = RoutedUpdate(trained)
+        update.progress = _at(trained, stage.name)
+        trained.training_step(batch, update)
         seen = seen.union(*update.reached.values())
-    assert set(trained) - seen == set()
+    assert set(parameters) - seen == set()
 
 
 def test_saved_weights_embed_alike(
-    name: str, method: Method, make_batch: MakeBatch, tmp_path: Path
+    name: str, trained: Method, make_batch: MakeBatch, tmp_path: Path
 ) -> None:
     batch = make_batch()
-    _train(method, batch, 2)
     path = tmp_path / "model.safetensors"
-    save_file({k: v.cpu().contiguous() for k, v in method.state_dict().items()}, path)
+    save_file({k: v.cpu().contiguous() for k, v in trained.state_dict().items()}, path)
     with torch.random.fork_rng():
         torch.manual_seed(99)
         other = _small(name)
     other.load_state_dict(load_file(path), strict=True)
-    method.eval()
+    trained.eval()
     other.eval()
     with torch.no_grad():
-        expected = method.embed(batch.images, batch.modality)
+        expected = trained.embed(batch.images, batch.modality)
         assert torch.equal(other.embed(batch.images, batch.modality), expected)
 
 
@@ -155,10 +186,9 @@ def test_bfloat16_stays_finite_and_its_losses_are_float32(
     method: Method, make_batch: MakeBatch
 ) -> None:
     batch = make_batch()
-    stages = [stage.name for stage in method.stages()]
     update = RecordedUpdate(method)
-    for stage in [stages[0], *stages, stages[-1]]:
-        update.progress = _at(method, stage)
+    for stage in method.stages():
+        update.progress = _at(method, stage.name)
         with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
             figures = method.training_step(batch, update)
         assert all(torch.isfinite(v) for v in figures.values())
@@ -172,15 +202,13 @@ def test_bfloat16_stays_finite_and_its_losses_are_float32(
 
 
 def test_losses_are_scalars_that_are_logged_under_the_names_of_the_updates(
-    method: Method, make_batch: MakeBatch
+    training: Trained,
 ) -> None:
-    for stage in method.stages():
-        update = RecordedUpdate(method)
-        update.progress = _at(method, stage.name)
-        figures = method.training_step(make_batch(), update)
-        assert update.losses
-        assert set(update.losses) <= set(figures)
-        assert all(name.startswith("loss_") for name in update.losses)
+    for stage, losses in training.losses.items():
+        figures = training.figures[stage]
+        assert losses
+        assert set(losses) <= set(figures)
+        assert all(name.startswith("loss_") for name in losses)
         assert all(value.ndim == 0 for value in figures.values())
 
 
@@ -210,8 +238,9 @@ def test_visible_images_may_come_twice(method: Method, make_batch: MakeBatch) ->
     """CAJ's batches: visible plain, visible exchanged, infrared."""
     batch = make_batch(views=2)
     assert len(batch) == 24
-    sums = _train(method, batch, 2)
-    assert all(0 < value < 1e3 for value in sums)
+    first, *later = _train(method, batch, 2, 1).sums.values()
+    assert all(0 < value < 1e3 for value in first)
+    assert all(math.isfinite(value) for sums in later for value in sums)
 
 
 def test_one_modality_alone_can_be_embedded(method: Method, make_batch: MakeBatch) -> None:

@@ -38,7 +38,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> SampleTable:
 
 def _config(name: str, workers: int, **training: object) -> Recipe:
     cls = method_class(name)
-    length = {"epochs": EPOCHS} if hasattr(cls.Config(), "epochs") else {}
+    asked = {"epochs": EPOCHS, "iterations": PER_EPOCH}
+    length = {key: value for key, value in asked.items() if hasattr(cls.Config(), key)}
     batches = {"ids_per_batch": 2, "visible_per_id": 2, "infrared_per_id": 2}
     data = {"height": 64, "width": 32, "iterations_per_epoch": PER_EPOCH, "workers": workers}
     return parse_recipe(
