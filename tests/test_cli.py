@@ -27,6 +27,7 @@ COMMANDS = {
     ("demo",),
     ("recipes",),
     ("train",),
+    ("import",),
     ("evaluate",),
     ("score",),
     ("swap",),

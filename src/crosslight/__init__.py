@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from crosslight.experiments.embedder import open_gallery
     from crosslight.experiments.evaluation import Evaluation, load_evaluation
     from crosslight.experiments.fitting import fit
+    from crosslight.experiments.importing import import_released
     from crosslight.experiments.run import Run, load_run
     from crosslight.methods.contract import (
         Disentangles,
@@ -55,6 +56,7 @@ _FACE = {
     "evaluate": "crosslight.evaluation:evaluate",
     "fit": "crosslight.experiments.fitting:fit",
     "get_protocol": "crosslight.evaluation.protocols:get_protocol",
+    "import_released": "crosslight.experiments.importing:import_released",
     "load_recipe": "crosslight.config:load_recipe",
     "load_run": "crosslight.experiments.run:load_run",
     "losses": "crosslight.losses:",
@@ -84,6 +86,7 @@ __all__ = [
     "evaluate",
     "fit",
     "get_protocol",
+    "import_released",
     "load_evaluation",
     "load_recipe",
     "load_run",

@@ -100,6 +100,27 @@ def train(
     run_training(recipe, data, out, machines=machines, trial=trial, overrides=overrides)
 
 
+@app.command(name="import")
+def import_released(
+    system: Positional[str],
+    files: Positional[tuple[Path, ...]],
+    *,
+    out: Path,
+    overrides: OmitArgPrefixes[Overrides] = (),
+) -> None:
+    """Make a run of weights that another program released; docs/models.md says which.
+
+    Args:
+        system: agw, bdtr, caj, cmpig, d2rl, dgnet, hicmd or proposed-2020.
+        files: The program's checkpoints, in any order, and its YAML files.
+        out: Run folder, a new one.
+        overrides: Changes of the configuration that recipe, shapes and YAML make.
+    """
+    from crosslight.commands.import_released import run_import
+
+    run_import(system, files, out, overrides=overrides)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Evaluating(Evaluating):
     protocols: Protocols = Evaluating.protocols

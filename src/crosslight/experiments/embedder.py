@@ -34,6 +34,7 @@ def load_embedder(run: Path, *, device: torch.device | str | None = None) -> Emb
         CheckpointError: It has no weights, or damaged ones.
     """
     folder = RunFolder.open(run)
+    folder.refuse_without_embedding()
     config = folder.load_config()
     data, precision = config.data, config.training.precision
     transform = InferenceTransform(data.height, data.width, data.interpolation)

@@ -54,7 +54,7 @@ class Run:
     """
 
     def __init__(self, path: Path | str, *, device: torch.device | str | None = None) -> None:
-        folder = RunFolder.open(Path(path))
+        self._folder = folder = RunFolder.open(Path(path))
         self.path: Path = folder.path
         self.recipe: Recipe = folder.load_config()
         place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -84,8 +84,10 @@ class Run:
                 are infrared.
 
         Raises:
+            CheckpointError: Its weights draw only, and were never trained to embed.
             DataError: An image cannot be read, or lights and images differ in number.
         """
+        self._folder.refuse_without_embedding()
         return np.concatenate(
             [
                 self.method.embed(pixels, lights).float().cpu().numpy()

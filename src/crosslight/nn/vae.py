@@ -57,19 +57,28 @@ class Encoder(nn.Module):
         norm: Instance normalisation in the first three layers too. It takes an image's overall
             brightness and cast of colour away and bounds the code, so that noise of variance 1
             hides much of it where K is small.
+        slope: Of the leaky ReLUs; 0 is the plain one.
 
     Attributes:
         channels: K.
     """
 
-    def __init__(self, in_channels: int, *, width: int, blocks: int, norm: bool = True) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        width: int,
+        blocks: int,
+        norm: bool = True,
+        slope: float = SLOPE,
+    ) -> None:
         super().__init__()
         self.channels = 4 * width
         self.layers = nn.Sequential(
-            ConvBlock(in_channels, width, 7, norm=norm),
-            HalvingConv(width, 2 * width, norm=norm),
-            HalvingConv(2 * width, 4 * width, norm=norm),
-            *(ResidualBlock(4 * width) for _ in range(blocks)),
+            ConvBlock(in_channels, width, 7, norm=norm, slope=slope),
+            HalvingConv(width, 2 * width, norm=norm, slope=slope),
+            HalvingConv(2 * width, 4 * width, norm=norm, slope=slope),
+            *(ResidualBlock(4 * width, slope=slope) for _ in range(blocks)),
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -85,16 +94,17 @@ class Decoder(nn.Module):
         out_channels: C.
         width: As of the encoder.
         blocks: Residual blocks.
+        slope: As of the encoder.
     """
 
-    def __init__(self, out_channels: int, *, width: int, blocks: int) -> None:
+    def __init__(self, out_channels: int, *, width: int, blocks: int, slope: float = SLOPE) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            *(ResidualBlock(4 * width) for _ in range(blocks)),
+            *(ResidualBlock(4 * width, slope=slope) for _ in range(blocks)),
             UpsampleConv(4 * width, 2 * width),
-            SampleNorm(2 * width, slope=SLOPE),
+            SampleNorm(2 * width, slope=slope),
             UpsampleConv(2 * width, width),
-            SampleNorm(width, slope=SLOPE),
+            SampleNorm(width, slope=slope),
             ConvBlock(width, out_channels, 7, norm=False, activate=False),
         )
 

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -18,6 +20,18 @@ from crosslight.errors import CheckpointError
 
 _SHOWN_KEYS = 3
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
+_SCALARS: list[Any] = [
+    np.dtype,
+    np.ndarray,
+    *(type(np.dtype(name)) for name in ("b1", "i4", "i8", "f2", "f4", "f8")),
+    *(
+        (made.__reduce__()[0], f"{module}.multiarray.{name}")
+        # numpy 1 and 2 write different names of the same two functions.
+        for module in ("numpy.core", "numpy._core")
+        for name, made in (("scalar", np.float64()), ("_reconstruct", np.empty(0)))
+    ),
+]
+"""What numbers of numpy are made of in a pickle: none of it runs code."""
 _LEFT_OUT: ContextVar[bool] = ContextVar("initial_weights_left_out", default=False)
 
 
@@ -69,7 +83,7 @@ def read_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
                 f"The weight file {path} has the SHA-256 {found}, but {sha256} was expected; "
                 f"fetch the file again, or correct sha256 if you trust this one."
             )
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -81,7 +95,12 @@ def read_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
             f"The weight file {path} holds no state dict (names and tensors); save one with "
             f"torch.save(model.state_dict(), path)."
         )
-    return {str(key).removeprefix("module."): value for key, value in content.items()}
+    return unparalleled(content)
+
+
+def unparalleled(weights: Mapping[Any, Tensor]) -> dict[str, Tensor]:
+    """Names without the `module.` in front that training on several GPUs puts there."""
+    return {str(key).removeprefix("module."): value for key, value in weights.items()}
 
 
 def load_weights(
@@ -135,9 +154,19 @@ def _read_safetensors(path: Path) -> object:
         ) from error
 
 
-def _read_torch(path: Path) -> object:
+def read_torch(path: Path, *, scalars: bool = False) -> object:
+    """What `torch.save` wrote, of any age, without running code from it.
+
+    Args:
+        path: A file.
+        scalars: Whether numbers and arrays of numpy may stand beside the weights.
+
+    Raises:
+        CheckpointError: A damaged file, or one that needs code to be run.
+    """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_SCALARS if scalars else []):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "Weights only load failed" not in str(error):
             raise _unreadable(path, error) from error

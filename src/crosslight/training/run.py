@@ -20,7 +20,7 @@ from crosslight.nn.weights import initial_weights_left_out
 from crosslight.registry import method_class
 from crosslight.shipped import MODEL, SHIPPED, WEIGHTS, shipped
 from crosslight.training.given_stages import take_given
-from crosslight.training.weights import disk_faults_told, load_state, load_weights
+from crosslight.training.weights import disk_faults_told, load_card, load_state, load_weights
 from crosslight.version import __version__
 
 _FREE_KEYS = (
@@ -42,6 +42,12 @@ def build_method(config: Recipe, *, num_ids: int) -> Method:
     method = _build(config, num_ids=num_ids)
     take_given(method)
     return method
+
+
+def bare_method(config: Recipe, *, num_ids: int) -> Method:
+    """A method on the CPU without its initial weights, which others are to replace."""
+    with initial_weights_left_out():
+        return _build(config, num_ids=num_ids)
 
 
 def _build(config: Recipe, *, num_ids: int) -> Method:
@@ -197,10 +203,22 @@ class RunFolder:
                 f"{self.model_path} holds weights of {card.method!r}, but {self.config_path} "
                 f"names {config.method!r}; put back the file that belongs here."
             )
-        with initial_weights_left_out():
-            method = _build(config, num_ids=card.num_ids)
+        method = bare_method(config, num_ids=card.num_ids)
         load_state(method, tensors, self.model_path)
         return method.eval()
+
+    def refuse_without_embedding(self) -> None:
+        """For whatever embeds.
+
+        Raises:
+            CheckpointError: The weights draw, but were never trained to embed.
+        """
+        card = load_card(self.model_path)
+        if not card.embeds:
+            raise CheckpointError(
+                f"The weights of {self.path} were never trained to embed: they came from a program "
+                "that only draws. Train a run that starts from them, and give that."
+            )
 
     def _content(self) -> dict[str, Any]:
         try:

@@ -40,6 +40,7 @@ class ModelCard:
         select: Figure that chose them, None for the last weights.
         score: Its value.
         data: What they were trained on: layout, fingerprint and the like.
+        embeds: Whether what embeds was trained; not so where another program only drew.
     """
 
     method: str
@@ -53,6 +54,7 @@ class ModelCard:
     select: str | None = None
     score: float | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
+    embeds: bool = True
 
 
 def save_weights(path: Path, module: nn.Module, card: ModelCard) -> None:
@@ -77,6 +79,18 @@ def load_weights(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
     Raises:
         CheckpointError: No such file, damaged, not safetensors, or not written by crosslight.
     """
+    with _opened(path) as file:
+        return _card_of(file, path), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def load_card(path: Path) -> ModelCard:
+    """Reads a card alone; raises what `load_weights` does."""
+    with _opened(path) as file:
+        return _card_of(file, path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise CheckpointError(
             f"There are no weights at {path}; finish the training, or start it, with "
@@ -84,13 +98,15 @@ def load_weights(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
         )
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            yield file
     except (safetensors.SafetensorError, OSError) as error:
         raise CheckpointError(_not_safetensors(path, error)) from error
+
+
+def _card_of(file: Any, path: Path) -> ModelCard:
     try:
-        card = build(ModelCard, json.loads(metadata[_METADATA_KEY]), where=f"card in {path}")
-        return card, tensors
+        content = json.loads((file.metadata() or {})[_METADATA_KEY])
+        return build(ModelCard, content, where=f"card in {path}")
     except (KeyError, ValueError, TypeError, ConfigError) as error:
         raise CheckpointError(
             f"{path} does not say which crosslight method its weights belong to; give the "

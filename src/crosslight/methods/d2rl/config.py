@@ -16,6 +16,7 @@ from crosslight.methods.backbone_config import BackboneConfig
 from crosslight.methods.contract import Progress, Scheduled
 from crosslight.methods.optimization import ScheduleName
 from crosslight.methods.scaling import Iterations, Steps
+from crosslight.nn.conv_block import SLOPE
 from crosslight.nn.patch_critic import GanLoss
 from crosslight.nn.vae import SHRINK
 from crosslight.ranges import Count, Few, Share, Width
@@ -51,6 +52,7 @@ class D2RLConfig(BackboneConfig):
         shared_blocks: How many of them, at the codes' side, both modalities share; UNIT shared 1
             in 2017 and none in 2018.
         encoder_norm: Instance normalisation in the encoders' first three layers.
+        slope: Of the leaky ReLUs in encoders and decoders; UNIT has 0, the plain ReLU.
         infrared_channels: Of what encoders, decoders and critics of the infrared take and give.
         critic_width: Channels of the critics' first convolution.
         critic_layers: Halvings in a critic.
@@ -109,6 +111,7 @@ class D2RLConfig(BackboneConfig):
     blocks: Few = 4  # UNIT
     shared_blocks: int = 0  # UNIT
     encoder_norm: bool = True  # UNIT
+    slope: Share = SLOPE  # ours; UNIT 0
     infrared_channels: Literal[1, 3] = 1  # ours: gives the paper's 4 channels
     critic_width: Width = 64  # UNIT
     critic_layers: Few = 4  # UNIT

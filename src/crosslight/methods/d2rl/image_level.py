@@ -74,14 +74,19 @@ class ImageLevel(nn.Module):
         width, blocks = config.width, config.blocks - config.shared_blocks
         channels = (VISIBLE_CHANNELS, config.infrared_channels)
         self.encoder_v, self.encoder_i = (
-            Encoder(count, width=width, blocks=blocks, norm=config.encoder_norm)
+            Encoder(count, width=width, blocks=blocks, norm=config.encoder_norm, slope=config.slope)
             for count in channels
         )
         self.decoder_v, self.decoder_i = (
-            Decoder(count, width=width, blocks=blocks) for count in channels
+            Decoder(count, width=width, blocks=blocks, slope=config.slope) for count in channels
         )
         self.shared_in, self.shared_out = (
-            nn.Sequential(*(ResidualBlock(4 * config.width) for _ in range(config.shared_blocks)))
+            nn.Sequential(
+                *(
+                    ResidualBlock(4 * config.width, slope=config.slope)
+                    for _ in range(config.shared_blocks)
+                )
+            )
             for _ in range(2)
         )
         for network in self.generator:

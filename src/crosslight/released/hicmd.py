@@ -1,0 +1,143 @@
+"""Hi-CMD (bismex): what draws, what identifies, and the critics; `a` is visible, `b` infrared."""
+
+from __future__ import annotations
+
+from crosslight.released.contract import (
+    Piece,
+    Settings,
+    System,
+    Weights,
+    count_of,
+    resnet_named,
+    widths,
+)
+from crosslight.released.dgnet import IMAGENET
+from crosslight.released.rules import NORM, Table
+
+_LIGHTS = {"a": 0, "b": 1}
+
+
+def _generator(light: int) -> Table:
+    prototype = f"prototype.networks.{light}.layers"
+    residual = r"enc_pro\.model3\.0\.model\.([0-3])\.model"
+    pyramid = r"enc_pro\.model3\.1"
+    return Table(
+        kept={
+            r"enc_att\.model\.((?:conv1|bn1|layer[1-4])\..+)": (
+                f"attribute.networks.{light}.backbone.network.{{1}}"
+            ),
+            r"enc_pro\.model1\.([01])\.conv\.(weight|bias)": f"{prototype}.{{1}}.conv.{{2}}",
+            r"enc_pro\.model2\.([01])\.conv\.(weight|bias)": f"{prototype}.{{1+2}}.conv.{{2}}",
+            rf"{residual}\.0\.conv\.(weight|bias)": f"{prototype}.{{1+4}}.first.conv.{{2}}",
+            rf"{residual}\.1\.conv\.(weight|bias)": f"{prototype}.{{1+4}}.second.conv.{{2}}",
+            rf"{pyramid}\.conv1\.conv\.(weight|bias)": f"{prototype}.8.near.conv.{{1}}",
+            # The names 6, 12 and 18 have dilations 3, 6 and 9.
+            rf"{pyramid}\.conv(6|12|18)\.([01])\.conv\.(weight|bias)": (
+                f"{prototype}.8.far.{{1/6-1}}.{{2}}.conv.{{3}}"
+            ),
+            rf"{pyramid}\.fuse\.conv\.(weight|bias)": f"{prototype}.8.fuse.conv.{{1}}",
+            # Both files' decoders are one module.
+            r"dec\.model\.0\.model\.([0-3])\.model\.0\.conv\.(weight|bias)": (
+                "decoder.blocks.{1}.first.{2}"
+            ),
+            r"dec\.model\.0\.model\.([0-3])\.model\.1\.conv\.(weight|bias)": (
+                "decoder.blocks.{1}.second.{2}"
+            ),
+            r"dec\.model\.(2|4)\.conv\.(weight|bias)": "decoder.up.{1-2}.conv.{2}",
+            r"dec\.model\.(2|4)\.norm\.gamma": "decoder.up.{1-1}.scale",
+            r"dec\.model\.(2|4)\.norm\.beta": "decoder.up.{1-1}.shift",
+            r"dec\.model\.(5|6)\.conv\.(weight|bias)": "decoder.out.{1-5}.conv.{2}",
+            r"dec\.model\.7\.conv\.(weight|bias)": "decoder.out.2.{1}",
+            r"dec\.mlp_w([1-4])\.model\.([0-2])\.fc\.(weight|bias)": "adain.scale.{1-1}.{2*2}.{3}",
+            r"dec\.mlp_b([1-4])\.model\.([0-2])\.fc\.(weight|bias)": "adain.shift.{1-1}.{2*2}.{3}",
+        },
+        left_out={
+            r"enc_att\.model\.fc\.(?:weight|bias)": IMAGENET,
+            r"dec\.model\.0\.model\.[0-3]\.model\.[01]\.norm\.running_(?:mean|var)": (
+                "placeholders of the adaptive norm, which nothing reads"
+            ),
+        },
+    )
+
+
+def _critic(light: int) -> Table:
+    critic = f"critics.{light}.critics"
+    return Table(
+        kept={
+            r"cnns\.([0-2])\.([0-4])\.conv\.(weight|bias)": f"{critic}.{{1}}.{{2}}.conv.{{3}}",
+            r"cnns\.([0-2])\.([5-8])\.model\.0\.conv\.(weight|bias)": (
+                f"{critic}.{{1}}.{{2}}.first.conv.{{3}}"
+            ),
+            r"cnns\.([0-2])\.([5-8])\.model\.1\.conv\.(weight|bias)": (
+                f"{critic}.{{1}}.{{2}}.second.conv.{{3}}"
+            ),
+            r"cnns\.([0-2])\.9\.(weight|bias)": f"{critic}.{{1}}.9.{{2}}",
+        }
+    )
+
+
+_HEAD = Table(
+    kept={
+        r"classifier\.add_block\.0\.(weight|bias)": "head.linear.{1}",
+        rf"classifier\.add_block\.1\.({NORM})": "head.norm.{1}",
+        r"classifier\.classifier\.0\.(weight|bias)": "head.classifier.{1}",
+        r"classifier\.add_block2\.0\.(weight|bias)": "metric.{1}",
+    }
+)
+_VECTOR = Table(
+    kept={r"model\.layer(2|3)\.(.+)": "vector.layers.{1-2}.{2}"},
+    left_out={
+        r"model\.(?:conv1|bn1|layer[14]|fc)\..+": (
+            "layers of the prototype's ResNet that it does not go through"
+        ),
+    },
+)
+_SHARE = Table(kept={r"multp": "share"})
+
+
+def _settings(weights: Weights) -> Settings:
+    named = {
+        "config.structure_width": "prototype.networks.0.layers.0.conv.weight",
+        "config.adain_width": "adain.scale.0.0.weight",
+        "config.critic_width": "critics.0.critics.0.0.conv.weight",
+        "config.dim": "head.linear.weight",
+        "config.triplet_dim": "metric.weight",
+    }
+    scales = count_of(weights, "critics.0.critics.")
+    return {
+        **widths(weights, named),
+        **({"config.critic_scales": scales} if scales else {}),
+        **resnet_named(weights, "attribute.networks.0.backbone.network."),
+    }
+
+
+HICMD = System(
+    method="hicmd",
+    about="Hi-CMD (Choi et al., CVPR 2020)",
+    pieces=(
+        Piece(
+            name="gen_NNNNNNN.pt",
+            holds="encoders, MLPs and decoder",
+            tables={key: _generator(light) for key, light in _LIGHTS.items()},
+            parts=("prototype.", "attribute.", "adain.", "decoder."),
+        ),
+        Piece(
+            name="id_NNNNNNN.pt",
+            holds="the head, the prototype's layers and its share",
+            tables={"id": _HEAD, "backbone_pro": _VECTOR, "combine_weight": _SHARE},
+            parts=("head.", "metric.", "vector.", "share"),
+        ),
+        Piece(
+            name="dis_NNNNNNN.pt",
+            holds="the critics",
+            tables={key: _critic(light) for key, light in _LIGHTS.items()},
+            parts=("critics.",),
+            without="training further",
+        ),
+    ),
+    recipes={206: "hicmd-regdb", 296: "hicmd-sysu-mm01"},
+    settings=_settings,
+    people="head.classifier.weight",
+    constants=(r"normalize\.(?:mean|std)",),
+    absent={"illumination_running_mean": "translating"},
+)
