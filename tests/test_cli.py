@@ -86,6 +86,11 @@ def test_the_flags_of_train_are_frozen(capsys):
     assert flags(out) == TRAIN_FLAGS
 
 
+def test_the_flags_of_import_are_frozen(capsys):
+    _, out, _ = run(capsys, "import", "--help")
+    assert flags(out) == {"--out", "--set"}
+
+
 def test_the_flags_of_score_are_frozen_and_its_help_names_the_files(capsys):
     _, out, _ = run(capsys, "score", "--help")
     assert flags(out) == SCORE_FLAGS

@@ -472,12 +472,12 @@ def test_published_sizes() -> None:
 @pytest.mark.parametrize(
     ("stage", "changes"),
     [
-        ("image", {"keep_weight": 0.8, "shared_blocks": 1, "blocks": 2}),
+        ("image", {"keep_weight": 0.8, "shared_blocks": 1, "blocks": 2, "slope": 0.35}),
         ("image", {"gan": "logarithmic", "without": ("gan_v", "cc_i"), "infrared_channels": 3}),
         ("feature", {"samples": 2, "optimizer": "adamw", "schedule": "cosine"}),
         ("feature", {"unify": "infrared", "infrared_channels": 3}),
         ("feature", {"unify": "none", "samples": 2}),
-        ("joint", {"encoder_norm": False, "margin": 0.9, "unify": "visible"}),
+        ("joint", {"encoder_norm": False, "margin": 0.9, "unify": "visible", "slope": 0.0}),
         (
             "joint",
             {"image_batch": None, "image_shrink": 2, "triplet": "weighted", "dim_norm": False},

@@ -96,6 +96,8 @@ def test_published_settings_are_kept() -> None:
         assert run.data.augmentation.erasing == 0
         assert run.data.interpolation == "bicubic"
     assert load_recipe("dgnet-vi-sysu-mm01").config.detach_code
+    for name, slope in (("sysu-mm01", 0), ("regdb", 0), ("promenade", 0.2)):
+        assert load_recipe(f"d2rl-{name}").config.slope == slope
     proposed = load_recipe("proposed-2020-sysu-mm01").config
     assert (proposed.margin, proposed.triplet_weight, proposed.fine_weight) == (2.0, 1.0, 0.4)
     assert proposed.structure_body == "shallow+resnet18"

@@ -10,6 +10,7 @@ import crosslight.data.torchvision_build  # noqa: F401
 
 # isort: split
 import timm
+from torchvision.models import resnet18
 
 from crosslight.errors import CheckpointError, ConfigError
 from crosslight.nn.backbones import LIGHT_BACKBONES, create_backbone
@@ -81,6 +82,16 @@ def test_channels_beyond_three_are_their_mean_and_the_three_stay() -> None:
     assert wide.mean[:3] == plain.mean
     assert wide.mean[3] == pytest.approx(sum(plain.mean) / 3)
     assert wide.std[3] == pytest.approx(sum(plain.std) / 3)
+
+
+def test_the_names_of_torchvision_are_taken_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "resnet18.pth"
+    source = resnet18().state_dict()
+    torch.save(source, path)
+    loaded = create_backbone("resnet18.tv_in1k", weights=str(path)).network.state_dict()
+    assert source.keys() - loaded.keys() == {"fc.weight", "fc.bias"}
+    for key, value in loaded.items():
+        assert torch.equal(value, source[key]), key
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet18-half"])

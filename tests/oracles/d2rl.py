@@ -364,28 +364,28 @@ class PlainD2RL(Plain):
         name = f"image_level.encoder_{light}.layers"
         maps = conv(w, f"{name}.0.conv", images, padding=3, reflect=True)
         for layer in (1, 2):
-            maps = leaky(instance_norm(maps) if config.encoder_norm else maps, 0.2)
+            maps = leaky(instance_norm(maps) if config.encoder_norm else maps, config.slope)
             maps = conv(w, f"{name}.{layer}.conv", maps, stride=2, padding=1, reflect=True)
-        maps = leaky(instance_norm(maps) if config.encoder_norm else maps, 0.2)
+        maps = leaky(instance_norm(maps) if config.encoder_norm else maps, config.slope)
         own = config.blocks - config.shared_blocks
         for block in range(own):
-            maps = _residual(w, f"{name}.{3 + block}", maps)
+            maps = _residual(w, f"{name}.{3 + block}", maps, config.slope)
         for block in range(config.shared_blocks):
-            maps = _residual(w, f"image_level.shared_in.{block}", maps)
+            maps = _residual(w, f"image_level.shared_in.{block}", maps, config.slope)
         return maps
 
     def _decode(self, light: str, code: Tensor, w: Weights | None = None) -> Tensor:
         w, config = w or self.w, self.config
         name, maps = f"image_level.decoder_{light}.layers", code
         for block in range(config.shared_blocks):
-            maps = _residual(w, f"image_level.shared_out.{block}", maps)
+            maps = _residual(w, f"image_level.shared_out.{block}", maps, config.slope)
         own = config.blocks - config.shared_blocks
         for block in range(own):
-            maps = _residual(w, f"{name}.{block}", maps)
+            maps = _residual(w, f"{name}.{block}", maps, config.slope)
         for layer in (own, own + 2):
             maps = maps.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
             maps = conv(w, f"{name}.{layer}.conv", maps, padding=2, reflect=True)
-            maps = leaky(sample_norm(w, f"{name}.{layer + 1}", maps), 0.2)
+            maps = leaky(sample_norm(w, f"{name}.{layer + 1}", maps), config.slope)
         return torch.tanh(conv(w, f"{name}.{own + 4}.conv", maps, padding=3, reflect=True))
 
     def _judge(self, light: str, images: Tensor) -> list[Tensor]:
@@ -401,7 +401,7 @@ class PlainD2RL(Plain):
         return verdicts
 
 
-def _residual(w: Weights, name: str, maps: Tensor) -> Tensor:
+def _residual(w: Weights, name: str, maps: Tensor, slope: float) -> Tensor:
     inner = conv(w, f"{name}.first.conv", maps, padding=1, reflect=True)
-    inner = leaky(instance_norm(inner), 0.2)
+    inner = leaky(instance_norm(inner), slope)
     return maps + instance_norm(conv(w, f"{name}.second.conv", inner, padding=1, reflect=True))
