@@ -21,7 +21,7 @@ PAIRS: dict[str, tuple[Loss, Loss]] = {
         lambda e, y: oracle.batch_hard_triplet(e, y, None),
     ),
     "weighted": (
-        losses.weighted_regularised_triplet,
+        lambda e, y: losses.weighted_regularised_triplet(e, y, as_released=False),
         oracle.weighted_regularised_triplet,
     ),
     "weighted-released": (
@@ -29,7 +29,7 @@ PAIRS: dict[str, tuple[Loss, Loss]] = {
         lambda e, y: oracle.weighted_regularised_triplet(e, y, guard=1e-6),
     ),
     "squared": (
-        losses.squared_weighted_triplet,
+        lambda e, y: losses.squared_weighted_triplet(e, y, as_released=False),
         oracle.squared_weighted_triplet,
     ),
     "squared-released": (
@@ -100,7 +100,7 @@ def test_squared_triplet_learns_where_the_released_clamp_stands_still() -> None:
     (nothing,) = torch.autograd.grad(released, embeddings)
     assert released.item() == pytest.approx(88.0)
     assert nothing.abs().max() == 0
-    ours = losses.squared_weighted_triplet(embeddings, labels)
+    ours = losses.squared_weighted_triplet(embeddings, labels, as_released=False)
     (gradient,) = torch.autograd.grad(ours, embeddings)
     assert torch.isfinite(ours)
     assert (gradient.abs().amax(dim=1) > 0).all()
@@ -110,7 +110,7 @@ def test_released_guard_swallows_distant_negatives() -> None:
     """Negatives 40 away read as almost 0 away in the released code, so a good batch looks bad."""
     embeddings = torch.tensor([[0.0], [1.0], [40.0], [41.0]], dtype=torch.float64)
     labels = torch.tensor([0, 0, 1, 1])
-    assert losses.weighted_regularised_triplet(embeddings, labels).item() < 1e-10
+    assert losses.weighted_regularised_triplet(embeddings, labels, as_released=False).item() < 1e-10
     released = losses.weighted_regularised_triplet(embeddings, labels, as_released=True)
     assert released.item() > 1.0
 

@@ -48,7 +48,7 @@ def batch_hard_triplet(
 
 
 def weighted_regularised_triplet(
-    embeddings: Tensor, labels: Tensor, *, as_released: bool = False
+    embeddings: Tensor, labels: Tensor, *, as_released: bool
 ) -> Tensor:
     """AGW's weighted regularisation triplet loss, without a margin (Ye et al., TPAMI 2021).
 
@@ -70,9 +70,7 @@ def weighted_regularised_triplet(
     return _mean_over_anchors(F.softplus(excess), same)
 
 
-def squared_weighted_triplet(
-    embeddings: Tensor, labels: Tensor, *, as_released: bool = False
-) -> Tensor:
+def squared_weighted_triplet(embeddings: Tensor, labels: Tensor, *, as_released: bool) -> Tensor:
     """CAJ's loss: AGW's with the signed square of the difference (Ye et al., ICCV 2021).
 
     log(1 + exp(sign(e) e^2)), where e is the difference inside AGW's exponential.
@@ -120,7 +118,8 @@ def _guarded_mean(values: Tensor, scores: Tensor, mask: Tensor) -> Tensor:
 
 def _softmax_mean(values: Tensor, scores: Tensor, mask: Tensor) -> Tensor:
     # A row without any entry would be a softmax over nothing, whose gradient is not a number.
-    scores = scores.masked_fill(~mask & mask.any(dim=1, keepdim=True), -torch.inf)
+    # Either every row has one or, where all images are of one person, none.
+    scores = scores.masked_fill(~mask & mask.any(), -torch.inf)
     return (scores.softmax(dim=1) * values).sum(dim=1)
 
 
@@ -134,8 +133,8 @@ def bidirectional_top_ranking(
     labels: Tensor,
     modality: Tensor,
     *,
-    cross_margin: float = 0.5,
-    intra_margin: float = 0.1,
+    cross_margin: float,
+    intra_margin: float,
 ) -> tuple[Tensor, Tensor]:
     """BDTR's bi-directional dual-constrained top-ranking loss (Ye et al., IJCAI 2018).
 
@@ -169,7 +168,7 @@ def bidirectional_top_ranking(
 
 
 def cross_modal_contrastive(
-    embeddings: Tensor, labels: Tensor, modality: Tensor, *, margin: float = 0.5
+    embeddings: Tensor, labels: Tensor, modality: Tensor, *, margin: float
 ) -> Tensor:
     """TONE's contrastive loss (Ye et al., AAAI 2018) over all pairs of a visible and an infrared.
 

@@ -72,7 +72,7 @@ def test_with_one_image_in_each_light_it_is_the_papers_loss() -> None:
     generator = torch.Generator().manual_seed(4)
     visible, thermal = torch.randn(2, 6, 4, dtype=torch.float64, generator=generator)
     labels, modality = torch.arange(6).repeat(2), torch.arange(2).repeat_interleave(6)
-    cross, intra = bidirectional_top_ranking(torch.cat([visible, thermal]), labels, modality)
+    cross, intra = _ours(torch.cat([visible, thermal]), labels, modality, 0.5, 0.1)
     expected = oracle.top_ranking_of_pairs(visible, thermal, 0.5, 0.1)
     torch.testing.assert_close(cross + 0.1 * intra, expected)
 
@@ -98,8 +98,8 @@ def test_length_of_an_embedding_plays_no_part() -> None:
     labels, modality = torch.arange(4).repeat(2), torch.arange(2).repeat_interleave(4)
     longer = embeddings * torch.arange(1, 9)[:, None]
     torch.testing.assert_close(
-        bidirectional_top_ranking(longer, labels, modality),
-        bidirectional_top_ranking(embeddings, labels, modality),
+        _ours(longer, labels, modality, 0.5, 0.1),
+        _ours(embeddings, labels, modality, 0.5, 0.1),
     )
 
 

@@ -33,6 +33,7 @@ from crosslight.methods.hicmd.networks import (
 from crosslight.methods.hicmd.pairs import taken_apart
 from crosslight.nn.weights import initial_weights_left_out
 
+CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {
     **HiCMD.small,
     "structure_width": 2,
@@ -289,7 +290,7 @@ def test_the_triplet_agrees_with_one_anchor_at_a_time() -> None:
 
 def test_rows_of_the_identity_losses() -> None:
     """20 of two pairs and two negatives in each light: a, b, x_ba, x_ab, negatives, mixtures."""
-    rows = equations.identity_rows(2, (2, 2))
+    rows = equations.identity_rows(2, (2, 2), without=(), device=CPU)
     a, b, x_ba, x_ab = [0, 1], [2, 3], [4, 5], [6, 7]
     straight = [*a, *b, *x_ba, *x_ab, 8, 9, 10, 11]
     assert rows.prototype.tolist() == [*straight, *a, *x_ba, *b, *x_ab]
@@ -311,8 +312,8 @@ def test_rows_of_the_identity_losses() -> None:
     ],
 )
 def test_rows_can_be_left_out_one_by_one(name: Any) -> None:
-    whole = equations.identity_rows(2, (1, 3))
-    rows = equations.identity_rows(2, (1, 3), without=(name,))
+    whole = equations.identity_rows(2, (1, 3), without=(), device=CPU)
+    rows = equations.identity_rows(2, (1, 3), without=(name,), device=CPU)
     gone = {"drawn": 2, "mixed": 4}.get(name.partition("-")[0])
     gone = gone or {"negative-visible": 1, "negative-infrared": 3}[name]
     assert len(rows.prototype) == len(whole.prototype) - gone

@@ -13,7 +13,7 @@ from crosslight.nn.critic import MultiScaleCritic
 
 
 def encoder(slope: float) -> nn.Module:
-    return StructureEncoder(2, (1, 2, 3), slope=slope)
+    return StructureEncoder(2, (1, 2, 3), source="gray", slope=slope)
 
 
 def decoder(slope: float) -> nn.Module:

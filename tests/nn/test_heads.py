@@ -45,7 +45,7 @@ def test_bottleneck_has_a_leaky_relu_and_scattered_gains_on_request() -> None:
 def test_normalize() -> None:
     images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     expected = (images[1, 2] - IMAGENET_MEAN[2]) / IMAGENET_STD[2]
-    torch.testing.assert_close(Normalize()(images)[1, 2], expected)
+    torch.testing.assert_close(Normalize(IMAGENET_MEAN, IMAGENET_STD)(images)[1, 2], expected)
 
 
 def test_gray_keeps_gray_images_exactly_and_weighs_the_others() -> None:

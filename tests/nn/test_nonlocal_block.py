@@ -31,7 +31,7 @@ def test_block_is_the_dot_product_form(h: int, w: int, width: int | None) -> Non
 
 def test_block_starts_as_the_identity() -> None:
     maps = torch.randn(2, 8, 4, 4, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(NonLocal(8)(maps), maps)
+    assert torch.equal(NonLocal(8, None)(maps), maps)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,6 @@ def test_block_starts_as_the_identity() -> None:
 )
 def test_blocks_follow_the_last_ones(count: int, kinds: str) -> None:
     layer = nn.Sequential(*(nn.Conv2d(4, 4, 1) for _ in range(3)))
-    found = "".join(
-        "n" if isinstance(block, NonLocal) else "b" for block in with_non_local(layer, 4, count)
-    )
+    blocks = with_non_local(layer, 4, count, None)
+    found = "".join("n" if isinstance(block, NonLocal) else "b" for block in blocks)
     assert found == kinds

@@ -14,6 +14,10 @@ from crosslight.nn.pooling import (
 )
 
 
+def _gem(p: float, *, learnable: bool = False) -> GeM:
+    return GeM(p, learnable=learnable, stripes=1)
+
+
 def _maps(seed: int = 0) -> torch.Tensor:
     return torch.rand(2, 3, 8, 4, generator=torch.Generator().manual_seed(seed)) + 0.01
 
@@ -21,19 +25,19 @@ def _maps(seed: int = 0) -> torch.Tensor:
 def test_gem_is_the_generalised_mean() -> None:
     maps = _maps()
     expected = maps.double().pow(3).mean(dim=(2, 3)).pow(1 / 3)
-    torch.testing.assert_close(GeM(3.0)(maps).double(), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(_gem(3.0)(maps).double(), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_gem_lies_between_mean_and_maximum() -> None:
     maps = _maps()
-    torch.testing.assert_close(GeM(1.0)(maps), AveragePool()(maps))
-    torch.testing.assert_close(GeM(500.0)(maps), maps.amax(dim=(2, 3)), rtol=0.02, atol=0.0)
+    torch.testing.assert_close(_gem(1.0)(maps), AveragePool()(maps))
+    torch.testing.assert_close(_gem(500.0)(maps), maps.amax(dim=(2, 3)), rtol=0.02, atol=0.0)
 
 
 @pytest.mark.parametrize("p", [1.0, 3.0, 12.0])
 @pytest.mark.parametrize("value", [0.0, 1e-20, 1e-3, 1e4])
 def test_gem_is_finite_for_any_map(p: float, value: float) -> None:
-    pool = GeM(p, learnable=True)
+    pool = _gem(p, learnable=True)
     maps = torch.full((2, 3, 4, 2), value, dtype=torch.bfloat16).requires_grad_()
     pooled = pool(maps)
     assert pooled.dtype == torch.float32
@@ -48,15 +52,15 @@ def test_gem_is_finite_for_any_map(p: float, value: float) -> None:
 def test_gem_gradient_is_that_of_the_formula() -> None:
     maps = _maps().double()
     own, plain = maps.clone().requires_grad_(), maps.clone().requires_grad_()
-    GeM(3.0)(own).square().sum().backward()
+    _gem(3.0)(own).square().sum().backward()
     plain.pow(3).mean(dim=(2, 3)).pow(1 / 3).square().sum().backward()
     assert own.grad is not None
     torch.testing.assert_close(own.grad, plain.grad, rtol=1e-4, atol=1e-7)
 
 
 def test_a_fixed_exponent_is_no_parameter() -> None:
-    assert not list(GeM(3.0).parameters())
-    assert len(list(GeM(3.0, learnable=True).parameters())) == 1
+    assert not list(_gem(3.0).parameters())
+    assert len(list(_gem(3.0, learnable=True).parameters())) == 1
 
 
 def test_maximum_is_that_of_each_channel() -> None:

@@ -26,7 +26,7 @@ class AdaINResidualBlock(nn.Module):
         slope: Of the leaky ReLU.
     """
 
-    def __init__(self, channels: int, *, slope: float = SLOPE) -> None:
+    def __init__(self, channels: int, *, slope: float) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3)
         self.second = nn.Conv2d(channels, channels, 3)

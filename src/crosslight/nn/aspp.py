@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from crosslight.nn.conv_block import SLOPE, ConvBlock
+from crosslight.nn.conv_block import ConvBlock
 
 
 class ASPP(nn.Module):
@@ -30,7 +30,7 @@ class ASPP(nn.Module):
         branch_channels: int,
         dilations: Sequence[int],
         *,
-        slope: float = SLOPE,
+        slope: float,
     ) -> None:
         super().__init__()
         self.near = ConvBlock(in_channels, branch_channels, 1, activate=False)

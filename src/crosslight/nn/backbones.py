@@ -75,7 +75,7 @@ class Backbone(nn.Module):
         channels: int,
         mean: Sequence[float],
         std: Sequence[float],
-        infrared_stem: Mapping[str, Tensor] | None = None,
+        infrared_stem: Mapping[str, Tensor] | None,
     ) -> None:
         super().__init__()
         self.network = network

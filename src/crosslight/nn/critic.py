@@ -56,9 +56,7 @@ class MultiScaleCritic(ScaledCritics):
         slope: Of the leaky ReLUs.
     """
 
-    def __init__(
-        self, *, width: int = 32, scales: int = 3, blocks: int = 4, slope: float = SLOPE
-    ) -> None:
+    def __init__(self, *, width: int, scales: int, blocks: int = 4, slope: float = SLOPE) -> None:
         def critic() -> nn.Sequential:
             return nn.Sequential(
                 ConvBlock(3, width, 1, norm=False, slope=slope),

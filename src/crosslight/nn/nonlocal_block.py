@@ -17,7 +17,7 @@ class NonLocal(nn.Module):
         width: Channels inside; None: half of C, as that paper has it.
     """
 
-    def __init__(self, channels: int, width: int | None = None) -> None:
+    def __init__(self, channels: int, width: int | None) -> None:
         super().__init__()
         inner = channels // 2 if width is None else width
         self.theta = nn.Conv2d(channels, inner, 1)
@@ -42,7 +42,7 @@ class NonLocal(nn.Module):
 
 
 def with_non_local(
-    layer: nn.Sequential, channels: int, count: int, width: int | None = None
+    layer: nn.Sequential, channels: int, count: int, width: int | None
 ) -> nn.Sequential:
     """The residual layer with a non-local block after each of its last `count` blocks."""
     blocks = list(layer.children())

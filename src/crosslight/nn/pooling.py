@@ -108,7 +108,7 @@ class GeM(StripePool):
 
     p: Tensor
 
-    def __init__(self, p: float = 3.0, *, learnable: bool = False, stripes: int = 1) -> None:
+    def __init__(self, p: float, *, learnable: bool, stripes: int) -> None:
         super().__init__(stripes)
         if learnable:
             self.p = nn.Parameter(torch.tensor(float(p)))

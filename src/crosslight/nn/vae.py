@@ -30,7 +30,7 @@ class HalvingConv(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, *, norm: bool = True, slope: float = SLOPE
+        self, in_channels: int, out_channels: int, *, norm: bool, slope: float = SLOPE
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, 4, 2)

@@ -6,7 +6,6 @@ plain here; `image_weights` and `feature_weights` say what it counts in the sum.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -48,8 +47,6 @@ def critic_losses(level: ImageLevel, drawn: Drawn) -> dict[str, Tensor]:
             continue
         fake = level.fake(decoder, mean)
         losses[f"loss_critic_{domain}"] = critic_loss(critic(real), critic(fake), level.config.gan)
-    # Autocast would hand weights that it has cast without a graph to passes that train them.
-    torch.clear_autocast_cache()
     return losses
 
 
@@ -116,7 +113,7 @@ def feature_losses(
 def l_tri(config: D2RLConfig, metric: Tensor, people: Tensor) -> Tensor:
     """L_tri of (B, M) features."""
     if config.triplet == "weighted":
-        return weighted_regularised_triplet(metric, people)
+        return weighted_regularised_triplet(metric, people, as_released=False)
     return batch_hard_triplet(metric, people, margin=config.margin)
 
 

@@ -77,7 +77,7 @@ class StructureEncoder(nn.Module):
         width: int,
         dilations: Sequence[int],
         *,
-        source: StructureSource | Literal["colour"] = "gray",
+        source: StructureSource | Literal["colour"],
         slope: float = SLOPE,
     ) -> None:
         super().__init__()

@@ -70,7 +70,7 @@ class Classifier(nn.Sequential):
         width: Of the layer between.
     """
 
-    def __init__(self, dim: int, num_ids: int, width: int = CLASSIFIER_WIDTH) -> None:
+    def __init__(self, dim: int, num_ids: int, width: int) -> None:
         super().__init__(*_layers((dim, width)), nn.Linear(width, num_ids))
         init_kaiming(self)
 

@@ -11,7 +11,7 @@ over both, each a mean over its images.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
@@ -143,13 +143,13 @@ class Rows:
     infrared: Tensor
     negative: Tensor
 
-    def to(self, device: torch.device) -> Rows:
-        """The same on another device."""
-        return Rows(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
-
 
 def identity_rows(
-    pairs: int, negatives: tuple[int, int], *, without: tuple[RowName, ...] = ()
+    pairs: int,
+    negatives: tuple[int, int],
+    *,
+    without: tuple[RowName, ...],
+    device: torch.device,
 ) -> Rows:
     """The rows in their order, by place in (a, b, x_ba, x_ab, negatives in each light).
 
@@ -159,9 +159,10 @@ def identity_rows(
         pairs: N.
         negatives: How many there are in each light.
         without: What is left out.
+        device: Where the rows are wanted.
     """
-    a, b, x_ba, x_ab = torch.arange(4 * pairs).chunk(4)
-    not_a, not_b = (4 * pairs + torch.arange(sum(negatives))).split(negatives)
+    places = torch.arange(4 * pairs + sum(negatives), device=device)
+    a, b, x_ba, x_ab, not_a, not_b = places.split([*[pairs] * 4, *negatives])
     rows = {
         "real-visible": (a, a),
         "real-infrared": (b, b),
@@ -173,16 +174,17 @@ def identity_rows(
         "mixed-infrared": (torch.cat([b, x_ab]), torch.cat([x_ab, b])),
     }
     kept = {name: places for name, places in rows.items() if name not in without}
-    counts = torch.tensor([len(prototype) for prototype, _ in kept.values()])
 
-    def each(flags: list[bool]) -> Tensor:
-        return torch.tensor(flags).repeat_interleave(counts)
+    def each(flags: Iterable[bool]) -> Tensor:
+        counted = zip(flags, kept.values(), strict=True)
+        found = [flag for flag, (prototype, _) in counted for _ in range(len(prototype))]
+        return torch.tensor(found, device=device)
 
     return Rows(
         prototype=torch.cat([prototype for prototype, _ in kept.values()]),
         style=torch.cat([style for _, style in kept.values()]),
-        infrared=each([name.endswith("infrared") for name in kept]),
-        negative=each([name.startswith("negative") for name in kept]),
+        infrared=each(name.endswith("infrared") for name in kept),
+        negative=each(name.startswith("negative") for name in kept),
     )
 
 

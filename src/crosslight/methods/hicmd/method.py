@@ -386,9 +386,11 @@ class HiCMD(Method):
         prototypes, attributes = (
             torch.cat(pieces) for pieces in zip(*(found[n] for n in sorted(found)), strict=True)
         )
-        chosen = equations.identity_rows(len(a), (len(not_a), len(not_b)), without=without)
+        chosen = equations.identity_rows(
+            len(a), (len(not_a), len(not_b)), without=without, device=images.device
+        )
         people = torch.cat([labels[row] for row in (a, b, a, b, not_a, not_b)])
-        return self._judged(prototypes, attributes, people, chosen.to(images.device))
+        return self._judged(prototypes, attributes, people, chosen)
 
     def _identity_of_all(self, images: Tensor, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
         """The same where nothing is drawn: every image is a row by itself."""
@@ -432,8 +434,7 @@ class HiCMD(Method):
         return erase(images, draw_rectangles(images, probability=self.config.erasing, area=area))
 
     def _figures(self, losses: Mapping[str, Tensor], accuracy: Tensor) -> dict[str, Tensor]:
-        figures = {name: loss.detach() for name, loss in losses.items()}
-        return {**figures, "accuracy": accuracy, "share": self.share.detach().clone()}
+        return {**losses, "accuracy": accuracy, "share": self.share.detach().clone()}
 
     def _embedding(self, images: Tensor, modality: Tensor) -> Tensor:
         seen = self._seen(images)
