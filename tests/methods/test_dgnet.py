@@ -18,7 +18,7 @@ from crosslight.methods.contract import Progress, stages_to_train
 from crosslight.methods.dgnet import DGNet, DGNetConfig, ramped_weights
 from crosslight.methods.dgnet import method as dgnet_method
 from crosslight.methods.dgnet.config import stepped
-from crosslight.methods.dgnet.equations import adversarial_loss
+from crosslight.methods.dgnet.equations import RampedWeights, adversarial_loss
 from crosslight.methods.dgnet.networks import (
     STRIPES,
     AppearanceEncoder,
@@ -340,6 +340,13 @@ def test_embedding_scores_as_published(make_batch: MakeBatch) -> None:
             halves.append(total / total.norm(dim=1, keepdim=True))
     score = halves[0] @ halves[0].T + 0.5 * halves[1] @ halves[1].T
     torch.testing.assert_close(found @ found.T, score, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["code", "cycle", "primary"])
+def test_the_ramp_has_begun_when_one_weight_is_there(name: str) -> None:
+    none = dict.fromkeys(("code", "cycle", "primary", "fine", "fine_real"), 0.0)
+    assert not RampedWeights(**none).any
+    assert RampedWeights(**{**none, name: 1e-6}).any
 
 
 def test_swap_takes_clothes_from_one_and_the_rest_from_the_other(make_batch: MakeBatch) -> None:

@@ -20,6 +20,7 @@ from crosslight.methods.cross_modal_triplets import draw_negatives, draw_positiv
 from crosslight.methods.embedding_disentangle import (
     EmbeddingDisentangle,
     EmbeddingDisentangleConfig,
+    equations,
 )
 from crosslight.methods.embedding_disentangle.networks import Classifier, Decoder, Encoder
 from crosslight.training.given_stages import take_given
@@ -44,6 +45,21 @@ def _only(name: str, **overrides: Any) -> EmbeddingDisentangle:
     weights = dict.fromkeys(("simple", "cross", "dis", "triplet"), 0.0) | {name: 1.0}
     chosen = {f"{loss}_weight": weight for loss, weight in weights.items()}
     return _method(**chosen, **overrides).double()
+
+
+def test_the_hardest_are_found_in_float32() -> None:
+    """From 26 rows on torch's distances are a matrix product, which autocast would round."""
+    method = _only("triplet", triplet="hard").float()
+    labels, modality = torch.arange(20).repeat(2), torch.arange(2).repeat_interleave(20)
+    embeddings = torch.randn(40, 32, generator=torch.Generator().manual_seed(3))
+    seen: list[Tensor] = []
+    method.s_encoder.register_forward_hook(lambda _, __, s: seen.append(s.float()))
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        found = method.losses(embeddings, labels, modality)["loss_triplet"]
+    (s,) = seen
+    positive, negative = hardest(torch.cdist(s, s), labels, modality)
+    expected = equations.triplet_loss(s, positive, negative, margin=0.3, norm="l2")
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
 
 
 def _slow(
@@ -132,7 +148,11 @@ def test_layers_are_those_of_the_table() -> None:
 
     assert EmbeddingDisentangleConfig().code == 256
     with torch.device("meta"):
-        encoder, decoder, classifier = Encoder(512, 256), Decoder(256, 512), Classifier(512, 395)
+        encoder, decoder, classifier = (
+            Encoder(512, 256),
+            Decoder(256, 512),
+            Classifier(512, 395, 512),
+        )
     assert widths(encoder) == [(512, 1024), (1024, 2048), (2048, 512), (512, 256)]
     branch = [(256, 512), (512, 2048), (2048, 512)]
     assert widths(decoder.from_s) == widths(decoder.from_m) == branch

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+import re
+import typing
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,40 @@ from safetensors.torch import load_file, save_file
 from tests.devices import DEVICE, exact_convolutions
 from tests.methods.conftest import MakeBatch
 from tests.methods.updates import RecordedUpdate, RoutedUpdate, at
-from torch import Tensor
+from torch import Tensor, nn
 
 from crosslight.config import build, to_plain
 from crosslight.data.batch import Batch
-from crosslight.methods.contract import Method, Progress
+from crosslight.methods.contract import (
+    Disentangles,
+    ExchangesParts,
+    MapsStructure,
+    Method,
+    Progress,
+    Swaps,
+    Translates,
+)
+from crosslight.ranges import Dropout, Few, Width
 from crosslight.registry import method_class, method_names
 
 HEIGHT, WIDTH, NUM_IDS = 64, 32, 6
 ITERATIONS = 1000
+NARROW = re.compile(r"adain\.|styles\.|encoders?\.|^decoder\.|^classifier\.")
+"""Linear layers that draw or take embeddings apart: 16 bits are enough for them."""
+WITHOUT_LAYERS = {"samples"}
+"""Numbers of a few that no layer shows."""
+OFFERED: dict[type[Any], Callable[[Any, Batch], Any]] = {
+    Swaps: lambda method, batch: method.swap(batch.images[:1], batch.images[-1:]),
+    ExchangesParts: lambda method, batch: method.exchange(
+        batch.images[:1], batch.images[-1:], method.parts[:1]
+    ),
+    MapsStructure: lambda method, batch: method.structure_maps(batch.images[:1]),
+    Translates: lambda method, batch: method.translate(batch.images[:1], 0, 1),
+    Disentangles: lambda method, batch: method.codes(batch.images[-1:], batch.modality[-1:]),
+}
+"""What a method may offer, and how it is asked."""
+BUILDERS = {method_class(name).__init__: name for name in method_names()}
+"""One method of those that are built alike."""
 
 
 def _small(name: str, **overrides: Any) -> Method:
@@ -146,7 +173,10 @@ def test_loss_falls_on_one_batch(training: Trained) -> None:
 
 
 def test_gradient_reaches_every_trainable_parameter(trained: Method, make_batch: MakeBatch) -> None:
-    """Zero-initialised layers hide what lies before them at first: not of a method in training."""
+    """Zero-initialised layers hide what lies before them at first: not of a method in training.
+
+    On the way nothing is made on the default device: all of it is where the images are.
+    """
     batch = make_batch()
     parameters = {n: p for n, p in trained.named_parameters() if p.requires_grad}
     managed = {
@@ -160,9 +190,15 @@ def test_gradient_reaches_every_trainable_parameter(trained: Method, make_batch:
     for stage in trained.stages():
         update = RoutedUpdate(trained)
         update.progress = _at(trained, stage.name)
-        trained.training_step(batch, update)
+        with torch.device("meta"):
+            trained.training_step(batch, update)
         seen = seen.union(*update.reached.values())
     assert set(parameters) - seen == set()
+    with torch.device("meta"), torch.no_grad():
+        trained.eval().embed(batch.images, batch.modality)
+        for protocol, ask in OFFERED.items():
+            if isinstance(trained, protocol):
+                ask(trained, batch)
 
 
 def test_saved_weights_embed_alike(
@@ -182,23 +218,39 @@ def test_saved_weights_embed_alike(
         assert torch.equal(other.embed(batch.images, batch.modality), expected)
 
 
-def test_bfloat16_stays_finite_and_its_losses_are_float32(
-    method: Method, make_batch: MakeBatch
+def test_bfloat16_stays_finite_and_decides_in_float32(
+    trained: Method, make_batch: MakeBatch
 ) -> None:
+    """Heads, losses and embeddings are float32; every weight that is trained has a gradient."""
     batch = make_batch()
-    update = RecordedUpdate(method)
-    for stage in method.stages():
-        update.progress = _at(method, stage.name)
+    update = RecordedUpdate(trained)
+    narrow: set[str] = set()
+    for place, layer in trained.named_modules():
+        if isinstance(layer, nn.Linear):
+            layer.register_forward_hook(_notes_narrow(place, narrow))
+    for stage in trained.stages():
+        update.progress = _at(trained, stage.name)
         with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
-            figures = method.training_step(batch, update)
+            figures = trained.training_step(batch, update)
         assert all(torch.isfinite(v) for v in figures.values())
         assert all(v.dtype == torch.float32 for v in figures.values())
-    assert all(torch.isfinite(p).all() for p in method.parameters())
-    method.eval()
+    assert all(torch.isfinite(p).all() for p in trained.parameters())
+    parameters = {n for n, p in trained.named_parameters() if p.requires_grad}
+    assert parameters == {n for n, slope in update.gradients.items() if slope.any()}
+    trained.eval()
     with torch.no_grad(), torch.autocast(DEVICE.type, dtype=torch.bfloat16):
-        embeddings = method.embed(batch.images, batch.modality)
+        embeddings = trained.embed(batch.images, batch.modality)
     assert embeddings.dtype == torch.float32
     assert torch.isfinite(embeddings).all()
+    assert {place for place in narrow if not NARROW.search(place)} == set()
+
+
+def _notes_narrow(place: str, narrow: set[str]) -> Callable[[nn.Module, Any, Tensor], None]:
+    def note(_: nn.Module, __: Any, output: Tensor) -> None:
+        if output.dtype != torch.float32:
+            narrow.add(place)
+
+    return note
 
 
 def test_losses_are_scalars_that_are_logged_under_the_names_of_the_updates(
@@ -223,6 +275,33 @@ def test_stages_and_optimizers_are_consistent(method: Method) -> None:
                     stage=stage.name, iteration=iteration, iterations=500, iterations_per_epoch=50
                 )
                 assert 0 <= scheduled.factor(progress) <= 1
+
+
+@pytest.mark.parametrize("name", BUILDERS.values())
+def test_networks_have_the_sizes_that_a_recipe_names(name: str) -> None:
+    """Layers, blocks, scales and dropouts are those of the configuration, each by itself."""
+    cls = method_class(name)
+    hints = typing.get_type_hints(cls.Config, include_extras=True)
+    sizes = {field for field, hint in hints.items() if _counts_layers(hint)}
+    plain = build(cls.Config, cls.small, where="test")
+    size = {"num_ids": NUM_IDS, "height": HEIGHT, "width": WIDTH}
+    built = repr(cls(plain, **size))
+    for field in sorted(sizes - WITHOUT_LAYERS):
+        config = dataclasses.replace(plain, **{field: _another(getattr(plain, field))})
+        assert repr(cls(config, **size)) != built, field
+
+
+def _counts_layers(hint: Any) -> bool:
+    inner = {hint, *typing.get_args(hint)} - {Ellipsis}
+    return bool(inner & {Width, Few, Dropout})
+
+
+def _another(size: Any) -> Any:
+    if isinstance(size, tuple):
+        return tuple(_another(part) for part in size)
+    if isinstance(size, float):
+        return 0.9 - size
+    return {"half": 3, 1: 2, 2: 1, 3: 2, 4: 3}.get(size) or 2 * size
 
 
 def test_config_survives_the_round_trip_through_yaml(name: str) -> None:

@@ -115,6 +115,23 @@ def test_defect_3_nothing_trains_the_appearance_encoder(make_batch: MakeBatch) -
         assert "appearance" in repaired.routes[loss]
 
 
+@pytest.mark.parametrize(
+    ("identity", "learns", "trained"),
+    [
+        ("structure", False, False),
+        ("structure", True, True),
+        ("appearance", False, True),
+        ("both", False, True),
+        ("both", True, True),
+    ],
+)
+def test_the_appearance_encoder_learns_by_what_is_drawn_or_by_whom_it_identifies(
+    identity: str, learns: bool, trained: bool
+) -> None:
+    method = _method(identity=identity, appearance_learns=learns)
+    assert {p.requires_grad for p in method.appearance.parameters()} == {trained}
+
+
 def test_defect_4_a_person_is_hardly_ever_in_a_batch_in_both_lights() -> None:
     table = table_of([(8, 6)] * 60)
     recipe = load_recipe("proposed-2020-promenade").data

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from crosslight.data.batch import Batch
 from crosslight.methods.contract import Method
+from crosslight.nn.distributed import gather_with_gradient
 from crosslight.registry import method_class
 
 SMALL: dict[str, Any] = {"backbone": "resnet10-quarter", "weights": "none"}
@@ -77,7 +78,13 @@ def _process(rank: int, folder: str) -> None:
             dist.all_reduce(value)
             value /= 2
         torch.save({**gradients, **figures}, Path(folder) / f"{name}_{rank}.pt")
+    # Gloo takes tensors in one piece only.
+    torch.save(gather_with_gradient(_turned(rank)), Path(folder) / f"gathered_{rank}.pt")
     dist.destroy_process_group()
+
+
+def _turned(rank: int) -> Tensor:
+    return torch.arange(12).view(2, 2, 3)[rank].T
 
 
 @pytest.mark.skipif(
@@ -86,6 +93,9 @@ def _process(rank: int, folder: str) -> None:
 )
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     mp.spawn(_process, args=(str(tmp_path),), nprocs=2)
+    for rank in range(2):
+        gathered = torch.load(tmp_path / f"gathered_{rank}.pt", weights_only=True)
+        assert torch.equal(gathered, torch.cat([_turned(0), _turned(1)]))
     for name in NAMES:
         gradients, figures = _found(name, range(4))
         alone = {**gradients, **figures}

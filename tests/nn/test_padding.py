@@ -33,14 +33,10 @@ def test_replicated_is_the_native_padding() -> None:
     maps = torch.randn(2, 3, 6, 5, dtype=torch.float64, requires_grad=True)
     for padding in (0, 1, 3):
         native = F.pad(maps, (padding,) * 4, mode="replicate")
-        for found in (
-            replicated(maps, padding),
-            torch.compile(replicated, backend="eager")(maps, padding),
-        ):
-            assert torch.equal(found, native)
-            slopes = [torch.autograd.grad((out**3).sum(), maps)[0] for out in (found, native)]
-            torch.testing.assert_close(*slopes)
-            native = F.pad(maps, (padding,) * 4, mode="replicate")
+        found = replicated(maps, padding)
+        assert torch.equal(found, native)
+        slopes = [torch.autograd.grad((out**3).sum(), maps)[0] for out in (found, native)]
+        torch.testing.assert_close(*slopes)
 
 
 def test_the_gradient_in_slices_is_the_native_one() -> None:

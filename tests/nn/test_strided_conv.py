@@ -21,6 +21,14 @@ def test_bfloat16_is_right_on_maps_of_a_few_pixels() -> None:
         torch.testing.assert_close(found.float(), expected, rtol=0.02, atol=0.05)
 
 
+def test_only_maps_of_a_few_pixels_leave_bfloat16() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1))
+    guard_strides(network)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        kinds = [network(torch.rand(1, 3, *size)).dtype for size in ((4, 4), (6, 3))]
+    assert kinds == [torch.float32, torch.bfloat16]
+
+
 def test_a_resnet_is_guarded_and_keeps_its_weights() -> None:
     network = create_backbone("resnet10-quarter", last_stride=2)
     guarded = [m for m in network.modules() if isinstance(m, StridedConv2d)]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import torch
 
 from crosslight.nn.backbones import create_backbone
+from crosslight.nn.nonlocal_block import NonLocal
 from crosslight.nn.per_modality import PerModality
 from crosslight.nn.two_stream import Streams, TwoStream, build_streams
 
@@ -21,6 +22,10 @@ def test_weights_that_ship_see_each_light_alike_in_streams_of_either_kind() -> N
         )
         swapped = whole(images, modality=1 - modality)
     assert not torch.allclose(swapped, whole(images, modality=modality), atol=1e-3)
+
+
+def test_streams_look_at_places_far_apart_only_on_request() -> None:
+    assert not any(isinstance(m, NonLocal) for m in _streams("stem").modules())
 
 
 def test_whole_streams_share_no_weight() -> None:

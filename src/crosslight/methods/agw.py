@@ -124,8 +124,7 @@ class AGW(Method):
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:
         """The embedding after the BNNeck."""
         maps = self.backbone(self.normalize(images), modality)
-        with full_precision(maps):
-            embeddings: Tensor = self.head.neck(self.pool(maps))
+        embeddings: Tensor = self.head.neck(self.pool(maps))
         return embeddings
 
     def _triplet(self, embeddings: Tensor, labels: Tensor) -> Tensor:

@@ -106,6 +106,5 @@ class Baseline(Method):
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:  # noqa: ARG002
         """The embedding after the BNNeck, BoT's f_i; modality plays no part."""
         maps = self.backbone(self.normalize(images))
-        with full_precision(maps):
-            embeddings: Tensor = self.head.neck(self.pool(maps))
+        embeddings: Tensor = self.head.neck(self.pool(maps))
         return embeddings

@@ -206,7 +206,7 @@ class CaseNet(DrawsCodes):
         losses = seen.losses
         if update.progress.stage == IDENTITY:
             update(("generator", "identity", "domain"), losses, weights)
-            return {**{n: loss.detach() for n, loss in losses.items()}, "accuracy": seen.accuracy}
+            return {**losses, "accuracy": seen.accuracy}
         self._remember(seen.colours, scenes.modality)
         codes = seen.colours.detach() if self.config.detach_colour else seen.colours
         same_image, same_id, crossed = self._draw(seen.shape, codes)
@@ -221,8 +221,7 @@ class CaseNet(DrawsCodes):
         del same_image, same_id
         critic = critic_losses(self.critic, scenes.images, crossed)
         update("critic", critic, weights)
-        figures = {name: loss.detach() for name, loss in {**losses, **critic}.items()}
-        return {**figures, "accuracy": seen.accuracy}
+        return {**losses, **critic, "accuracy": seen.accuracy}
 
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:  # noqa: ARG002
         """The shape's vector behind its batch norm, of the image in gray unless told otherwise."""

@@ -187,7 +187,7 @@ class CmPIG(Method):
         if not joint:
             update("generator", losses, weights)
             update("critic", critic)
-            return _detached({**losses, **critic})
+            return {**losses, **critic}
 
         losses |= self._alignment(drawn)
         identity, feature_critic, accuracy = self._identity(batch)
@@ -196,13 +196,12 @@ class CmPIG(Method):
         content = ("content",) if self.config.content_learns else ()
         update(("generator", "instance", *content), losses, weights)
         update("critic", critic)
-        return {**_detached({**losses, **critic}), "accuracy": accuracy}
+        return {**losses, **critic, "accuracy": accuracy}
 
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:  # noqa: ARG002 -- one path for both
         """The vector behind the neck, to be compared by the cosine."""
         vectors = self._vectors(self._level(self._seen(images)))
-        with full_precision(vectors):
-            embeddings: Tensor = self.head.neck(vectors)
+        embeddings: Tensor = self.head.neck(vectors)
         return embeddings
 
     def codes(self, images: Tensor, modality: Tensor) -> Mapping[str, Tensor]:
@@ -326,7 +325,9 @@ class CmPIG(Method):
             return {}
 
         def logits(images: Tensor) -> Tensor:
-            seen: Tensor = self.head(self._vectors(self._level(self._enlarged(images))))
+            vectors = self._vectors(self._level(self._enlarged(images)))
+            with full_precision(vectors):
+                seen: Tensor = self.head(vectors)
             return seen
 
         level = self.content if self.set_level is None else self.set_level
@@ -406,7 +407,3 @@ class CmPIG(Method):
     def _vectors(self, maps: Tensor) -> Tensor:
         vectors: Tensor = self.pool(self.instance(maps))
         return vectors
-
-
-def _detached(figures: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach() for name, value in figures.items()}

@@ -104,13 +104,10 @@ class D2RL(Method):
         if stage == FEATURE:
             with torch.no_grad():
                 unified, labels = self._unified_samples(batch)
-            # Otherwise autocast would hand the weights that it has cast here, without a graph, to
-            # passes that train them.
-            torch.clear_autocast_cache()
             losses, accuracy = equations.feature_losses(self.feature_level, unified, labels)
             weights = equations.feature_weights(self.config, joint=False)
             update("feature", losses, weights)
-            return {**_detached(losses), "accuracy": accuracy}
+            return {**losses, "accuracy": accuracy}
 
         level = self._image_level()
         drawn = self._drawn(level, batch)
@@ -123,13 +120,13 @@ class D2RL(Method):
         if stage == IMAGE:
             if image:
                 update("generator", image, weights)
-            return _detached(figures)
+            return figures
 
         unified, labels = self._unified_samples(batch)
         feature, accuracy = equations.feature_losses(self.feature_level, unified, labels)
         weights |= equations.feature_weights(self.config, joint=True)
         update(("generator", "feature"), {**image, **feature}, weights)
-        return {**_detached({**figures, **feature}), "accuracy": accuracy}
+        return {**figures, **feature, "accuracy": accuracy}
 
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:
         """FC-1024 (or FC-128, see `D2RLConfig.feature`) of the unified image, of length 1."""
@@ -233,10 +230,6 @@ def _figures(drawn: Drawn) -> dict[str, Tensor]:
         "l1_cycle_v": F.l1_loss(drawn.cycle_v, drawn.x),
         "l1_cycle_i": F.l1_loss(drawn.cycle_i, drawn.y),
     }
-
-
-def _detached(figures: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach() for name, value in figures.items()}
 
 
 def _thumbnails(images: Tensor) -> Tensor:

@@ -172,8 +172,7 @@ class DGNet(DrawsCodes):
         del drawn
         identity = self._identity_losses(pairs, crossed, weights)
         update("identity", identity, counted)
-        losses = {**critic, **generator, **figures_only, **identity}
-        return {**figures, **{name: loss.detach() for name, loss in losses.items()}}
+        return {**figures, **critic, **generator, **figures_only, **identity}
 
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:  # noqa: ARG002
         """Primary and fine feature, each of length 1 before the fine one's weight.
@@ -206,7 +205,7 @@ class DGNet(DrawsCodes):
         warm = min(1.0, 0.1 + 0.9 * update.progress.iteration / max(1, self.config.teacher_warmup))
         update(TEACHER, {"loss_teacher": loss}, {"loss_teacher": warm})
         accuracy = (logits.argmax(dim=1) == labels).float().mean()
-        return {"loss_teacher": loss.detach(), "teacher_accuracy": accuracy}
+        return {"loss_teacher": loss, "teacher_accuracy": accuracy}
 
     def _generator_moves(self) -> str | tuple[str, ...]:
         """The optimizers that losses on what is decoded move."""

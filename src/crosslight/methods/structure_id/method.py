@@ -192,7 +192,7 @@ class Proposed2020(DrawsCodes):
             losses |= self._attribute_loss(batch, pairs, vectors)
             ends = Ramp(tested=torch.inf, grown=torch.inf)
             update(self._moved(), losses, loss_weights(self.config, ends))
-            return {name: loss.detach() for name, loss in losses.items()}
+            return losses
         ramp = ramp_of(self.config, update.progress.iteration)
         seen = self._see(pairs)
         codes = seen.codes if self.config.appearance_learns else seen.codes.detach()
@@ -220,7 +220,7 @@ class Proposed2020(DrawsCodes):
             identity = self._identity_losses(pairs, seen.vectors)
         losses |= {**generated, **identity, **self._attribute_loss(batch, pairs, seen.vectors)}
         update(self._moved(), losses, weights)
-        return {name: loss.detach() for name, loss in {**critic, **losses}.items()}
+        return {**critic, **losses}
 
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:  # noqa: ARG002
         """The heads' embeddings, or logits, each of length 1, side by side."""
@@ -248,7 +248,7 @@ class Proposed2020(DrawsCodes):
         images = self.normalize(batch.images)
         if self.config.exchange == "as-sampled":
             return as_pairs(images, batch.labels, different_ids=False)
-        across = torch.rand((), device="cpu").item() < 0.5
+        across = falls(0.5)
         return as_light_pairs(images, batch.labels, batch.modality, across=across)
 
     def _see(self, pairs: Pairs) -> Seen:
