@@ -25,6 +25,9 @@ LIGHTS: Mapping[str, Modality] = {light.name.lower(): light for light in Modalit
 Distance: TypeAlias = Literal["cosine", "euclidean", "dot"]
 """What "near" can mean; of inner products ("dot") the larger is nearer."""
 
+Doing: TypeAlias = Literal["embedding", "swapping", "translating"]
+"""What a run may be asked for; weights of another program may not be enough for all of it."""
+
 Accelerator: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
 
 UNKNOWN_CAM = -1

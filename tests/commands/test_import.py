@@ -51,12 +51,12 @@ def test_parts_that_are_left_out_and_untrained_are_told(
 ) -> None:
     imported("hicmd", tmp_path, without="dis")
     said = capsys.readouterr().out
-    assert "In no file, so untrained: critics; not for training further." in said
-    assert "In no file, so untrained: illumination_running_mean; not for translating." in said
+    assert "In no file, so untrained: critics, which training further would need." in said
+    assert "untrained: illumination_running_mean, which translating would need." in said
 
 
 def test_what_embeds_nothing_is_not_enrolled_with(tmp_path: Path, fails) -> None:
     run = imported("d2rl", tmp_path)
     said = fails("gallery", "create", tmp_path / "people.exact", "--model", run)
-    assert "never trained to embed" in said
+    assert "not trained for embedding" in said
     assert "is a folder" in fails("import", "dgnet", tmp_path, "--out", tmp_path / "other")

@@ -18,6 +18,8 @@ import crosslight as cl
 from crosslight.config import Recipe, load_recipe
 from crosslight.errors import CheckpointError, ConfigError
 from crosslight.experiments.importing import import_files, import_released
+from crosslight.experiments.options import Probing
+from crosslight.experiments.probing import _Probe
 from crosslight.methods.contract import Method, Swaps, Translates
 from crosslight.nn.backbones import LIGHT_BACKBONES, LightResNet
 from crosslight.registry import method_class
@@ -137,7 +139,7 @@ def test_shapes_give_the_configuration_and_the_people(tmp_path: Path) -> None:
     assert sorted(file["name"] for file in card["files"]) == sorted(file.name for file in files)
 
 
-def test_what_no_file_fills_is_named_and_what_is_drawn_only_does_not_embed(
+def test_what_no_file_fills_is_named_and_nothing_is_made_of_it(
     tmp_path: Path, images: Tensor
 ) -> None:
     _, method = trained("dgnet")
@@ -145,18 +147,54 @@ def test_what_no_file_fills_is_named_and_what_is_drawn_only_does_not_embed(
     needed = [file for file in files if file.name.startswith(("gen", "id"))]
     found = import_files("dgnet", needed, tmp_path / "run", overrides=overrides("dgnet"))
     assert set(found.untrained) == {"critic.", "teacher."}
-    light = torch.tensor([0, 0])
-    with torch.inference_mode():
-        embedded = cl.load_run(tmp_path / "run").method.embed(images, light)
-        torch.testing.assert_close(embedded, method.embed(images, light), rtol=0, atol=0)
+    run = cl.load_run(tmp_path / "run")
+    assert {"appearance", "structure"} <= run.codes(images).keys()
+    assert "teacher" not in run.codes(images)
+    with pytest.raises(CheckpointError, match="not trained for code teacher"):
+        run.evaluate("sysu-mm01:nowhere", code="teacher")
 
-    _, drawing = trained("d2rl")
-    files = saved(tmp_path, originals("d2rl", drawing))
-    run = import_released("d2rl", files, tmp_path / "drawing", overrides=overrides("d2rl"))
-    with pytest.raises(CheckpointError, match="never trained to embed"):
-        run.embed(images)
-    with pytest.raises(CheckpointError, match="never trained to embed"):
-        run.evaluate("sysu-mm01:nowhere")
+    _, study = trained("proposed-2020")
+    (generator,) = (
+        file
+        for file in saved(tmp_path, originals("proposed-2020", study))
+        if file.name.startswith("gen")
+    )
+    run = import_released(
+        "proposed-2020", [generator], tmp_path / "study", overrides=overrides("proposed-2020")
+    )
+    assert run.embed(images).shape[0] == len(images)
+    with pytest.raises(CheckpointError, match="not trained for swapping"):
+        run.swap(appearance=images, structure=images)
+
+
+@pytest.mark.parametrize(
+    ("system", "able", "unable", "unprobed"),
+    [
+        ("d2rl", "translate", "embed", {"leakage": "never trained to embed"}),
+        ("cmpig", "embed", "translate", {"translations": "does not translate"}),
+    ],
+)
+def test_what_a_program_does_not_save_is_not_asked_of_its_weights(
+    tmp_path: Path,
+    images: Tensor,
+    system: str,
+    able: str,
+    unable: str,
+    unprobed: dict[str, str],
+) -> None:
+    _, method = trained(system)
+    files = saved(tmp_path, originals(system, method))
+    run = import_released(system, files, tmp_path / "run", overrides=overrides(system))
+    calls = {
+        "embed": lambda: run.embed(images),
+        "translate": lambda: run.translate(images, to="infrared"),
+    }
+    calls[able]()
+    with pytest.raises(CheckpointError, match="not trained for"):
+        calls[unable]()
+    probe = _Probe(run, "sysu-mm01", tmp_path, Probing(), lambda _: None)
+    for part, why in unprobed.items():
+        assert why in str(probe.lacks(part))
 
 
 def test_the_rectifier_of_unit_is_plain_and_its_yaml_may_say_otherwise(tmp_path: Path) -> None:

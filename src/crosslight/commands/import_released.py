@@ -26,15 +26,12 @@ def _told(imported: Gathered, run: Path) -> list[str]:
         f"Left out: {why}: {names[0]}" + (f" and {len(names) - 1} more." if names[1:] else ".")
         for why, names in imported.left_out.items()
     ]
-    missing: dict[str, list[str]] = {}
-    for part, lost in imported.untrained.items():
-        missing.setdefault(lost, []).append(part.rstrip("."))
     lines += [
-        f"In no file, so untrained: {', '.join(parts)}; not for {lost}."
-        for lost, parts in missing.items()
+        f"In no file, so untrained: {part.rstrip('.')}, which {' and '.join(needs)} would need."
+        for part, needs in imported.untrained.items()
     ]
     lines += [f"Warning: {warning}" for warning in imported.warnings]
-    if program.embeds:
+    if all("embedding" not in needs for needs in imported.untrained.values()):
         lines.append(f"Next: crosslight evaluate {run} --data LAYOUT:ROOT{program.flags}")
     else:
         lines.append(f"Next: crosslight translate {run} --images FOLDER --to infrared --out DRAWN")

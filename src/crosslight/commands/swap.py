@@ -52,6 +52,7 @@ def run_swap(run: Path, how: Swapping) -> None:
             "leave one of the two out."
         )
     folder = RunFolder.open(run)
+    folder.refuse_untrained("swapping")
     for place in (how.out, how.maps):
         if place is not None:
             require_place(place)

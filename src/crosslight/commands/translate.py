@@ -39,6 +39,7 @@ def run_translation(
             f"The method {config.method} of {run} does not draw people in the other light; give a "
             "run of one that does, such as d2rl."
         )
+    folder.refuse_untrained("translating")
     worlds = Worlds()
     paths, skipped = _inputs(images, to, worlds)
     require_folder(out)

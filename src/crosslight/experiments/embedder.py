@@ -34,12 +34,13 @@ def load_embedder(run: Path, *, device: torch.device | str | None = None) -> Emb
         CheckpointError: It has no weights, or damaged ones.
     """
     folder = RunFolder.open(run)
-    folder.refuse_without_embedding()
+    folder.refuse_untrained("embedding")
     config = folder.load_config()
     data, precision = config.data, config.training.precision
     transform = InferenceTransform(data.height, data.width, data.interpolation)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     method = folder.load_method().to(place)
+    untrained = folder.load_card().untrained
     return Embedder(
         fingerprint=fingerprint_of(run),
         method=config.method,
@@ -58,9 +59,11 @@ def load_embedder(run: Path, *, device: torch.device | str | None = None) -> Emb
             precision=precision,
         ),
         translate=partial(_translated, method, transform)
-        if isinstance(method, Translates)
+        if isinstance(method, Translates) and "translating" not in untrained
         else None,
-        swap=partial(_swapped, method, transform) if isinstance(method, Swaps) else None,
+        swap=partial(_swapped, method, transform)
+        if isinstance(method, Swaps) and "swapping" not in untrained
+        else None,
     )
 
 

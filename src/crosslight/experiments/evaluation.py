@@ -130,8 +130,9 @@ def evaluate_run(
     folder = RunFolder.open(run)
     out = out or folder.known_as
     require_folder(evaluation_folder(out, code))
-    if code is None:
-        folder.refuse_without_embedding()
+    folder.refuse_untrained("embedding")
+    if code is not None:
+        folder.refuse_untrained(f"code {code}")
     layout, root = parse_data_argument(data)
     _refuse_other_split(folder, layout.name, how.trial)
     table = _tested(read_layout(layout.name, root, trial=how.trial))

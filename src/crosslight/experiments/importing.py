@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,7 @@ class Gathered:
         files: Each checkpoint, and what of the program it is.
         kept: How many tensors were taken.
         left_out: Why → original names.
-        untrained: Beginning of names here that no file fills → what cannot be done before they
-            are trained.
+        untrained: Beginning of names here that no file fills → what needs them.
         warnings: What may be wrong all the same.
     """
 
@@ -57,7 +57,7 @@ class Gathered:
     files: Mapping[Path, str]
     kept: int
     left_out: Mapping[str, tuple[str, ...]]
-    untrained: Mapping[str, str]
+    untrained: Mapping[str, tuple[str, ...]]
     warnings: tuple[str, ...]
 
 
@@ -121,8 +121,8 @@ def gather(system: str, files: Sequence[Path], *, overrides: Sequence[str] = ())
     names = _Names(found)
     program.finish(names.weights)
     people = _people(program, system, names.weights)
-    absent = {part: piece.without for piece in program.pieces for part in piece.parts}
-    given = {part for one in found for part in one.piece.parts}
+    given = {file.piece.name for file in found}
+    absent = [piece for piece in program.pieces if piece.name not in given]
     return Gathered(
         system=system,
         program=program,
@@ -132,8 +132,10 @@ def gather(system: str, files: Sequence[Path], *, overrides: Sequence[str] = ())
         files={file.path: f"{file.piece.name}, {file.piece.holds}" for file in found},
         kept=names.kept,
         left_out={why: tuple(originals) for why, originals in names.left_out.items()},
-        untrained={p: str(lost) for p, lost in absent.items() if p not in given}
-        | dict(program.absent),
+        untrained={
+            **{part: piece.needed_for for piece in absent for part in piece.parts},
+            **program.absent,
+        },
         warnings=tuple(names.warnings),
     )
 
@@ -249,7 +251,7 @@ def _write(out: Path, gathered: Gathered, method: nn.Module) -> None:
         stage="imported",
         iteration=0,
         data=source,
-        embeds=gathered.program.embeds,
+        untrained=tuple(dict.fromkeys(chain.from_iterable(gathered.untrained.values()))),
     )
     save_weights(folder.model_path, method, card)
     content: dict[str, Any] = {

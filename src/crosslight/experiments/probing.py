@@ -165,16 +165,27 @@ class _Probe:
         self.method = run.method
         self.draws = range(how.seed, how.seed + how.draws)
 
+    @property
+    def _swaps(self) -> bool:
+        return isinstance(self.method, Swaps) and "swapping" not in self.run.untrained
+
+    @property
+    def _translates(self) -> bool:
+        return isinstance(self.method, Translates) and "translating" not in self.run.untrained
+
     def lacks(self, part: str) -> str | None:
         """Why a part cannot be measured, or None."""
         name = self.run.recipe.method
-        if part in ("leakage", "movements", "use") and not isinstance(self.method, Disentangles):
-            return f"{name} has no codes."
-        if part == "swaps" and not isinstance(self.method, Swaps):
+        if part in ("leakage", "movements", "use"):
+            if not isinstance(self.method, Disentangles):
+                return f"{name} has no codes."
+            if "embedding" in self.run.untrained:
+                return f"This {name} was never trained to embed."
+        if part == "swaps" and not self._swaps:
             return f"{name} does not swap."
-        if part == "translations" and not isinstance(self.method, Translates):
+        if part == "translations" and not self._translates:
             return f"{name} does not translate."
-        if part == "realism" and not isinstance(self.method, Swaps | Translates):
+        if part == "realism" and not (self._swaps or self._translates):
             return f"{name} draws nothing."
         if part in ("movements", "swaps", "translations") and not (self.root / MANIFEST).exists():
             return f"{self.root} is no Promenade: nobody knows the true picture or its factors."
@@ -404,11 +415,11 @@ class _Probe:
         for light in self.people.lights:
             able, name = self.people.of(light), light.name.lower()
             count = min(len(able) // 2, self.how.crowd)
-            if isinstance(self.method, Swaps):
+            if self._swaps:
                 looks, bodies = (rng.choice(able, count, replace=False) for _ in range(2))
                 images = self.people.images
                 yield f"swaps, {name}", self.swap(images[looks], images[bodies]), light
-            if isinstance(self.method, Translates) and len(self.people.lights) == 2:
+            if self._translates and len(self.people.lights) == 2:
                 other = Modality(1 - light)
                 chosen = rng.choice(self.people.of(other), min(count, len(self.people.of(other))))
                 drawn = self.translate(self.people.images[chosen], other, light)

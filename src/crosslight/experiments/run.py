@@ -29,7 +29,7 @@ from crosslight.experiments.options import Evaluating
 from crosslight.methods.contract import Disentangles, Method
 from crosslight.training.embedding import arithmetic
 from crosslight.training.run import RunFolder
-from crosslight.types import LIGHTS, Modality
+from crosslight.types import LIGHTS, Doing, Modality
 
 Light: TypeAlias = Modality | types.Light
 Lights: TypeAlias = Light | Iterable[Light] | None
@@ -47,6 +47,7 @@ class Run:
         path: Run folder.
         recipe: What was trained, and how.
         method: The trained method.
+        untrained: What imported weights are not enough for; see `ModelCard.untrained`.
 
     Raises:
         ConfigError: No such run, or a damaged configuration.
@@ -59,6 +60,7 @@ class Run:
         self.recipe: Recipe = folder.load_config()
         place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.method: Method = folder.load_method().to(place)
+        self.untrained: frozenset[str] = frozenset(folder.load_card().untrained)
 
     def __repr__(self) -> str:
         data = self.recipe.data
@@ -84,10 +86,10 @@ class Run:
                 are infrared.
 
         Raises:
-            CheckpointError: Its weights draw only, and were never trained to embed.
+            CheckpointError: Imported weights that are not enough for it.
             DataError: An image cannot be read, or lights and images differ in number.
         """
-        self._folder.refuse_without_embedding()
+        self._refuse_untrained("embedding")
         return np.concatenate(
             [
                 self.method.embed(pixels, lights).float().cpu().numpy()
@@ -108,9 +110,12 @@ class Run:
             raise ConfigError(
                 f"The method {self.recipe.method} of {self.path} has no codes; take embed()."
             )
+        self._refuse_untrained("embedding")
         parts: dict[str, list[NDArray[np.float32]]] = {}
         for pixels, lights in self._batches(images, modality):
             for name, code in self.method.codes(pixels, lights).items():
+                if f"code {name}" in self.untrained:
+                    continue
                 parts.setdefault(name, []).append(code.flatten(1).float().cpu().numpy())
         return {name: np.concatenate(found) for name, found in parts.items()}
 
@@ -126,6 +131,7 @@ class Run:
             ConfigError: The method cannot.
             DataError: An image cannot be read.
         """
+        self._refuse_untrained("swapping")
         clothes, bodies = self._sitters(appearance), self._sitters(structure)
         return draw_swaps(self.method, looks_of(clothes, steps), bodies)
 
@@ -140,6 +146,7 @@ class Run:
             ConfigError: The method cannot.
             DataError: An image cannot be read.
         """
+        self._refuse_untrained("translating")
         return draw_translations(self.method, self._sitters(images), to=Modality(_light(to)))
 
     def evaluate(
@@ -154,6 +161,10 @@ class Run:
         """
         how = Evaluating(**{**options, "protocols": tuple(options.get("protocols", ()))})
         return evaluate_run(self.path, data, how, refinements=refinements)
+
+    def _refuse_untrained(self, doing: Doing) -> None:
+        if doing in self.untrained:
+            self._folder.refuse_untrained(doing)
 
     def _sitters(self, images: GivenImages) -> list[Sitter]:
         given = listed(images)

@@ -99,7 +99,7 @@ def _pieces() -> tuple[Piece, ...]:
             holds=f"the {light} critic",
             tables={"": _critic(n)},
             parts=(f"translator.critics.{n}.",),
-            without="training further",
+            needed_for=("training further",),
             called=f"model-{n + 2}(?![0-9])",
         )
         for n, light in enumerate(lights)
@@ -116,5 +116,5 @@ CMPIG = System(
     people="head.classifier.weight",
     constants=(r"normalize\.(?:mean|std)",),
     finish=_flattened,
-    absent={"translator.usual_style.": "translating"},
+    absent={"translator.usual_style.": ("translating",)},
 )

@@ -25,7 +25,8 @@ class Piece:
         tables: Key in the file → rules. A piece of one network has the key '', whatever its file
             calls it.
         parts: Beginnings of the names here that it fills.
-        without: What cannot be done where it is not given; None: it must be given.
+        needed_for: What cannot be done where it is not given; nothing: it must be given. Each
+            `crosslight.types.Doing`, and `code NAME`, will be refused.
         called: Regular expression for the beginning of its file's name, where two pieces hold
             the same names.
     """
@@ -34,7 +35,7 @@ class Piece:
     holds: str
     tables: Mapping[str, Table]
     parts: tuple[str, ...] = ()
-    without: str | None = None
+    needed_for: tuple[str, ...] = ()
     called: str | None = None
 
 
@@ -62,10 +63,9 @@ class System:
             know nobody.
         options: What the program's own YAML files say of the configuration; None: it has none.
         constants: Regular expressions for names here that are the same in every run.
-        absent: Name here of what no file has → what cannot be done before it is trained.
+        absent: Beginning of names here that no file has → what needs them, as `needed_for`.
         finish: Changes values, where a name alone is not enough.
         flags: Of `crosslight evaluate`, as its test program scored.
-        embeds: Whether its files are enough to embed images.
     """
 
     method: str
@@ -76,10 +76,9 @@ class System:
     people: str | None
     options: Callable[[Sequence[Settings]], Settings] | None = None
     constants: tuple[str, ...] = ()
-    absent: Mapping[str, str] = field(default_factory=dict)
+    absent: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     finish: Callable[[dict[str, Tensor]], None] = nothing_more
     flags: str = ""
-    embeds: bool = True
 
 
 _RESNETS: Mapping[tuple[int | bool, ...], str] = {

@@ -106,7 +106,7 @@ CRITIC_PIECE = Piece(
     holds="the critic",
     tables={"": CRITIC},
     parts=("critic.",),
-    without="training further",
+    needed_for=("training further",),
 )
 
 
@@ -192,7 +192,7 @@ DGNET = System(
             holds="the teacher",
             tables={"": TEACHER},
             parts=("teacher.",),
-            without="training further, or --code teacher",
+            needed_for=("training further", "code teacher"),
         ),
     ),
     recipes={751: "dgnet-market1501", 702: "dgnet-dukemtmc", 1041: "dgnet-msmt17"},

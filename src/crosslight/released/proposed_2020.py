@@ -60,7 +60,7 @@ PROPOSED_2020 = System(
             holds="the appearance encoder",
             tables={"": _IDENTITY},
             parts=("appearance.",),
-            without="drawing",
+            needed_for=("swapping",),
         ),
         CRITIC_PIECE,
     ),

@@ -85,7 +85,7 @@ def recognised(name: str, files: Mapping[Path, Networks]) -> list[Recognised]:
             )
         found[piece.name] = Recognised(path=path, piece=piece, networks=own)
     for piece in system.pieces:
-        if piece.without is None and piece.name not in found:
+        if not piece.needed_for and piece.name not in found:
             raise CheckpointError(
                 f"No file is {piece.name}, which holds {piece.holds}; give it too: crosslight "
                 f"import {name} {' '.join(expected_files(system))} --out RUN."
@@ -95,7 +95,7 @@ def recognised(name: str, files: Mapping[Path, Networks]) -> list[Recognised]:
 
 def expected_files(system: System) -> list[str]:
     """What a system's files are called, those in brackets that may be left out."""
-    return [p.name if p.without is None else f"[{p.name}]" for p in system.pieces]
+    return [p.name if not p.needed_for else f"[{p.name}]" for p in system.pieces]
 
 
 def _piece_of(name: str, path: Path, networks: Networks) -> tuple[Piece, Networks]:

@@ -20,7 +20,13 @@ from crosslight.nn.weights import initial_weights_left_out
 from crosslight.registry import method_class
 from crosslight.shipped import MODEL, SHIPPED, WEIGHTS, shipped
 from crosslight.training.given_stages import take_given
-from crosslight.training.weights import disk_faults_told, load_card, load_state, load_weights
+from crosslight.training.weights import (
+    ModelCard,
+    disk_faults_told,
+    load_card,
+    load_state,
+    load_weights,
+)
 from crosslight.version import __version__
 
 _FREE_KEYS = (
@@ -189,6 +195,14 @@ class RunFolder:
             raise ConfigError(f"{self.config_path} says {data!r} of its data_set; it is damaged.")
         return data
 
+    def load_card(self) -> ModelCard:
+        """What the weights are weights of.
+
+        Raises:
+            CheckpointError: No weights yet, or damaged ones.
+        """
+        return load_card(self.model_path)
+
     def load_method(self) -> Method:
         """The trained method on the CPU, in eval mode.
 
@@ -207,17 +221,20 @@ class RunFolder:
         load_state(method, tensors, self.model_path)
         return method.eval()
 
-    def refuse_without_embedding(self) -> None:
-        """For whatever embeds.
+    def refuse_untrained(self, doing: str) -> None:
+        """Checks that the weights are enough for something, before it is done.
+
+        Args:
+            doing: See `ModelCard.untrained`.
 
         Raises:
-            CheckpointError: The weights draw, but were never trained to embed.
+            CheckpointError: They came from another program, without what it needs.
         """
-        card = load_card(self.model_path)
-        if not card.embeds:
+        if doing in self.load_card().untrained:
             raise CheckpointError(
-                f"The weights of {self.path} were never trained to embed: they came from a program "
-                "that only draws. Train a run that starts from them, and give that."
+                f"The weights of {self.path} are not trained for {doing}: the files that they "
+                "were imported from do not hold what it needs. Import those that do, or train a "
+                "run that starts from these."
             )
 
     def _content(self) -> dict[str, Any]:

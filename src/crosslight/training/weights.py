@@ -40,7 +40,8 @@ class ModelCard:
         select: Figure that chose them, None for the last weights.
         score: Its value.
         data: What they were trained on: layout, fingerprint and the like.
-        embeds: Whether what embeds was trained; not so where another program only drew.
+        untrained: Each `Doing`, and `code NAME`, for which they are not enough, because the program
+            that they came from had no such part, or its file was not given.
     """
 
     method: str
@@ -54,7 +55,7 @@ class ModelCard:
     select: str | None = None
     score: float | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
-    embeds: bool = True
+    untrained: tuple[str, ...] = ()
 
 
 def save_weights(path: Path, module: nn.Module, card: ModelCard) -> None:
