@@ -356,14 +356,22 @@ def test_a_file_that_carries_code_is_refused_and_does_nothing(
 @pytest.mark.parametrize("new_format", [True, False])
 def test_figures_beside_the_weights_may_be_numpys(tmp_path: Path, new_format: bool) -> None:
     path = tmp_path / "best.t"
-    weights = {"module.weight": torch.ones(2)}
+    network = torch.nn.Sequential(torch.nn.Linear(2, 3))
+    weights = torch.nn.DataParallel(network).state_dict()  # ordered, and with metadata
     figures = {"cmc": np.ones(3, np.float32), "mAP": np.float64(0.5), "epoch": np.int64(3)}
     torch.save({"net": weights, **figures}, path, _use_new_zipfile_serialization=new_format)
-    assert list(read_networks(path)) == ["net"]
-    assert list(read_networks(path)["net"]) == ["weight"]
+    (read,) = read_networks(path).values()
+    assert list(read) == ["0.weight", "0.bias"]
+    assert torch.equal(read["0.weight"], network[0].weight)
     if not new_format:
-        # As numpy 1 wrote them.
+        # As numpy 1 wrote them, of weights that lay on a GPU.
         written = path.read_bytes()
-        assert b"numpy._core.multiarray" in written
-        path.write_bytes(written.replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
-        assert list(read_networks(path)) == ["net"]
+        for now, then in (
+            (b"numpy._core.multiarray", b"numpy.core.multiarray"),
+            (b"X\x03\x00\x00\x00cpu", b"X\x06\x00\x00\x00cuda:0"),
+        ):
+            assert now in written
+            written = written.replace(now, then)
+        path.write_bytes(written)
+        (read,) = read_networks(path).values()
+        assert torch.equal(read["0.weight"], network[0].weight)
