@@ -11,6 +11,7 @@ from crosslight.evaluation.ranking import (
     Labels,
     Ranks,
     Trial,
+    counting,
     given_features,
     rank_distances,
     rank_features,
@@ -22,7 +23,9 @@ from crosslight.evaluation.ranking.exclusion import (
     NO_EXCLUSION,
     SAME_PERSON_SAME_CAMERA,
     SYSU_SAME_PLACE,
+    Exclusion,
 )
+from crosslight.evaluation.ranking.given_distances import read_columns
 from crosslight.evaluation.ranking.products import multiply, multiply_parts
 from tests.oracles import exact, ranking
 
@@ -190,16 +193,101 @@ def test_many_blocks_and_parts_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
     same(run(moved, effort=Effort(block=3), **options), whole)
 
 
+def assert_ranked(
+    case: dict[str, Any], results: list[Ranks], near: np.ndarray, kind: str, top: int
+) -> None:
+    """Holds ranks against stable sorts of exact nearness `(Q, G)`, without a camera rule."""
+    pids = case["gallery"].pids
+    for number, (trial, ranks) in enumerate(zip(case["trials"], results, strict=True)):
+        for i, q in enumerate(trial.queries.tolist()):
+            person = case["query"].pids[q]
+            order = trial.gallery[np.argsort(-near[q, trial.gallery], kind="stable")]
+            right = np.flatnonzero(pids[order] == person) + 1
+            what = f"{kind}, trial {number}, query {q}"
+            found = ranks.ranks[ranks.starts[i] : ranks.starts[i + 1]]
+            assert found.tolist() == right.tolist(), what
+            if len(right):
+                others = np.unique(pids[order[: right[0] - 1]])
+                assert ranks.identity_rank[i] == len(others) + 1, what
+            if number == 0:
+                assert [trial.gallery[n] for n in ranks.top[i]] == order[:top].tolist(), what
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "given"])
+def test_many_galleries_many_blocks_and_ties_are_ranked_as_sorts_rank_them(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # More galleries than a word has bits; the first holds a part of the rows, in no order, with
+    # images of the first query's person, as near as can be, at its very beginning and end.
+    generator = np.random.default_rng(6)
+    query, gallery = (
+        Labels(pids=generator.integers(0, 6, n), cams=np.zeros(n, int)) for n in (3, 330)
+    )
+    queries = generator.integers(-2, 3, (3, 3)) * 16.0
+    rows = generator.integers(-2, 3, (330, 3)) * 16.0
+    own = np.flatnonzero(gallery.pids == query.pids[0])[[0, -1]]
+    rows[own] = 3 * queries[0] if kind == "dot" else queries[0]
+    galleries = [generator.permutation(330)[: 200 - 5 * n] for n in range(19)]
+    rest = np.setdiff1d(galleries[0], own)
+    galleries[0] = np.concatenate([own[:1], generator.permutation(rest), own[1:]])
+    case = {
+        "query": query,
+        "gallery": gallery,
+        "trials": [Trial(queries=np.arange(3), gallery=rows) for rows in galleries],
+    }
+    options: dict[str, Any] = {"exclusion": NO_EXCLUSION, "top": 30}
+    if kind == "given":
+        near = -generator.integers(0, 9, (3, 330)).astype(float)
+        results = rank_distances(-near, **case, **options, effort=Effort(block=2))
+    else:
+        near = np.array([[exact.nearness(q, r, kind) for r in rows] for q in queries.tolist()])
+        monkeypatch.setattr(given_features, "_BLOCK_BYTES", 4 * 3 * 100)
+        features = {"query_feats": queries, "gallery_feats": rows, "distance": kind}
+        results = rank_features(**case, **features, **options, effort=Effort(block=2))
+    assert_ranked(case, results, near, kind, 30)
+
+
+def test_one_machine_code_serves_mixed_numbers_and_every_camera_rule() -> None:
+    generator = np.random.default_rng(9)
+    narrow = generator.normal(size=(12, 5)).astype(np.float32)
+    wide = narrow.astype(np.float64)
+    people = Labels(pids=np.arange(12) % 3, cams=np.arange(12) % 4)
+    trials = [Trial(queries=np.arange(12), gallery=np.arange(12))]
+    several = Exclusion(text="", skipped=((0, 1), (1, 2), (2, 3)))
+
+    def ranked(query_feats: np.ndarray, gallery_feats: np.ndarray, rule: Exclusion) -> list[Ranks]:
+        return rank_features(
+            query_feats, people, gallery_feats, people, trials, exclusion=rule, top=3
+        )
+
+    ranked(wide, wide, NO_EXCLUSION)
+    compiled = set(counting.count_tile.signatures)
+    expected = ranked(wide, wide, several)
+    same(ranked(wide, narrow, several), expected)
+    same(ranked(narrow, wide, several), expected)
+    assert set(counting.count_tile.signatures) == compiled
+    # A number that is written out is a type of its own.
+    given = [kind for types in counting._settle.signatures for kind in types]
+    assert not any("Literal" in str(kind) for kind in given)
+
+
+def test_all_columns_in_order_are_not_copied() -> None:
+    rows = np.arange(6.0).reshape(2, 3)
+    assert read_columns(rows, np.arange(3)) is rows
+    for columns in ([0, 2, 1], [0, 1]):
+        assert read_columns(rows, np.array(columns)).tolist() == rows[:, columns].tolist()
+
+
 def test_a_row_may_stand_in_a_gallery_more_than_once() -> None:
     generator = np.random.default_rng(2)
     feats = generator.normal(size=(6, 4))
     labels = Labels(pids=np.array([1, 2, 1, 3, 2, 1]), cams=np.zeros(6, int))
-    rows = np.array([4, 2, 4, 0, 3, 2])
+    rows = np.array([4, 0, 2, 4, 0, 3, 2, 0])
     twice = [Trial(queries=np.array([0, 1, 0]), gallery=rows)]
     options = {"exclusion": NO_EXCLUSION, "top": 6}
     (a,) = rank_features(feats, labels, feats, labels, twice, **options)
     copied = Labels(pids=labels.pids[rows], cams=labels.cams[rows])
-    once = [Trial(queries=np.array([0, 1, 0]), gallery=np.arange(6))]
+    once = [Trial(queries=np.array([0, 1, 0]), gallery=np.arange(8))]
     (b,) = rank_features(feats, labels, feats[rows], copied, once, **options)
     same([a], [b])
 
@@ -244,6 +332,19 @@ def test_the_sure_bounds_hold(dimensions: int, spread: float) -> None:
     sums = np.empty(QUICK_LANES, np.float32)
     found = np.array([[quick_dot(a, b, sums) for b in quick] for a in quick])
     assert np.all(np.abs(found - truth) <= quick_width(dimensions, lengths, 1.0, 0.0)[:, None])
+
+
+def test_the_sure_bounds_grow_with_the_rows_and_are_not_wider_than_they_must() -> None:
+    unit, lengths = 2.0**-24, np.array([0.5, 1.0])
+    for dimensions, parts, additions in ((2048, 1, 2048), (2048, 8, 256 + 7), (100, 3, 34 + 2)):
+        width = float32_width(dimensions, lengths, 1.0, 0.0, parts=parts)
+        # Beside the additions, the roundings of a row, of the product and of the comparison.
+        assert np.all(width >= additions * unit * lengths)
+        assert np.all(width <= 1.02 * (additions + 10) * unit * lengths)
+        np.testing.assert_allclose(
+            float32_width(dimensions, 3 * lengths, 7.0, 0.0, parts=parts), 21 * width, rtol=1e-6
+        )
+        assert np.all(float32_width(dimensions, lengths, 1.0, 2.0, parts=parts) > width)
 
 
 @pytest.mark.parametrize("work", [0.0, 1e12], ids=["numpy", "torch"])

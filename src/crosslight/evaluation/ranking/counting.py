@@ -428,7 +428,8 @@ def _count_row(
     x, bits, bucket, where = scratch.x, scratch.bits, scratch.bucket, scratch.where
     table, filled, low = scratch.table, scratch.filled, edges.low
     offset = source.offset
-    top, waiting, next_top = LOWEST, 0, 0
+    # A plain 0 is a type of its own, for which all that it is given to is compiled once more.
+    top, waiting, next_top = LOWEST, int(np.int64(0)), int(np.int64(0))
     if counts.top_slot.shape[1] > 0:
         next_top = int(np.searchsorted(counts.top_slots, first_slot))
         top = top_limit(counts, query, scale, width, top)

@@ -95,7 +95,9 @@ class _Part:
         }[distance]
         self._threads = threads
         self._rows = pool.query_rows[low:high]
-        self._queries = in_float(query_feats[self._rows])
+        # One type for both: float32 loses nothing as float64, and mixed code is not compiled.
+        self._type = np.result_type(in_float(query_feats[:0]), in_float(gallery_feats[:0]))
+        self._queries = in_float(query_feats[self._rows]).astype(self._type, copy=False)
         self._query_squares = self._squares(self._queries, self._rows)
         self._columns = int(np.clip(_BLOCK_BYTES // (4 * query_feats.shape[1]), 16, _TILE_COLUMNS))
         self._starts = pool.starts[low : high + 1] - pool.starts[low]
@@ -190,7 +192,8 @@ class _Part:
     def _blocks(self) -> Iterator[tuple[int, npt.NDArray[Any]]]:
         rows = self._pool.slot_rows
         for first in range(0, len(rows), self._columns):
-            yield first, read_rows(self._gallery_feats, rows[first : first + self._columns])
+            block = read_rows(self._gallery_feats, rows[first : first + self._columns])
+            yield first, block.astype(self._type, copy=False)
             release_pages(self._gallery_feats)
 
     def _nearness(self, dots: FloatArray, terms: FloatArray) -> FloatArray:

@@ -135,7 +135,9 @@ def make_pool(
         query_person=query_person,
         person=person,
         query_hides=hidden_row[query_cam],
-        hidden=(rules == DROP_ALL)[hides][:, cam],
+        # Indexing would lay it out by columns where several cameras hide: slower, and of a type
+        # of its own, for which everything is compiled once more.
+        hidden=np.ascontiguousarray((rules == DROP_ALL)[hides][:, cam]),
         own_starts=own_starts,
         own_slots=own_slots,
         starts=np.concatenate([[0], np.cumsum(positives)]),
