@@ -343,11 +343,13 @@ def test_a_damaged_store_answers_or_says_so_in_a_sentence(create, damage):
 def full_disk(size: int = 4096) -> Iterator[None]:
     """No file may become larger than this; the system refuses as it does on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # or a part of it stays behind
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        sys.dont_write_bytecode = kept
 
 
 def test_a_full_disk_is_told_and_loses_nothing(create):
