@@ -105,6 +105,30 @@ def test_grayscale_and_jitter_leave_infrared_alone() -> None:
     assert not torch.equal(visible, exact(picture()))
 
 
+@pytest.mark.parametrize("strength", [0.1, 0.5, 1.5])
+def test_jitter_is_as_strong_as_is_asked_for(strength: float) -> None:
+    """One gray has no contrast and no saturation: its brightness alone can change."""
+    plain = Image.fromarray(np.full((40, 20, 3), 100, dtype=np.uint8))
+    config = replace(NOTHING, color_jitter=strength)
+    views = [augment(plain, config, seed)[0] * 255 for seed in range(300)]
+    assert all(view.unique().numel() == 1 for view in views)
+    levels = torch.stack([view[0, 0, 0] for view in views])
+    least, most = 100 * max(0, 1 - strength), 100 * (1 + strength)
+    # Each change rounds down to whole numbers.
+    assert least - 3 <= levels.min() <= least + 0.03 * (most - least)
+    assert most >= levels.max() >= most - 0.03 * (most - least) - 3
+
+
+def test_where_no_rectangle_fits_a_hundred_are_tried_and_nothing_is_erased() -> None:
+    config = replace(NOTHING, erasing=1.0, erasing_area=(1.0, 1.0))
+    transform = TrainingTransform(DataConfig(height=40, width=20, augmentation=config))
+    generator, plain = np.random.default_rng(3), np.random.default_rng(3)
+    (view,) = transform(picture(), Modality.VISIBLE, generator)
+    assert torch.equal(view, exact(picture()))
+    plain.random(3 + 2 * 100)  # the flip, grayscale, whether to erase, and area and aspect of each
+    assert generator.random() == plain.random()
+
+
 def test_erasing_fills_one_rectangle_with_the_mean_colour() -> None:
     config = AugmentationConfig(flip=0.0, pad_px=0, erasing=1.0, erasing_area=(0.1, 0.3))
     mean = torch.tensor(IMAGENET_MEAN).view(3, 1, 1)

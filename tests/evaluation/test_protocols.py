@@ -1,3 +1,4 @@
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -310,6 +311,7 @@ def test_every_rule_is_stated(name: str) -> None:
         assert word in text
     for word in ("equal distances:", "distance: 1 - cosine", "sampler:"):
         assert word in text
+    assert ("roles as in the data set's own code" in text) == name.endswith("-sampled-query")
     expectation = get_protocol(name).chance(features, average_precision="trapezoid", trials=2)
     assert set(expectation.mean) == set(result.mean)
     assert expectation.queries_valid == result.queries_valid
@@ -321,6 +323,16 @@ def test_unknown_names_get_the_nearest() -> None:
         get_protocol("market")
     with pytest.raises(ConfigError, match=r"did you mean sysu-mm01/all/1\?"):
         get_protocol("sysu-mm01/al/1")
+
+
+@pytest.mark.parametrize(("words", "listed"), [(6, "'5')"), (7, "'5', ...)")])
+def test_of_the_words_that_are_found_six_are_listed(words: int, listed: str) -> None:
+    split = np.arange(words).astype(str)
+    features = Features(feats=np.ones((words, 1)), pids=split, cams=split, split=split)
+    with pytest.raises(
+        ProtocolError, match=re.escape(f"(found: '0', '1', '2', '3', '4', {listed}")
+    ):
+        get_protocol("market1501").evaluate(features)
 
 
 def test_one_camera_is_explained() -> None:
@@ -341,7 +353,7 @@ def test_one_camera_is_explained() -> None:
     [
         ("market1501", {"cams": np.full(5, -1)}, {}, "Row 0 has no camera, but the market1501"),
         ("market1501", {"split": None}, {}, "add an array 'split' with 'query' or 'gallery'"),
-        ("market1501", {"split": np.full(5, "test")}, {}, "No row has split 'query' .*'test'"),
+        ("market1501", {"split": np.full(5, "test")}, {}, r"split 'query' \(found: 'test'\); set"),
         ("msmt17", {"pids": np.array([9, 1, 2, -1, 0])}, {}, "a person who is not in the gallery"),
         ("regdb/visible-to-thermal", {}, {}, "No test image is infrared"),
         ("regdb/visible-to-thermal", {"modality": np.full(5, 255)}, {}, "add an array 'modality'"),

@@ -12,9 +12,19 @@ from crosslight.evaluation.ranking import Labels, Trial, rank_distances
 from crosslight.evaluation.ranking.effort import Threads
 from crosslight.evaluation.ranking.exclusion import SAME_PERSON_SAME_CAMERA
 from crosslight.evaluation.reranking import rank_refined, reciprocal_graph
+from crosslight.evaluation.reranking.neighbour_lists import Tables, exact_square
 from crosslight.evaluation.reranking.reciprocal_graph import ReciprocalGraph
 from crosslight.evaluation.reranking.refinements import KReciprocal, QueryExpansion
 from tests.oracles import reranking as oracle
+
+
+def test_rows_nearer_than_the_formula_resolves_are_equal() -> None:
+    for square, resolved in ((1.5e-14, 0.0), (3e-14, 3e-14)):
+        angle = square**0.5
+        rows = np.array([[1.0, 0.0], [np.cos(angle), np.sin(angle)]])
+        one = np.ones(2)
+        tables = Tables(rows[:1], rows[1:], np.zeros(1, int), np.zeros(1, int), one, one)
+        assert exact_square(tables, 0, 1, np.empty(32)) == pytest.approx(resolved, rel=0.05)
 
 
 def graph_distances(

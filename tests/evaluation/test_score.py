@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -6,9 +7,11 @@ import pytest
 from crosslight.errors import ConfigError, DataError
 from crosslight.evaluation.features import save_features
 from crosslight.evaluation.protocols import format_table, get_protocol, score_file
+from crosslight.evaluation.protocols.files import peak_mib
 from crosslight.evaluation.protocols.scores import SCORE_KEYS
 from crosslight.evaluation.reranking.refinements import KReciprocal, QueryExpansion
 from tests.evaluation.sysu_counts import sysu_test_set
+from tests.incapable import IncapableError
 
 
 @pytest.fixture
@@ -32,6 +35,15 @@ def test_a_file_is_scored_as_its_arrays_are(path: Path) -> None:
         "seeded",
     )
     assert len(scores["trials"]) == 3
+
+
+def test_the_peak_of_memory_is_in_mib() -> None:
+    status = Path("/proc/self/status")
+    if not status.exists():
+        raise IncapableError("only Linux tells a process's memory in a file")
+    (kib,) = re.findall(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)
+    # Linux counts what the process was started from, too.
+    assert 0.9 <= peak_mib() / (int(kib) / 1024) < 10
 
 
 def test_chance_comes_beside_on_request(path: Path) -> None:
