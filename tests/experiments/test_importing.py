@@ -1,4 +1,7 @@
-"""What a method of ours would have been saved as by the original program comes back the same."""
+"""What a method of ours would have been saved as by the original program comes back the same.
+
+Of AGW, Hi-CMD and cmPIG `tests.released.test_outputs` shows more.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +101,7 @@ def images() -> Tensor:
     return torch.rand(2, 3, 64, 32, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("system", [name for name in SYSTEMS if name != "caj"])
+@pytest.mark.parametrize("system", ["bdtr", "d2rl", "dgnet", "proposed-2020"])
 def test_a_network_comes_back_from_its_original_names(
     system: str, tmp_path: Path, images: Tensor
 ) -> None:
@@ -106,7 +109,7 @@ def test_a_network_comes_back_from_its_original_names(
     files = saved(tmp_path, originals(system, method))
     run = import_released(system, files, tmp_path / "run", overrides=overrides(system))
     again, light = run.method, torch.tensor([0, 1])
-    near = {"rtol": 1e-4, "atol": 1e-5} if system == "agw" else {"rtol": 0, "atol": 0}
+    exact = {"rtol": 0, "atol": 0}
     with torch.inference_mode():
         if system == "d2rl":
             assert isinstance(again, Translates)
@@ -114,16 +117,16 @@ def test_a_network_comes_back_from_its_original_names(
             for source, target in ((0, 1), (1, 0)):
                 drawn = again.translate(images, source, target)
                 assert drawn.std() > 1e-3
-                torch.testing.assert_close(drawn, method.translate(images, source, target), **near)
+                torch.testing.assert_close(drawn, method.translate(images, source, target), **exact)
             return
         embedded = again.embed(images, light)
         assert embedded.std() > 1e-3
-        torch.testing.assert_close(embedded, method.embed(images, light), **near)
+        torch.testing.assert_close(embedded, method.embed(images, light), **exact)
         if isinstance(method, Swaps):
             assert isinstance(again, Swaps)
             swapped = again.swap(images, images.flip(0))
             assert swapped.std() > 1e-3
-            torch.testing.assert_close(swapped, method.swap(images, images.flip(0)), **near)
+            torch.testing.assert_close(swapped, method.swap(images, images.flip(0)), **exact)
 
 
 def test_shapes_give_the_configuration_and_the_people(tmp_path: Path) -> None:
