@@ -14,7 +14,7 @@ from crosslight import cli
 from crosslight.drawing.options import Swapping
 from crosslight.errors import ConfigError
 from crosslight.evaluation.scoring import Scoring
-from crosslight.experiments.options import Ablating, Evaluating, Probing, Refining
+from crosslight.experiments.options import Ablating, Evaluating, Filling, Probing, Refining
 from crosslight.gallery.options import Asking, Calibrating, Labels, Watching, Where, WhereOrWho
 from crosslight.gallery.service.settings import Address, Allowed
 from crosslight.training.machines import Machines
@@ -32,6 +32,7 @@ COMMANDS = {
     ("score",),
     ("swap",),
     ("ablate",),
+    ("leaderboard",),
     ("translate",),
     ("report",),
     *(
@@ -102,6 +103,7 @@ OPTIONS = {
     "evaluate": (Evaluating, Refining),
     "score": (Scoring, Refining),
     "ablate": Ablating,
+    "leaderboard": Filling,
     "probe": Probing,
     "swap": Swapping,
     "gallery add": (Labels, Watching),
@@ -139,6 +141,11 @@ NUMBERS = [
     ),
     *((("ablate", "agw", "--data", "x", "--out", "y"), f) for f in ("--images", "--trial")),
     (("ablate", "agw", "--data", "x", "--out", "y"), "--seeds"),
+    *(
+        (("leaderboard", "x"), flag)
+        for flag in ("--seeds", "--images", "--height", "--width", "--rates", "--try-share")
+    ),
+    (("leaderboard", "x"), "--trial"),
     *((("swap", "run"), flag) for flag in ("--interpolate", "--limit", "--trial")),
     (("translate", "run", "--images", "x", "--to", "visible", "--out", "y"), "--rows"),
     *(

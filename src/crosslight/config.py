@@ -153,6 +153,7 @@ class TrainingConfig:
         validate_every: Epochs between two validations.
         checkpoint_every: Iterations between two checkpoints for resuming.
         preview_every: Iterations between two sheets of what a drawing method draws; 0: none.
+        lr_factor: Multiplies every learning rate of the method, that of each optimizer alike.
         clip_norm: Largest gradient norm of an update; None leaves gradients alone.
         log_every: Iterations between two lines of the log.
     """
@@ -165,6 +166,7 @@ class TrainingConfig:
     validate_every: Count = 5
     checkpoint_every: int = 500
     preview_every: int = 500
+    lr_factor: Positive = 1.0
     clip_norm: Positive | None = None
     log_every: int = 10
 
@@ -253,6 +255,8 @@ def to_plain(config: Any) -> Any:
         return {f.name: to_plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
     if isinstance(config, tuple | list):
         return [to_plain(value) for value in config]
+    if isinstance(config, Mapping):
+        return {key: to_plain(value) for key, value in config.items()}
     return config
 
 

@@ -13,7 +13,7 @@ from crosslight.config import Recipe
 from crosslight.data.batch import Batch
 from crosslight.data.table import SampleTable
 from crosslight.errors import ConfigError, DataError, TrainingError
-from crosslight.methods.contract import Method, Update
+from crosslight.methods.contract import Method, Scheduled, Update
 from crosslight.training.loop import FitSummary, fit
 from crosslight.training.machines import Machines
 from crosslight.training.run import RunFolder
@@ -141,6 +141,26 @@ def test_draws_differ_between_iterations_and_seeds(table: SampleTable, tmp_path:
     method.drawn = []
     train(table, tmp_path / "draws", recipe(), method=method)
     assert len(set(method.drawn)) == ITERATIONS
+
+
+def test_a_factor_multiplies_the_rate_of_every_optimizer(
+    table: SampleTable, tmp_path: Path
+) -> None:
+    class Twice(Tiny):
+        def optimizers(self) -> Mapping[str, Scheduled]:
+            plain = super().optimizers()
+            for group in (g for s in plain.values() for g in s.optimizer.param_groups):
+                group["lr"] *= 2
+            return plain
+
+    fast = Twice(TinyConfig(), num_ids=5, height=16, width=8)
+    fast.load_state_dict(build(recipe(), table).state_dict())
+    train(table, tmp_path / "fast", recipe(), method=fast)
+    factored, _ = train(table, tmp_path / "factor", recipe(lr_factor=2.0))
+    plain, _ = train(table, tmp_path / "plain", recipe())
+    assert_same_state(dict(fast.state_dict()), dict(factored.state_dict()))
+    for name, weight in factored.named_parameters():
+        assert not torch.equal(weight, plain.get_parameter(name)), name
 
 
 def test_a_finished_training_is_left_alone(table: SampleTable, tmp_path: Path, uncut: Path) -> None:

@@ -18,7 +18,7 @@ from crosslight.cli.flat import Flat
 from crosslight.cli.gallery import gallery_app, serve
 from crosslight.drawing.options import Swapping
 from crosslight.evaluation.scoring import Scoring
-from crosslight.experiments.options import Ablating, Evaluating, Probing, Refining
+from crosslight.experiments.options import Ablating, Evaluating, Filling, Probing, Refining
 from crosslight.ranges import Count, Seed, Trial, Workers, in_range
 from crosslight.training.machines import Machines
 from crosslight.types import LIGHTS, Light
@@ -221,6 +221,36 @@ def ablate(
     from crosslight.experiments.ablation import ablate as ablate_rows
 
     run_rows(ablate_rows(recipe, data, out, ablating), out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Filling(Filling):
+    overrides: OmitArgPrefixes[Overrides] = Filling.overrides
+    only_table: Switch = Filling.only_table
+
+
+@app.command(name="leaderboard")
+@in_range
+def leaderboard(
+    board: Positional[Path],
+    *,
+    data: Annotated[tuple[str, ...], arg(metavar="LAYOUT:ROOT")] = (),
+    filling: Flat[_Filling],
+) -> None:
+    """Train systems of the literature under one budget, and rank them in a table and a picture.
+
+    The same command continues where it was cut off, without the flags of the budget, which the
+    board keeps. Several processes, and machines that share the folder, may fill it together.
+
+    Args:
+        board: Folder for the budget, a small file per system, data set and seed, and
+            leaderboard.md, .json and .png.
+        data: Data sets, at most one of each layout.
+        filling: Whom, and under which budget.
+    """
+    from crosslight.commands.leaderboard import run_leaderboard
+
+    run_leaderboard(board, data, filling)
 
 
 @app.command(name="compare")

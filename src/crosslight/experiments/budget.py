@@ -1,8 +1,9 @@
-"""How many images a training sees, and the same training on another number of them."""
+"""What trainings have in common that are compared: what they begin from, how much they see."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from crosslight.data.batches import Batches
 from crosslight.data.sampling import build_batches
 from crosslight.data.table import SampleTable
 from crosslight.errors import ConfigError
+from crosslight.methods.beginning import beginning_from
 from crosslight.methods.contract import Method, Stage, stages_to_train
 from crosslight.methods.scaling import MethodConfig
 from crosslight.nn.weights import initial_weights_left_out
@@ -25,6 +27,21 @@ def images_seen(config: Recipe, train: SampleTable) -> int:
     per_epoch = batches.iterations_per_epoch
     lengths = [stage.iterations or (stage.epochs or 0) * per_epoch for stage in _stages(config)]
     return sum(lengths) * batches.batch_size
+
+
+def beginning_overrides(config: Recipe, *, network: str, weights: str) -> tuple[str, ...]:
+    """What to change so that every network that learnt before is of one kind, and knows the same.
+
+    Args:
+        config: Where to change it.
+        network: As `backbone` in a recipe.
+        weights: As `weights` in a recipe.
+    """
+    if not isinstance(config.config, MethodConfig):
+        return ()
+    begun = beginning_from(config.config, network=network, weights=weights)
+    changed = _differences(config.config, begun, "config")
+    return tuple(f"{key}={json.dumps(value)}" for key, value in changed)
 
 
 def overrides_for(config: Recipe, train: SampleTable, images: int) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from crosslight.evaluation.features import Features, load_features, write_featur
 from crosslight.evaluation.protocols import Result, format_table, get_protocol
 from crosslight.evaluation.reranking import Refinement, check_refinement
 from crosslight.evaluation.scoring import check_distance
+from crosslight.experiments.costs import cpu_seconds
 from crosslight.experiments.options import Evaluating
 from crosslight.files import require_folder, written_together
 from crosslight.methods.contract import Method
@@ -77,6 +78,7 @@ class Evaluation:
         chance: Protocol → what guessing would score, computed exactly.
         refined: Protocol → its results after each refinement that was asked for, by names of
             their own.
+        cpu_s: CPU-seconds that embedding took, see `cpu_seconds`; None where it was done before.
     """
 
     settings: Settings
@@ -85,6 +87,7 @@ class Evaluation:
     results: Mapping[str, Result]
     chance: Mapping[str, Result]
     refined: Mapping[str, tuple[Result, ...]] = field(default_factory=dict)
+    cpu_s: float | None = None
 
     def __str__(self) -> str:
         return f"{self.settings.title}, {self.settings.told}\n{format_table(self.to_json())}"
@@ -154,8 +157,10 @@ def evaluate_run(
         unit_views=how.unit_views,
         code=code,
     )
+    before = cpu_seconds()
     features = _embedded(folder, method, table, how)
-    evaluation = _score(settings, table, features, refinements)
+    took = cpu_seconds() - before
+    evaluation = replace(_score(settings, table, features, refinements), cpu_s=took)
     _write(out, evaluation)
     return evaluation
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from crosslight.errors import ConfigError
 from crosslight.evaluation.scoring import Sampler, Scoring
-from crosslight.ranges import Count, Seed, Trial, Workers
+from crosslight.ranges import Count, Part, Pixels, Positive, Seed, Trial, Workers
 from crosslight.training.machines import Machines
 from crosslight.types import Accelerator, Distance
 
@@ -109,6 +109,51 @@ class Ablating:
     protocols: tuple[str, ...] = ()
     trial: Trial = 1
     accelerator: Accelerator = Machines.accelerator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filling:
+    """What a leaderboard compares, and under which budget; kept from the first call on.
+
+    What is not given is as the board has it. A new board begins, is as large and lasts as long as
+    the recipe of its first system says.
+
+    Attributes:
+        systems: Names, recipes or YAML files, each with switches of its method (agw,
+            structure-id+gray, mine.yaml+slow:config.lr=1e-5); later calls may add some. The first
+            one is what the others are compared with. None: those of the board; of a new one, all
+            that fit the data.
+        seeds: Each system is trained once with each; later calls may add some. None: those of the
+            board; of a new one 0, 1 and 2.
+        images: Training images that every system sees, over all its stages.
+        backbone: Every network that has learnt before; see --weights.
+        weights: What these begin from.
+        height: Image height in pixels.
+        width: Image width in pixels.
+        rates: Factors of each recipe's learning rates to try before; the one with the best mAP on
+            people who are neither trained on nor tested is kept. None: 1, untried.
+        try_share: Part of --images that each of these tries sees. None: a quarter.
+        overrides: Changes of every system.
+        trial: Split number, for layouts that have several. None: 1.
+        runs: Folder for the trainings. None: runs in the board's folder, which git ignores.
+        accelerator: Where to train.
+        only_table: Write the table, the figures and the picture again, and train nothing.
+    """
+
+    systems: tuple[str, ...] = ()
+    seeds: tuple[Seed, ...] = ()
+    images: Count | None = None
+    backbone: str | None = None
+    weights: str | None = None
+    height: Pixels | None = None
+    width: Pixels | None = None
+    rates: tuple[Positive, ...] = ()
+    try_share: Part | None = None
+    overrides: tuple[str, ...] = ()
+    trial: Trial | None = None
+    runs: Path | None = None
+    accelerator: Accelerator = Machines.accelerator
+    only_table: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

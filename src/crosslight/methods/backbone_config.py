@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from crosslight.methods.beginning import Digest, Network, Weights
 from crosslight.methods.scaling import MethodConfig
 from crosslight.nn.backbones import Backbone, create_backbone
 from crosslight.ranges import Few
@@ -22,9 +23,9 @@ class BackboneConfig(MethodConfig):
         last_stride: Stride of a ResNet's last layer.
     """
 
-    backbone: str = "resnet50.tv_in1k"
-    weights: str = "timm"
-    sha256: str | None = None
+    backbone: Network = "resnet50.tv_in1k"
+    weights: Weights = "timm"
+    sha256: Digest = None
     last_stride: Few = 1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -251,11 +251,7 @@ class RunFolder:
 def _refuse_another(run: RunFolder, wanted: dict[str, Any], train: SampleTable | None) -> None:
     # What the run was made before had its default.
     kept = yaml.safe_load(yaml.safe_dump(to_plain(run.load_config())))
-    found, expected = flat({**run._content(), **kept}), flat(wanted)
-    for key in (*expected, *(key for key in found if key not in expected)):
-        old, new = found.get(key), expected.get(key)
-        if old == new or key in _FREE_KEYS:
-            continue
+    for key, old, new in what_differs({**run._content(), **kept}, wanted):
         if key == "data_set.fingerprint":
             raise ConfigError(
                 f"The training images are others than those that {run.path} was begun with"
@@ -266,6 +262,17 @@ def _refuse_another(run: RunFolder, wanted: dict[str, Any], train: SampleTable |
             f"{run.path} already holds a training with {key} = {old!r}, but {key} = {new!r} "
             f"was asked for; give another --out, or {old!r} again to continue that training."
         )
+
+
+def what_differs(
+    before: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> Iterator[tuple[str, Any, Any]]:
+    """Keys that decide about weights and their values in two configurations, as plain values."""
+    found, expected = flat(before), flat(wanted)
+    for key in (*expected, *(key for key in found if key not in expected)):
+        old, new = found.get(key), expected.get(key)
+        if old != new and key not in _FREE_KEYS:
+            yield key, old, new
 
 
 def _difference(run: RunFolder, train: SampleTable | None) -> str:

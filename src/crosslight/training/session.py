@@ -99,7 +99,13 @@ class Training:
 
         optimizers, scaler = method.optimizers(), loss_scaler(fabric)
         # Before a state is restored, while the optimizers hold their initial learning rates.
-        self._update = LoopUpdate(fabric, optimizers, clip_norm=settings.clip_norm, scaler=scaler)
+        self._update = LoopUpdate(
+            fabric,
+            optimizers,
+            clip_norm=settings.clip_norm,
+            scaler=scaler,
+            lr_factor=settings.lr_factor,
+        )
         self._state = TrainingState(
             method=method, optimizers=optimizers, scaler=scaler, config=config
         )

@@ -37,6 +37,7 @@ class LoopUpdate:
         optimizers: Every optimizer of the method, with its initial learning rates.
         clip_norm: Largest gradient norm of one update.
         scaler: Of the loss, in 16-bit arithmetic.
+        lr_factor: Multiplies every learning rate.
 
     Attributes:
         progress: Where training stands; set by the loop before each iteration.
@@ -53,6 +54,7 @@ class LoopUpdate:
         *,
         clip_norm: float | None,
         scaler: torch.amp.GradScaler | None,
+        lr_factor: float = 1.0,
     ) -> None:
         self.note: Callable[[str], None] = print
         self.progress = Progress(stage="", iteration=0, iterations=1, iterations_per_epoch=1)
@@ -64,7 +66,7 @@ class LoopUpdate:
         self._clip_norm = clip_norm
         self._scaler = scaler
         self._initial = {
-            name: [float(group["lr"]) for group in scheduled.optimizer.param_groups]
+            name: [lr_factor * float(group["lr"]) for group in scheduled.optimizer.param_groups]
             for name, scheduled in optimizers.items()
         }
 

@@ -53,9 +53,27 @@ def paired_difference(
     """
     gaps = np.asarray(first, np.float64) - np.asarray(second, np.float64)
     _, members = np.unique(groups, return_inverse=True)
-    sums, sizes = np.bincount(members, gaps), np.bincount(members)
+    sums = np.asarray(np.bincount(members, gaps), np.float64)
+    return resampled(sums, np.bincount(members), draws=draws, seed=seed)
+
+
+def resampled(
+    sums: NDArray[np.float64],
+    sizes: NDArray[np.int64],
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Difference:
+    """As `paired_difference`, from what the groups sum up to.
+
+    Args:
+        sums: `(P,)` first minus second, summed over the queries of each group.
+        sizes: `(P,)` queries of each group.
+        draws: Samples.
+        seed: Of the samples.
+    """
     chosen = np.random.default_rng(seed).integers(len(sums), size=(draws, len(sums)))
     means = sums[chosen].sum(axis=1) / sizes[chosen].sum(axis=1)
     outside = (1 - COVERAGE) / 2
     low, high = np.quantile(means, [outside, 1 - outside])
-    return Difference(mean=float(gaps.mean()), low=float(low), high=float(high))
+    return Difference(mean=float(sums.sum() / sizes.sum()), low=float(low), high=float(high))

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from crosslight.errors import ConfigError
+from crosslight.methods.beginning import Digest, MaybeNetwork, Network, Weights
 from crosslight.methods.dgnet.config import DrawingConfig, refuse_size
 from crosslight.methods.scaling import Iterations, MaybeIterations, Steps
 from crosslight.methods.structure_id.body import BodyName
@@ -58,12 +59,12 @@ class CaseNetConfig(DrawingConfig):
     # Backbone and its weights: code.
     last_stride: Few = 2  # code
     shape_encoder: Literal["resnet", "aspp", "aspp+body"] = "resnet"  # paper; code: aspp
-    shape_backbone: str = "resnet34.tv_in1k"  # code: a branch that is commented out
-    shape_weights: str = "timm"  # here
-    shape_sha256: str | None = None
+    shape_backbone: Network = "resnet34.tv_in1k"  # code: a branch that is commented out
+    shape_weights: Weights = "timm"  # here
+    shape_sha256: Digest = None
     structure_body: BodyName = "shallow+resnet18"  # here
-    body_network: str | None = None
-    body_weights: str = "timm"
+    body_network: MaybeNetwork = None
+    body_weights: Weights = "timm"
     shape_identity: Literal["gray", "gray+colour"] = "gray+colour"  # here; code: gray
     colour_identity: bool = True  # code
     detach_colour: bool = True  # code

@@ -12,6 +12,7 @@ from torch import nn
 
 from crosslight.errors import ConfigError
 from crosslight.methods.backbone_config import BackboneConfig
+from crosslight.methods.beginning import MaybeNetwork
 from crosslight.methods.contract import Progress
 from crosslight.methods.scaling import Iterations, MaybeIterations, PerIteration, Steps
 from crosslight.ranges import Dropout, Few, Part, Range, Share, Width
@@ -141,7 +142,7 @@ class DGNetConfig(GenerationConfig):
 
     teacher_weights: str = TRAIN_TEACHER
     teacher_sha256: str | None = None
-    teacher_backbone: str | None = None  # paper 4.1: the same
+    teacher_backbone: MaybeNetwork = None  # paper 4.1: the same
     teacher_dim: Width = 512  # the authors' baseline code
     teacher_iterations: Iterations = 24_300  # here: 60 epochs of Market-1501 in batches of 32
     teacher_lr: float = 0.05  # here: of batches of 32; the authors' baseline has .02 of 8

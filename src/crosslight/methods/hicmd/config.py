@@ -12,6 +12,7 @@ from torch import nn
 
 from crosslight.errors import ConfigError
 from crosslight.methods.backbone_config import BackboneConfig
+from crosslight.methods.beginning import MaybeNetwork
 from crosslight.methods.contract import Progress
 from crosslight.methods.dgnet.config import refuse_size
 from crosslight.methods.identity_first import IDENTITY
@@ -94,7 +95,7 @@ class HiCMDConfig(BackboneConfig):
 
     # Backbone and its weights: release.
     last_stride: Few = 2  # release
-    prototype_backbone: str | None = None  # release: the same
+    prototype_backbone: MaybeNetwork = None  # release: the same
     structure_width: Width = 32  # release
     dilations: tuple[Few, Few, Few] = (3, 6, 9)  # release
     adain_width: Width = 512  # release

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from crosslight.errors import ConfigError
+from crosslight.methods.beginning import MaybeNetwork, Weights
 from crosslight.methods.dgnet.config import GenerationConfig, refuse_size, sgd
 from crosslight.methods.dgnet.networks import StructureSource
 from crosslight.methods.scaling import Iterations
@@ -81,8 +82,8 @@ class Proposed2020Config(GenerationConfig):
     identity: Literal["structure", "appearance", "both"] = "structure"  # run
     structure_source: StructureSource = "gray"  # run
     structure_body: BodyName = "shallow+resnet18"  # run
-    body_network: str | None = None
-    body_weights: str = "timm"  # run
+    body_network: MaybeNetwork = None
+    body_weights: Weights = "timm"  # run
     initialisation: Literal["overwritten", "kept"] = "overwritten"  # run
     squeezed: bool = True  # run
     appearance_learns: bool = False  # run

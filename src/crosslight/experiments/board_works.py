@@ -1,0 +1,474 @@
+"""What makes the rows of a leaderboard: the start, tries of learning rates, whole trainings."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crosslight.config import load_recipe, parse_recipe, to_plain
+from crosslight.errors import (
+    ConfigError,
+    CrosslightError,
+    DataError,
+    MissingPartError,
+    TrainingError,
+)
+from crosslight.experiments.board import Asked, Given
+from crosslight.experiments.board_rows import (
+    ROWS,
+    RUNS,
+    figures_of,
+    keep,
+    made_now,
+    read_row,
+    read_try,
+)
+from crosslight.experiments.budget import beginning_overrides, images_seen, overrides_for
+from crosslight.experiments.costs import count_parameters, cpu_seconds
+from crosslight.experiments.evaluation import Evaluation, evaluate_run
+from crosslight.experiments.fitting import Fitting, prepare
+from crosslight.experiments.options import Evaluating, Filling
+from crosslight.experiments.rows import Work
+from crosslight.experiments.systems import Preset, fitting
+from crosslight.experiments.validation import split_people, validation_protocol
+from crosslight.files import write_text
+from crosslight.registry import is_file_method
+from crosslight.report.standings import START, Cost, Finished, Tried
+from crosslight.shipped import SHIPPED
+from crosslight.training.interruption import TrainingInterrupted
+from crosslight.training.loop import FitSummary
+from crosslight.training.machines import Machines
+from crosslight.training.run import RunFolder, build_method, what_differs
+from crosslight.training.weights import ModelCard, save_weights
+from crosslight.types import Modality
+
+_COST, _TRACEBACK = "training-cost.json", "fault.txt"
+_NEVER = 10**9
+
+
+def planned(folder: Path, runs: Path, asked: Asked, how: Filling) -> list[Work]:
+    """Everything that the call asks for; a mistake in the last one should not show after hours."""
+    board = asked.board
+    starts: list[Work] = []
+    tries: list[Work] = []
+    finals: list[_Final] = []
+    for layout, given in asked.data.items():
+        place = _Place(folder=folder, runs=runs, layout=layout, given=given, asked=asked, how=how)
+        presets = {
+            name: preset
+            for name in asked.systems
+            if (preset := fitting(board.systems[name], both_lights=given.known.both_lights))
+        }
+        if presets:
+            starts.append(_Start(place, next(iter(presets.values()))))
+        tries += [
+            _Try(place, name, preset, factor)
+            for name, preset in presets.items()
+            for factor in board.rates
+        ]
+        finals += [
+            _Final(place, name, preset, seed)
+            for seed in asked.seeds
+            for name, preset in presets.items()
+        ]
+    for final in finals:
+        final.refuse_another()
+    finals.sort(key=lambda final: final.seed)
+    return [*starts, *tries, *finals]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """A data set of a board, and where its rows go."""
+
+    folder: Path
+    runs: Path
+    layout: str
+    given: Given
+    asked: Asked
+    how: Filling
+    found: dict[tuple[Preset, int | None, tuple[str, ...]], tuple[str, ...]] = field(
+        default_factory=dict
+    )
+
+    def row(self, system: str, name: str) -> Path:
+        return self.folder / ROWS / self.layout / system / f"{name}.json"
+
+    def run(self, system: str, name: str) -> Path:
+        return self.runs / self.layout / system / name
+
+    def overrides(
+        self, preset: Preset, images: int | None, more: tuple[str, ...] = ()
+    ) -> tuple[str, ...]:
+        """What is changed in a recipe so that it has what all systems of the board have.
+
+        Args:
+            preset: The recipe, and what is changed first.
+            images: To be seen; None: as many as the recipe says.
+            more: Changed besides.
+
+        Raises:
+            DataError: The data does not suffice for the batches.
+        """
+        key = (preset, images, more)
+        if key not in self.found:
+            self.found[key] = self._overrides(preset, images, more)
+        return self.found[key]
+
+    def _overrides(
+        self, preset: Preset, images: int | None, more: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        board = self.asked.board
+        own = (
+            *preset.set,
+            f"data.height={board.height}",
+            f"data.width={board.width}",
+            f"data.train_splits={json.dumps(board.train_splits)}",
+            "data.validation=none",
+            f"training.precision={board.precision}",
+            *board.set,
+            *more,
+        )
+        config, weights = load_recipe(preset.recipe, own), self.asked.weights
+        own += beginning_overrides(config, network=board.backbone, weights=weights)
+        if images is None:
+            return own
+        config = load_recipe(preset.recipe, own)
+        train, _ = split_people(self.given.table, config.data, seed=config.training.seed)
+        return (*own, *overrides_for(config, train, images))
+
+    def plain(self, config: Any) -> dict[str, Any]:
+        """A configuration in which no file's place on this machine stands."""
+        text = json.dumps(to_plain(config))
+        named = json.dumps(self.asked.weights)
+        content: dict[str, Any] = json.loads(
+            text.replace(named, json.dumps(self.asked.board.weights))
+        )
+        if is_file_method(content["method"]):
+            content["method"] = Path(content["method"]).name
+        return content
+
+    def told(self, error: Exception) -> str:
+        """An error's sentence in which no place on this machine stands."""
+        known = isinstance(error, CrosslightError)
+        text = str(error) if known else f"{type(error).__name__}: {error}"
+        text = text.splitlines()[0]
+        for path, name in (
+            (self.runs, RUNS),
+            (self.runs.resolve(), RUNS),
+            (self.given.root, self.layout),
+            (self.given.root.resolve(), self.layout),
+        ):
+            text = text.replace(str(path), name)
+        return text
+
+
+class Training(Work):
+    """A training of a board.
+
+    Attributes:
+        system: Its name.
+        unfit: Why the data does not suffice for its batches; None: it does.
+    """
+
+    def __init__(
+        self, place: _Place, system: str, preset: Preset, *, seed: int, own: str, images: int | None
+    ) -> None:
+        self.name, self.seed, self.system = self._called(system, place.layout), seed, system
+        self.place = place.run(system, own)
+        self._row = place.row(system, own)
+        self._in, self._preset = place, preset
+        self._began = False
+        self.unfit: DataError | None = None
+        self._overrides: tuple[str, ...] = ()
+        try:
+            self._overrides = (*place.overrides(preset, images, self._of_all()), *self._own())
+        except DataError as error:  # too few people, say: a row, and the others go on
+            self.unfit = error
+        except ConfigError as error:
+            raise ConfigError(f"{self._told_of(system)}: {error}") from error
+
+    @property
+    def claim(self) -> Path:
+        """The row's file: runs may lie in another folder on every machine."""
+        return self._row.with_suffix("")
+
+    def was_done(self) -> bool:
+        """Whether the row's file is there; that of a failure too."""
+        return self._row.is_file()
+
+    def prepare(self) -> Fitting | None:
+        """Makes the run folder, or opens that of before."""
+        if self.unfit is not None:
+            raise self.unfit
+        fitting = self._prepared()
+        self._began = True
+        return fitting
+
+    def kept_fault(self, error: Exception) -> str:
+        """Keeps the failure of a system; what is the user's or the machine's ends the call."""
+        is_ours = isinstance(error, ConfigError) and not self._began
+        is_disk = isinstance(error, OSError) or (
+            isinstance(error, TrainingError) and isinstance(error.__cause__, OSError)
+        )
+        if is_ours or is_disk or isinstance(error, TrainingInterrupted | MissingPartError):
+            raise error
+        sentence = self._in.told(error)
+        if not isinstance(error, CrosslightError):
+            write_text(self.place / _TRACEBACK, "".join(traceback.format_exception(error)))
+        self._keep_fault(sentence)
+        return sentence
+
+    def _called(self, system: str, layout: str) -> str:
+        return f"{system} on {layout}"
+
+    def _told_of(self, system: str) -> str:
+        return f"System {system}"
+
+    def _of_all(self) -> tuple[str, ...]:
+        """Changes that several works of a system share."""
+        return ()
+
+    def _own(self) -> tuple[str, ...]:
+        return (f"training.seed={self.seed}",)
+
+    def _keep_fault(self, sentence: str) -> None:
+        row = Finished(
+            system=self.system,
+            data=self._in.layout,
+            seed=self.seed,
+            fault=sentence,
+            made=made_now(),
+        )
+        keep(self._row, row)
+
+    def _prepared(self, *more: str) -> Fitting:
+        return prepare(
+            self._preset.recipe,
+            self._in.given.argument,
+            self.place,
+            trial=self._in.asked.board.trial,
+            overrides=(*self._overrides, *more),
+            accelerator=self._in.how.accelerator,
+        )
+
+    def _trained(self, fitting: Fitting) -> tuple[FitSummary, float, int]:
+        """Trains; gives CPU-seconds and images of it, as far as this machine has seen them."""
+        before = cpu_seconds()
+        summary = fitting.train_all(Machines(accelerator=self._in.how.accelerator))
+        took = cpu_seconds() - before
+        kept = self.place / _COST
+        done = summary.iterations - summary.resumed_from
+        if done:
+            images = images_seen(fitting.recipe, fitting.train) * done // summary.iterations
+            write_text(kept, json.dumps({"seconds": took, "images": images}) + "\n")
+        elif kept.is_file():  # it was cut off before it was scored
+            content = json.loads(kept.read_text(encoding="utf-8"))
+            return summary, float(content["seconds"]), int(content["images"])
+        return summary, took if done else 0.0, images if done else 0
+
+
+class _Start(Training):
+    """What all systems begin from, untrained."""
+
+    def __init__(self, place: _Place, preset: Preset) -> None:
+        super().__init__(place, START, preset, seed=0, own="seed-0", images=None)
+
+    def fault(self) -> str | None:
+        return read_row(self._row).fault
+
+    def finish(self, fitting: Fitting) -> Evaluation:
+        run = self.place
+        if self._in.asked.weights in SHIPPED:
+            run = Path(self._in.asked.weights)
+        else:
+            _save_untrained(fitting)
+        evaluation = _scored(self._in, run, fitting, self.place)
+        row = Finished(
+            system=START,
+            data=self._in.layout,
+            seed=0,
+            **figures_of(evaluation),
+            cost=_cost(self._in, run, evaluation, training_s=0.0, trained=0),
+            config=self._in.plain(fitting.recipe),
+            made=made_now(),
+        )
+        keep(self._row, row)
+        return evaluation
+
+
+class _Try(Training):
+    """A short training with a learning rate, scored by validation people."""
+
+    def __init__(self, place: _Place, system: str, preset: Preset, factor: float) -> None:
+        board = place.asked.board
+        self._factor = factor
+        self._validation = (
+            "val"
+            if "val" in set(place.given.table.splits) and "val" not in board.train_splits
+            else "holdout"
+        )
+        images = max(1, round(board.images * board.try_share))
+        own = f"rate-{factor:g}"
+        super().__init__(place, system, preset, seed=board.seeds[0], own=own, images=images)
+
+    def fault(self) -> str | None:
+        return read_try(self._row).fault
+
+    def finish(self, fitting: Fitting) -> None:
+        summary, _, _ = self._trained(fitting)
+        assert fitting.held_out is not None
+        self._keep(
+            images=images_seen(fitting.recipe, fitting.train),
+            score=summary.best_score,
+            protocol=validation_protocol(fitting.held_out),
+            people=len(np.unique(fitting.held_out.pids)),
+        )
+
+    def _called(self, system: str, layout: str) -> str:
+        return f"{super()._called(system, layout)}, learning rate x {self._factor:g}"
+
+    def _told_of(self, system: str) -> str:
+        return f"Tries of {system}, with {self._in.asked.board.try_share:.0%} of the images"
+
+    def _of_all(self) -> tuple[str, ...]:
+        return (
+            f"training.seed={self.seed}",  # whom validation takes
+            f"data.validation={self._validation}",
+            f"training.validate_every={_NEVER}",  # at the end alone
+        )
+
+    def _own(self) -> tuple[str, ...]:
+        return (f"training.lr_factor={self._factor}",)
+
+    def _keep_fault(self, sentence: str) -> None:
+        self._keep(fault=sentence)
+
+    def _keep(self, **figures: Any) -> None:
+        tried = Tried(
+            system=self.system,
+            data=self._in.layout,
+            seed=self.seed,
+            lr_factor=self._factor,
+            made=made_now(),
+            **figures,
+        )
+        write_text(self._row, json.dumps(asdict(tried), indent=2) + "\n")
+
+
+class _Final(Training):
+    """A system with a seed."""
+
+    def __init__(self, place: _Place, system: str, preset: Preset, seed: int) -> None:
+        images = place.asked.board.images
+        super().__init__(place, system, preset, seed=seed, own=f"seed-{seed}", images=images)
+
+    def refuse_another(self) -> None:
+        """Compares what was done before with what is asked for now.
+
+        Raises:
+            ConfigError: They differ.
+        """
+        if not self._row.is_file() or not (kept := read_row(self._row).config):
+            return
+        where = f"row {self._row}"
+        factor = kept["training"].get("lr_factor", 1.0)
+        recipe = load_recipe(
+            self._preset.recipe, (*self._overrides, f"training.lr_factor={factor}")
+        )
+        wanted = self._in.plain(recipe)
+        if kept["method"] == wanted["method"]:  # a file, perhaps, which lies somewhere
+            kept = {**kept, "method": recipe.method}
+        # What the row was made before had its default.
+        before = self._in.plain(parse_recipe(kept, where=where))
+        for key, old, new in what_differs(before, wanted):
+            raise ConfigError(
+                f"The {where} was made with {key} = {old!r}, but now {self.system} has {new!r}; "
+                "remove that file to make the row again, or give another folder."
+            )
+
+    def fault(self) -> str | None:
+        return read_row(self._row).fault
+
+    def prepare(self) -> Fitting | None:
+        rates = self._in.asked.board.rates
+        paths = [self._in.row(self.system, f"rate-{factor:g}") for factor in rates]
+        if not all(path.is_file() for path in paths):
+            return None
+        if rates and self.unfit is None:
+            self._overrides = (*self._overrides, f"training.lr_factor={_best(paths)}")
+        return super().prepare()
+
+    def finish(self, fitting: Fitting) -> Evaluation:
+        summary, took, trained = self._trained(fitting)
+        evaluation = _scored(self._in, self.place, fitting, self.place)
+        row = Finished(
+            system=self.system,
+            data=self._in.layout,
+            seed=self.seed,
+            images=images_seen(fitting.recipe, fitting.train),
+            iterations=summary.iterations,
+            seconds=round(summary.seconds, 1),
+            lr_factor=fitting.recipe.training.lr_factor,
+            **figures_of(evaluation),
+            cost=_cost(self._in, self.place, evaluation, training_s=took, trained=trained),
+            config=self._in.plain(fitting.recipe),
+            made=made_now(),
+        )
+        keep(self._row, row)
+        return evaluation
+
+
+def _best(paths: Sequence[Path]) -> float:
+    tried = [read_try(path) for path in paths]
+    scored = [one for one in tried if one.score is not None]
+    if not scored:
+        raise TrainingError(f"No learning rate could be tried: {tried[0].fault}")
+    return max(scored, key=lambda one: one.score or 0.0).lr_factor
+
+
+def _save_untrained(fitting: Fitting) -> None:
+    recipe = fitting.recipe
+    people = len(np.unique(fitting.train.pids))
+    card = ModelCard(
+        method=recipe.method,
+        config=to_plain(recipe.config),
+        num_ids=people,
+        height=recipe.data.height,
+        width=recipe.data.width,
+        interpolation=recipe.data.interpolation,
+        stage="untrained",
+        iteration=0,
+        data=fitting.run.load_data(),
+    )
+    save_weights(fitting.run.model_path, build_method(recipe, num_ids=people), card)
+
+
+def _scored(place: _Place, run: Path, fitting: Fitting, out: Path) -> Evaluation:
+    workers, trial = fitting.recipe.data.workers, place.asked.board.trial
+    how = Evaluating(trial=trial, workers=workers)
+    return evaluate_run(run, place.given.argument, how, out=out)
+
+
+def _cost(
+    place: _Place, run: Path, evaluation: Evaluation, *, training_s: float, trained: int
+) -> Cost:
+    assert evaluation.cpu_s is not None
+    folder = RunFolder.open(run)
+    data = folder.load_config().data
+    lights = sorted({Modality(m) for m in place.given.table.modality.tolist()})
+    parameters = count_parameters(folder.load_method(), data.height, data.width, lights)
+    return Cost(
+        training_s=round(training_s, 2),
+        trained=trained,
+        embedding_s=round(evaluation.cpu_s, 2),
+        embedded=len(evaluation.table),
+        parameters=parameters.all,
+        embedding_parameters=parameters.embedding,
+    )

@@ -1,0 +1,353 @@
+"""The table, the figures and the picture of a leaderboard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from statistics import fmean, stdev
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from crosslight.evaluation.protocols.bootstrap import COVERAGE, DRAWS
+from crosslight.report.ablation import BUDGETS_DIFFER, percent
+from crosslight.report.colours import GRID, INK, MUTED, series_colour
+from crosslight.report.palette import label
+from crosslight.report.standings import (
+    DEVIATIONS,
+    PAIRED,
+    SHOWN,
+    Finished,
+    Gap,
+    Standing,
+    Standings,
+    Tried,
+)
+
+NOT_TOLD_APART = "="
+
+
+def leaderboard_json(
+    board: Mapping[str, Any], standings: Sequence[Standings], tried: Sequence[Tried]
+) -> dict[str, Any]:
+    """Every figure of the table; fractions. The trainings behind them are the board's rows.
+
+    Args:
+        board: As plain values.
+        standings: Of each data set.
+        tried: Learning rates.
+    """
+    return {
+        "board": dict(board),
+        "data": {one.data: _standings_json(one) for one in standings},
+        "tried": [asdict(one) for one in tried],
+    }
+
+
+def _standings_json(standings: Standings) -> dict[str, Any]:
+    start = standings.start
+    return {
+        "title": standings.title,
+        "compared_with": standings.first,
+        "chance": {
+            p: {score: level[score] for score in SHOWN} for p, level in standings.chance.items()
+        },
+        "start": None if start is None else {"scores": start.scores, "fault": start.fault},
+        "systems": [_standing_json(standings, one) for one in standings.systems],
+    }
+
+
+def _standing_json(standings: Standings, one: Standing) -> dict[str, Any]:
+    scores = {
+        protocol: {
+            score: {
+                "mean": fmean(values),
+                "sd": stdev(values) if values[1:] else None,
+                "trial_sd": fmean(one.values(protocol, f"{score}_sd")),
+                "interval": _interval(one, protocol, score),
+                "ahead": _gap_json(standings.gap(one, protocol, score)),
+            }
+            for score in SHOWN
+            if (values := one.values(protocol, score))
+        }
+        for protocol in standings.protocols
+    }
+    probes = [row.probes for row in one.rows if row.probes]
+    return {
+        "system": one.system,
+        "seeds": [row.seed for row in one.rows],
+        "images": [row.images for row in one.rows],
+        "lr_factors": [row.lr_factor for row in one.rows],
+        "scores": {protocol: found for protocol, found in scores.items() if found},
+        "training_cpu_s_per_1000_images": _mean(
+            row.cost.training_per_1000 for row in one.rows if row.cost
+        ),
+        "embedding_cpu_s_per_1000_images": _mean(
+            row.cost.embedding_per_1000 for row in one.rows if row.cost
+        ),
+        "parameters": _mean(row.cost.parameters for row in one.rows if row.cost),
+        "embedding_parameters": _mean(
+            row.cost.embedding_parameters for row in one.rows if row.cost
+        ),
+        "swap_truth": _mean(probe.swaps for probe in probes),
+        "leakage": _mean(probe.leakage for probe in probes),
+        "failed": {str(row.seed): row.fault for row in one.failed},
+    }
+
+
+def _interval(one: Standing, protocol: str, score: str) -> list[float] | None:
+    found = one.interval(protocol, score) if score in PAIRED else None
+    return None if found is None else [found.low, found.high]
+
+
+def _gap_json(gap: Gap | None) -> dict[str, Any] | None:
+    if gap is None:
+        return None
+    return {**asdict(gap.people), "seeds_sd": gap.seeds_sd, "told_apart": gap.told_apart}
+
+
+def leaderboard_markdown(
+    board: Mapping[str, Any], standings: Sequence[Standings], tried: Sequence[Tried]
+) -> str:
+    """A page: the budget, the picture, and two tables of each data set, in percent.
+
+    Args:
+        board: As plain values.
+        standings: Of each data set.
+        tried: Learning rates.
+    """
+    lines = ["# Leaderboard", "", *_budget(board, standings, tried), ""]
+    lines += ["![Rank-1 and mAP of every system](leaderboard.png)", ""]
+    for one in standings:
+        lines += [f"## {one.title}", "", *_scores(one), "", *_costs(one, board, tried)]
+        lines += [f"{name}, seed {seed}: {fault}\n" for name, seed, fault in _faults(one)]
+    lines += [_remarks(standings)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _budget(
+    board: Mapping[str, Any], standings: Sequence[Standings], tried: Sequence[Tried]
+) -> list[str]:
+    start = f"`{board['backbone']}` with the weights `{board['weights']}`"
+    if board["weights"] == "none":
+        start = f"a `{board['backbone']}` without weights"
+    said = [
+        f"Every system begins from {start}, sees {board['images']:,} images of "
+        f"{board['height']} x {board['width']} and keeps its last weights; losses, stages, batches "
+        f"and optimizers are its own. Arithmetic: {board['precision']}."
+    ]
+    if board["rates"]:
+        one = next((t for t in tried if t.fault is None), None)
+        whom = f"the mAP ({one.protocol}) of {one.people} people" if one else "the mAP of people"
+        said.append(
+            f"Learning rates: {len(board['rates'])} tries for each system, "
+            f"{', '.join(f'{factor:g}' for factor in board['rates'])} times its recipe's, each "
+            f"with {board['try_share']:.0%} of the images; {whom} who are neither trained on nor "
+            "tested chose."
+        )
+    else:
+        said.append("Learning rates are those of the recipes.")
+    if board["set"]:
+        said.append(f"Changed in all: {', '.join(f'`{text}`' for text in board['set'])}.")
+    data = " ".join(f"{name}:ROOT" for name in board["data"])
+    days = sorted({row.made["day"] for one in standings for row in _rows(one) if row.made})
+    when = "" if not days else f" Rows of {days[0]}" + (f" to {days[-1]}" if days[1:] else "")
+    return [
+        " ".join(said) + (f"{when}." if when else ""),
+        "",
+        "The command that continues it:",
+        "",
+        "```sh",
+        f"crosslight leaderboard BOARD --data {data}",
+        "```",
+    ]
+
+
+def _rows(standings: Standings) -> list[Finished]:
+    return [row for one in standings.systems for row in (*one.rows, *one.failed)]
+
+
+def _scores(standings: Standings) -> list[str]:
+    protocols = standings.protocols
+    head = ["system", "seeds"]
+    head += [f"{short_name(p)} {word}" for p in protocols for word in SHOWN.values()]
+    lines = [head, ["---"] * 2 + ["---:"] * (len(head) - 2)]
+    for one in standings.systems:
+        seeds = " ".join(str(row.seed) for row in one.rows) or "failed"
+        cells = [_marked(standings, one, p, score) for p in protocols for score in SHOWN]
+        lines.append([one.system, seeds, *cells])
+    if standings.start is not None and not standings.start.fault:
+        own = standings.start.scores
+        shown = [[own[p][score]] if p in own else [] for p in protocols for score in SHOWN]
+        cells = [percent(values) for values in shown]
+        lines.append(["the start, untrained", "", *cells])
+    chance = standings.chance
+    lines.append(
+        ["chance", "", *(percent([chance[p][score]]) for p in protocols for score in SHOWN)]
+    )
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _marked(standings: Standings, one: Standing, protocol: str, score: str) -> str:
+    text = percent(one.values(protocol, score))
+    gap = standings.gap(one, protocol, score)
+    return f"{NOT_TOLD_APART} {text}" if gap is not None and not gap.told_apart else text
+
+
+def _costs(standings: Standings, board: Mapping[str, Any], tried: Sequence[Tried]) -> Iterable[str]:
+    head = ["system", "images", "CPU-s per 1,000 trained", "embedded", "parameters, million"]
+    head += ["of them to embed", "swap truth", "leakage"]
+    if board["rates"]:
+        head += [f"mAP at {factor:g}" for factor in board["rates"]]
+    yield f"| {' | '.join(head)} |"
+    yield "|---" + "|---:" * (len(head) - 1) + "|"
+    for one in standings.systems:
+        found = _standing_json(standings, one)
+        cells = [
+            one.system,
+            f"{fmean(found['images']):,.0f}" if found["images"] else "–",
+            _number(found["training_cpu_s_per_1000_images"], 1),
+            _number(found["embedding_cpu_s_per_1000_images"], 1),
+            _number(found["parameters"], 2, 1e-6),
+            _number(found["embedding_parameters"], 2, 1e-6),
+            _number(found["swap_truth"], 2),
+            _number(found["leakage"], 2),
+        ]
+        chosen = set(found["lr_factors"])
+        for factor in board["rates"]:
+            own = [
+                t
+                for t in tried
+                if (t.system, t.data, t.lr_factor) == (one.system, standings.data, factor)
+            ]
+            text = _number(own[0].score if own else None, 1, 100)
+            cells.append(f"**{text}**" if factor in chosen else text)
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def _faults(standings: Standings) -> list[tuple[str, int, str]]:
+    start = [] if standings.start is None or not standings.start.fault else [standings.start]
+    rows = [*start, *(row for one in standings.systems for row in one.failed)]
+    return [(row.system, row.seed, row.fault or "") for row in rows]
+
+
+def _remarks(standings: Sequence[Standings]) -> str:
+    firsts = ", ".join(dict.fromkeys(one.first for one in standings if one.first))
+    said = [
+        "Percent; each figure is the mean over the protocol's trials, then mean ± sd over seeds "
+        "(no sd for one seed).",
+        f"`{NOT_TOLD_APART}`: rank-1 or mAP cannot be told from that of {firsts}: the interval "
+        f"that holds {COVERAGE:.0%} of {DRAWS:,} paired resamplings of the people who are asked "
+        f"for holds 0, or the difference is not above {DEVIATIONS} sd over seeds.",
+        "CPU-seconds count all cores and the loading processes; of a training that was cut off, "
+        "those after that.",
+    ]
+    rows = [row for one in standings for row in _rows(one)]
+    seen = [row.images for row in rows if row.images]
+    if seen and max(seen) > (1 + BUDGETS_DIFFER) * min(seen):
+        said.append(
+            f"The budgets differ, from {min(seen):,} to {max(seen):,} images seen: a recipe's "
+            "epochs hold whole batches."
+        )
+    if any(row.probes for row in rows):
+        said.append(
+            "From `crosslight probe`: swap truth is the SSIM of drawn swaps on the person, 0 the "
+            "best floor, 1 the true scene taken again; leakage is 1 minus the codes' mean "
+            "disentanglement, 0 where each knows one thing only."
+        )
+    if len({row.made.get("processor") for row in rows if row.made}) > 1:
+        said.append("The rows are of several kinds of processors: CPU-seconds do not compare.")
+    return " ".join(said)
+
+
+def leaderboard_figure(standings: Sequence[Standings]) -> Figure:
+    """Rank-1 and mAP by each data set's first protocol: a panel for each.
+
+    Bars are the intervals by resampling people, ticks the seeds; lines the start and chance.
+    """
+    shown = [one for one in standings if one.protocols]
+    names = [standing.system for one in shown for standing in one.systems]
+    longest = max((len(name) for name in names), default=4)
+    most = max((len(one.systems) for one in shown), default=1)
+    figure = Figure(
+        figsize=(max(1, len(shown)) * (5.0 + 0.075 * longest), 2.3 + 0.42 * most),
+        layout="constrained",
+        facecolor="white",
+    )
+    for number, one in enumerate(shown, start=1):
+        _panel(figure.add_subplot(1, len(shown), number), one)
+    handles = figure.axes[0].get_legend_handles_labels() if figure.axes else ([], [])
+    figure.legend(
+        *handles, loc="outside lower center", ncols=4, frameon=False, fontsize=9.5, labelcolor=INK
+    )
+    return figure
+
+
+def _panel(axes: Axes, standings: Standings) -> None:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(MUTED)
+    axes.tick_params(colors=INK, labelsize=10, length=3)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    protocol = standings.protocols[0]
+    systems = [one for one in standings.systems if one.values(protocol, "mAP")]
+    for index, (score, marker) in enumerate((("rank1", "o"), ("mAP", "D"))):
+        colour, shift = series_colour(index), 0.16 * (2 * index - 1)
+        for place, one in enumerate(systems):
+            _mark(axes, one, protocol, score, place + shift, colour=colour, marker=marker)
+        axes.plot([], [], linestyle="", marker=marker, color=colour, label=SHOWN[score])
+        start = standings.start
+        if start is not None and protocol in start.scores:
+            axes.axvline(start.scores[protocol][score], color=colour, linewidth=1.2, linestyle="--")
+        axes.axvline(standings.chance[protocol][score], color=colour, linewidth=1.2, linestyle=":")
+    axes.plot([], [], color=MUTED, linestyle="--", linewidth=1.2, label="the start, untrained")
+    axes.plot([], [], color=MUTED, linestyle=":", linewidth=1.2, label="chance")
+    axes.set_yticks(range(len(systems)), [one.system for one in systems])
+    axes.set_ylim(max(len(systems), 1) - 0.5, -0.5)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set_xlim(left=0)
+    label(
+        axes,
+        x=f"{protocol}\nbars: {COVERAGE:.0%} by resampling people; ticks: seeds",
+        title=standings.title.replace(" (", "\n("),
+    )
+
+
+def _mark(
+    axes: Axes, one: Standing, protocol: str, score: str, y: float, *, colour: str, marker: str
+) -> None:
+    values = one.values(protocol, score)
+    interval = one.interval(protocol, score)
+    if interval is not None:
+        # Of the first trial; the bar stands where the mean over trials is.
+        shift = fmean(values) - interval.mean
+        axes.plot(
+            [interval.low + shift, interval.high + shift],
+            [y, y],
+            color=colour,
+            linewidth=3.2,
+            alpha=0.35,
+            solid_capstyle="butt",
+        )
+    if values[1:]:
+        axes.plot(values, [y] * len(values), linestyle="", marker="|", color=colour, markersize=8)
+    axes.plot(fmean(values), y, marker=marker, color=colour, markersize=6)
+
+
+def short_name(protocol: str) -> str:
+    """A protocol in the head of a table."""
+    return protocol.removeprefix("sysu-mm01/").removeprefix("regdb/")
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def _number(value: float | None, digits: int, factor: float = 1.0) -> str:
+    return "–" if value is None else f"{factor * value:,.{digits}f}"

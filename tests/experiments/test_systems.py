@@ -1,0 +1,89 @@
+"""The systems that a leaderboard knows by name: all that ship, each where it fits."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from crosslight.config import build, load_recipe
+from crosslight.data.promenade import make
+from crosslight.experiments.board import asked_of
+from crosslight.experiments.board_works import Training, planned
+from crosslight.experiments.costs import count_parameters, cpu_seconds
+from crosslight.experiments.options import Filling
+from crosslight.experiments.systems import SYSTEMS, named_system
+from crosslight.methods.beginning import beginning_of
+from crosslight.registry import METHODS, method_class
+from crosslight.types import Modality
+
+VISIBLE = {"baseline", "case-net-released", "dgnet"}
+
+
+def test_every_method_is_a_system_by_its_name() -> None:
+    assert set(SYSTEMS) == set(METHODS)
+    for name, presets in SYSTEMS.items():
+        for preset in presets:
+            assert load_recipe(preset.recipe, preset.set).method == name
+
+
+def test_all_systems_can_have_one_budget_each_on_the_data_that_it_learns_from(
+    promenade: Path, tmp_path: Path
+) -> None:
+    market = tmp_path / "market"
+    make(market, preset="tiny", layout="market1501", height=32, width=16, progress=False)
+    how = Filling(seeds=(3,), height=128, width=64, overrides=("data.ids_per_batch=4",))
+    asked = asked_of(tmp_path / "b", [f"sysu-mm01:{promenade}", f"market1501:{market}"], how)
+    assert asked.board.images == 40 * 50 * 32  # as AGW's recipe, with half its people in a batch
+    assert (asked.board.backbone, asked.board.weights) == ("resnet18-half", "promenade")
+    works = planned(tmp_path / "b", tmp_path / "runs", asked, how)
+    assert {work.name for work in works} == {
+        *(f"{name} on sysu-mm01" for name in {*METHODS} - VISIBLE | {"baseline", "start"}),
+        *(f"{name} on market1501" for name in VISIBLE | {"start"}),
+    }
+    assert [work.unfit for work in works if isinstance(work, Training)] == [None] * len(works)
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_system_is_named_with_its_switches() -> None:
+    name, (preset,) = named_system("structure-id+gray+edge")
+    recipe = load_recipe(preset.recipe, preset.set)
+    assert (name, recipe.config.structure_source) == ("structure-id+gray+edge", "gray+edge")
+    name, (preset,) = named_system("agw-regdb+slow:config.lr=0.01,config.epochs=3")
+    recipe = load_recipe(preset.recipe, preset.set)
+    assert (name, recipe.config.lr, recipe.config.epochs) == ("agw-regdb+slow", 0.01, 3)
+    assert beginning_of(recipe.config) == ("resnet50.tv_in1k", "timm")
+
+
+def _method(name: str) -> Any:
+    cls = method_class(name)
+    config = build(cls.Config, dict(cls.small), where="test")
+    return cls(config, num_ids=5, height=64, width=32).eval()
+
+
+def test_what_embeds_is_counted_without_classifiers_and_other_stages() -> None:
+    agw = _method("agw")
+    found = count_parameters(agw, 64, 32, list(Modality))
+    assert found.all == sum(p.numel() for p in agw.parameters())
+    classifier = sum(p.numel() for p in agw.head.classifier.parameters())
+    assert found.embedding == found.all - classifier
+    visible = count_parameters(agw, 64, 32, [Modality.VISIBLE])
+    stem = sum(p.numel() for p in agw.backbone.stems[Modality.INFRARED].parameters())
+    assert visible.embedding == found.embedding - stem
+
+
+def test_networks_that_no_gradient_reaches_are_counted_and_stay_so() -> None:
+    built = _method("embedding-disentangle")
+    frozen = [name for name, p in built.named_parameters() if not p.requires_grad]
+    found = count_parameters(built, 64, 32, list(Modality))
+    network = sum(p.numel() for p in built.bdtr.parameters())
+    assert network / 2 < found.embedding < found.all
+    assert frozen == [name for name, p in built.named_parameters() if not p.requires_grad]
+
+
+def test_time_of_children_that_have_ended_counts() -> None:
+    work = "import os; sum(range(5_000_000)); print(os.times().user)"
+    before = cpu_seconds()
+    took = subprocess.run([sys.executable, "-c", work], check=True, capture_output=True).stdout
+    assert cpu_seconds() - before >= float(took) > 0
