@@ -240,7 +240,10 @@ def test_bfloat16_stays_finite_and_decides_in_float32(
     trained.eval()
     with torch.no_grad(), torch.autocast(DEVICE.type, dtype=torch.bfloat16):
         embeddings = trained.embed(batch.images, batch.modality)
-    assert embeddings.dtype == torch.float32
+        codes = (
+            trained.codes(batch.images, batch.modality) if isinstance(trained, Disentangles) else {}
+        )
+    assert all(code.dtype == torch.float32 for code in [embeddings, *codes.values()])
     assert torch.isfinite(embeddings).all()
     assert {place for place in narrow if not NARROW.search(place)} == set()
 

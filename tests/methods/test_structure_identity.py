@@ -23,6 +23,7 @@ from crosslight.data.sampling import build_batches
 from crosslight.errors import ConfigError
 from crosslight.methods.dgnet.pairs import as_light_pairs
 from crosslight.methods.structure_id import Proposed2020, StructureIdentity
+from crosslight.methods.structure_id.attribute_head import AttributeHead
 from crosslight.methods.structure_id.body import StructureBody
 from crosslight.methods.structure_id.config import (
     FUTURE,
@@ -471,6 +472,17 @@ def test_iterations_with_what_was_left_for_later_agree_with_the_plain_formulatio
     repairs: tuple[str, ...], changes: dict[str, Any], make_batch: MakeBatch
 ) -> None:
     _iterations(*repairs, make_batch=make_batch, **changes)
+
+
+def test_attributes_are_answered_in_float32(make_batch: MakeBatch, tmp_path: Path) -> None:
+    (tmp_path / "known.csv").write_text("pid,hat\n0,1\n1,0\n")
+    batch = make_batch(ids=2)
+    head = AttributeHead(4, ("hat",), str(tmp_path / "known.csv"))
+    kinds: list[torch.dtype] = []
+    head.answers.register_forward_hook(lambda _, __, logits: kinds.append(logits.dtype))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        head.loss(torch.rand(len(batch), 4), batch.labels, replace(batch, pids=batch.labels))
+    assert kinds == [torch.float32]
 
 
 @pytest.mark.parametrize("stage", ["identity", "joint"])

@@ -226,8 +226,7 @@ class CaseNet(DrawsCodes):
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:  # noqa: ARG002
         """The shape's vector behind its batch norm, of the image in gray unless told otherwise."""
         vectors = self._vectors(self.structure_code(images, gray=self.config.embed_gray))
-        with full_precision(vectors):
-            embedding: Tensor = self.shape_head.neck(vectors)
+        embedding: Tensor = self.shape_head.neck(vectors)
         return embedding
 
     def codes(self, images: Tensor, modality: Tensor) -> Mapping[str, Tensor]:  # noqa: ARG002

@@ -283,12 +283,11 @@ class CmPIG(Method):
         cycled = translator.draw(exchanged(again), back, modality)
         with frozen(translator.critics):
             judged = translator.judged(fake)
-        with full_precision(images):
-            losses = {
-                "loss_recon": equations.loss_recon(recon, images),
-                "loss_cycle": equations.loss_cycle(cycled, images),
-                "loss_gan": equations.loss_gan(judged),
-            }
+        losses = {
+            "loss_recon": equations.loss_recon(recon, images),
+            "loss_cycle": equations.loss_cycle(cycled, images),
+            "loss_gan": equations.loss_gan(judged),
+        }
         if config.feature_weight:
             shown, seen = fake, again
             if content_learns:
@@ -297,9 +296,8 @@ class CmPIG(Method):
                 with frozen(self.content):
                     seen = self._content_of(shown, modality)
             style_again = translator.style(shown, modality)
-            with full_precision(images):
-                losses["loss_content"] = equations.loss_content(seen, content)
-                losses["loss_style"] = equations.loss_style(style_again, style)
+            losses["loss_content"] = equations.loss_content(seen, content)
+            losses["loss_style"] = equations.loss_style(style_again, style)
         if self.training:
             translator.usual_style.follow(style.detach().unflatten(0, (len(Modality), -1)))
         return Drawn(images=images, modality=modality, fake=fake, losses=losses)
@@ -336,8 +334,7 @@ class CmPIG(Method):
             real = one_by_one(logits, drawn.images, drawn.modality)
         with self._passing(*networks, learns=True):
             fake = one_by_one(logits, drawn.fake.detach(), drawn.modality)
-        with full_precision(fake):
-            return {"loss_align": equations.loss_align(fake, real, kind)}
+        return {"loss_align": equations.loss_align(fake, real, kind)}
 
     def _identity(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
         """What identifies minimises, what the critic of its maps does, and the accuracy."""

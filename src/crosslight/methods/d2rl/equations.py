@@ -16,7 +16,6 @@ from crosslight.methods.d2rl.image_level import Drawn, ImageLevel
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.freezing import frozen
 from crosslight.nn.patch_critic import critic_loss, generator_loss
-from crosslight.nn.precision import full_precision
 from crosslight.nn.vae import kl_to_standard_normal
 
 
@@ -55,15 +54,14 @@ def image_losses(level: ImageLevel, drawn: Drawn) -> dict[str, Tensor]:
     config = level.config
     with frozen(*level.critics):
         on_fake_v, on_fake_i = level.critic_v(drawn.fake_v), level.critic_i(drawn.fake_i)
-    with full_precision(drawn.x):
-        found: dict[ImageLoss, Tensor] = {
-            "vae_v": l_vae(config, drawn.mean_v, drawn.recon_v, drawn.x),
-            "vae_i": l_vae(config, drawn.mean_i, drawn.recon_i, drawn.y),
-            "gan_v": generator_loss(on_fake_v, config.gan),
-            "gan_i": generator_loss(on_fake_i, config.gan),
-            "cc_v": l_cc(config, drawn.mean_cycle_v, drawn.cycle_v, drawn.x),
-            "cc_i": l_cc(config, drawn.mean_cycle_i, drawn.cycle_i, drawn.y),
-        }
+    found: dict[ImageLoss, Tensor] = {
+        "vae_v": l_vae(config, drawn.mean_v, drawn.recon_v, drawn.x),
+        "vae_i": l_vae(config, drawn.mean_i, drawn.recon_i, drawn.y),
+        "gan_v": generator_loss(on_fake_v, config.gan),
+        "gan_i": generator_loss(on_fake_i, config.gan),
+        "cc_v": l_cc(config, drawn.mean_cycle_v, drawn.cycle_v, drawn.x),
+        "cc_i": l_cc(config, drawn.mean_cycle_i, drawn.cycle_i, drawn.y),
+    }
     losses = {f"loss_{name}": loss for name, loss in found.items() if name not in config.without}
     return {**losses, **keep_losses(level, drawn)} if config.keep_weight else losses
 
@@ -71,11 +69,10 @@ def image_losses(level: ImageLevel, drawn: Drawn) -> dict[str, Tensor]:
 def keep_losses(level: ImageLevel, drawn: Drawn) -> dict[str, Tensor]:
     """Identity mapping (Zhu et al., ICCV 2017, section 5.2): nothing to do is left undone."""
     kept_v, kept_i = level.keep(drawn.x, drawn.y)
-    with full_precision(drawn.x):
-        return {
-            "loss_keep_v": F.l1_loss(kept_v, drawn.x),
-            "loss_keep_i": F.l1_loss(kept_i, drawn.y),
-        }
+    return {
+        "loss_keep_v": F.l1_loss(kept_v, drawn.x),
+        "loss_keep_i": F.l1_loss(kept_i, drawn.y),
+    }
 
 
 def image_weights(config: D2RLConfig) -> dict[str, float]:
@@ -98,15 +95,14 @@ def feature_losses(
     """
     config = level.config
     features = level(unified)
-    with full_precision(unified):
-        metric = gather_with_gradient(features.metric)
-        logits = gather_with_gradient(features.logits)
-        people = gather_with_gradient(labels)
-        losses = {
-            "loss_triplet": l_tri(config, metric, people),
-            "loss_id": F.cross_entropy(logits, people, label_smoothing=config.label_smoothing),
-        }
-        accuracy = (logits.argmax(dim=1) == people).float().mean()
+    metric = gather_with_gradient(features.metric)
+    logits = gather_with_gradient(features.logits)
+    people = gather_with_gradient(labels)
+    losses = {
+        "loss_triplet": l_tri(config, metric, people),
+        "loss_id": F.cross_entropy(logits, people, label_smoothing=config.label_smoothing),
+    }
+    accuracy = (logits.argmax(dim=1) == people).float().mean()
     return losses, accuracy
 
 

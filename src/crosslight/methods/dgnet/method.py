@@ -223,9 +223,6 @@ class DGNet(DrawsCodes):
             codes, vectors = self._encode(pairs.all_images, parts=4)
             for part in vectors.chunk(self._passes(4)):
                 self._through_necks(part)
-        # Otherwise autocast would hand the weights that it has cast here, without a graph, to the
-        # passes that train them.
-        torch.clear_autocast_cache()
         structure = self.structure(pairs.images)
         colours = self.adain(codes)
         same_image, same_id, crossed = self.decoder(

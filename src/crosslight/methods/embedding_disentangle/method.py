@@ -32,7 +32,7 @@ from crosslight.methods.embedding_disentangle.networks import Classifier, Decode
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.freezing import frozen
 from crosslight.nn.per_modality import PerModality
-from crosslight.nn.precision import full_precision, wide
+from crosslight.nn.precision import wide
 
 BACKBONE, CLASSIFIER, DISENTANGLE = "bdtr", "classifier", "disentangle"
 
@@ -133,29 +133,23 @@ class EmbeddingDisentangle(Method):
         found: dict[str, Tensor] = {}
         if config.simple_weight:
             rebuilt = self.decoder(modality=modality, s=s, m=m)
-            with full_precision(rebuilt):
-                found["loss_simple"] = equations.loss_simple(rebuilt, embeddings, config.norm)
+            found["loss_simple"] = equations.loss_simple(rebuilt, embeddings, config.norm)
         if config.cross_weight:
             rebuilt = self.decoder(modality=modality, s=s[positive], m=m)
-            with full_precision(rebuilt):
-                found["loss_cross"] = equations.loss_cross(rebuilt, embeddings, config.norm)
+            found["loss_cross"] = equations.loss_cross(rebuilt, embeddings, config.norm)
         if config.dis_weight:
             mixed = self.decoder(modality=modality, s=s[negative], m=m)
             with frozen(self.classifier):
                 logits = self.classifier(mixed)
-            with full_precision(logits):
-                found["loss_dis"] = equations.loss_dis(logits, labels[negative])
+            found["loss_dis"] = equations.loss_dis(logits, labels[negative])
         if config.triplet_weight:
-            with full_precision(s):
-                if config.triplet == "hard":
-                    order = 2 if config.norm == "l2" else 1
-                    s_now = wide(s.detach())
-                    positive, negative = hardest(
-                        torch.cdist(s_now, s_now, p=order), labels, modality
-                    )
-                found["loss_triplet"] = equations.triplet_loss(
-                    wide(s), positive, negative, margin=config.margin, norm=config.norm
-                )
+            if config.triplet == "hard":
+                order = 2 if config.norm == "l2" else 1
+                s_now = wide(s.detach())
+                positive, negative = hardest(torch.cdist(s_now, s_now, p=order), labels, modality)
+            found["loss_triplet"] = equations.triplet_loss(
+                wide(s), positive, negative, margin=config.margin, norm=config.norm
+            )
         return found
 
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:
@@ -183,16 +177,14 @@ class EmbeddingDisentangle(Method):
         BDTR's people are compared by the cosine: lengths say little about who it is.
         """
         embeddings = self.bdtr.embed(images, modality)
-        with full_precision(embeddings):
-            x: Tensor = F.normalize(wide(embeddings)) * math.sqrt(self.config.bdtr.dim)
+        x: Tensor = F.normalize(wide(embeddings)) * math.sqrt(self.config.bdtr.dim)
         return x
 
     def _classifier_step(
         self, embeddings: Tensor, labels: Tensor, update: Update
     ) -> Mapping[str, Tensor]:
         logits = self.classifier(embeddings)
-        with full_precision(logits):
-            loss = F.cross_entropy(wide(logits), labels)
+        loss = F.cross_entropy(wide(logits), labels)
         update("classifier", {"loss_classifier": loss})
         accuracy = (logits.argmax(dim=1) == labels).float().mean()
         return {"loss_classifier": loss, "accuracy": accuracy}

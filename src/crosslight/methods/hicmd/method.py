@@ -303,8 +303,8 @@ class HiCMD(Method):
         with torch.no_grad():
             for network, x in zip(self.attribute.networks, images, strict=True):
                 network(x)
-        # Otherwise autocast would hand the weights that it has cast here, without a graph, to the
-        # passes that train them.
+        # Older versions of torch have autocast hand weights that it has cast here, without a graph,
+        # to passes that train them.
         torch.clear_autocast_cache()
 
     def _remember_illumination(self, attribute: Lights) -> None:

@@ -255,9 +255,6 @@ class Proposed2020(DrawsCodes):
         images, count = pairs.all_images, len(pairs.images)
         with torch.set_grad_enabled(self._appearance_trains):
             codes, vectors = self._encode(images, parts=4)
-        if not self._appearance_trains:
-            # Autocast would hand these weights, cast without a graph, to passes that have one.
-            torch.clear_autocast_cache()
         if self.config.erasing:
             structure = self.structure(pairs.images)
             if not self.config.joint_statistics:
@@ -281,6 +278,8 @@ class Proposed2020(DrawsCodes):
                     seen = vectors
                 with full_precision(seen):
                     heads.embeddings(seen, parts=self._passes(4))
+        # Older versions of torch have autocast hand weights that it has cast here, without a graph,
+        # to passes that train them.
         torch.clear_autocast_cache()
 
     def _identity_vectors(self, images: Tensor) -> dict[str, Tensor]:

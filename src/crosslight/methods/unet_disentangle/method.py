@@ -28,7 +28,7 @@ from crosslight.methods.unet_disentangle.config import UNetDisentangleConfig
 from crosslight.methods.unet_disentangle.networks import Decoder, Encoder
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.modality_of import modality_of
-from crosslight.nn.precision import full_precision, wide
+from crosslight.nn.precision import wide
 from crosslight.types import Modality
 
 
@@ -146,8 +146,7 @@ class UNetDisentangle(Method):
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:
         """S of length 1, to be compared by the Euclidean distance."""
         s = self.encode(images, modality).s
-        with full_precision(s):
-            return F.normalize(wide(s))
+        return F.normalize(wide(s))
 
     def codes(self, images: Tensor, modality: Tensor) -> Mapping[str, Tensor]:
         """S and M."""
@@ -165,11 +164,10 @@ class UNetDisentangle(Method):
 
     def _triplet(self, s: Tensor, batch: Batch) -> Tensor:
         """Over the images of all ranks, each with a partner and a stranger drawn by chance."""
-        with full_precision(s):
-            f = gather_with_gradient(F.normalize(wide(s)))
-            labels, modality = (gather_with_gradient(x) for x in (batch.labels, batch.modality))
-            positive, negative = draw_positives(labels, modality), draw_negatives(labels, modality)
-            return equations.loss_triplet(f, positive, negative, margin=self.config.margin)
+        f = gather_with_gradient(F.normalize(wide(s)))
+        labels, modality = (gather_with_gradient(x) for x in (batch.labels, batch.modality))
+        positive, negative = draw_positives(labels, modality), draw_negatives(labels, modality)
+        return equations.loss_triplet(f, positive, negative, margin=self.config.margin)
 
     def _fall(self, progress: Progress) -> float:
         return 1.0 if progress.fraction < self.config.lr_fall else 0.1
