@@ -135,6 +135,7 @@ def test_a_failed_evaluation_leaves_the_last_one(fails, run, promenade, tmp_path
 )
 def test_a_damaged_evaluation_can_be_made_again(fails, run, promenade, name, content):
     """Empty, cut short, of another version, or a folder in its place."""
+    before = evaluation(run)
     (run / name).unlink()
     if content is None:
         (run / name).mkdir()
@@ -145,7 +146,7 @@ def test_a_damaged_evaluation_can_be_made_again(fails, run, promenade, name, con
     if content is None:
         (run / name).rmdir()
     cli.main(["evaluate", str(run), "--data", f"sysu-mm01:{promenade}", "--workers", "0"])
-    cli.main(["report", str(run)])
+    assert evaluation(run) == before
 
 
 @pytest.mark.parametrize("content", [b"", b"[1, 2", None])

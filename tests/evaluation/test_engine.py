@@ -218,15 +218,18 @@ def test_many_galleries_many_blocks_and_ties_are_ranked_as_sorts_rank_them(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # More galleries than a word has bits; the first holds a part of the rows, in no order, with
-    # images of the first query's person, as near as can be, at its very beginning and end.
+    # images of the first query's person, as near as can be, at its very beginning and end. Rows are
+    # copies of a few, and copies that are apart by less than float32 or a first product tells.
     generator = np.random.default_rng(6)
     query, gallery = (
         Labels(pids=generator.integers(0, 6, n), cams=np.zeros(n, int)) for n in (3, 330)
     )
-    queries = generator.integers(-2, 3, (3, 3)) * 16.0
-    rows = generator.integers(-2, 3, (330, 3)) * 16.0
+    few = generator.integers(-2, 3, (9, 40)) * 16.0
+    apart = 10.0 ** generator.uniform(-9, -5, (330, 1)) * (generator.random((330, 1)) < 0.7)
+    queries, rows = few[:3], generator.permutation(few)[generator.integers(0, 9, 330)]
+    rows = rows * (1 + apart * generator.normal(size=(330, 40)))
     own = np.flatnonzero(gallery.pids == query.pids[0])[[0, -1]]
-    rows[own] = 3 * queries[0] if kind == "dot" else queries[0]
+    rows[own] = 9 * queries[0] if kind == "dot" else queries[0]
     galleries = [generator.permutation(330)[: 200 - 5 * n] for n in range(19)]
     rest = np.setdiff1d(galleries[0], own)
     galleries[0] = np.concatenate([own[:1], generator.permutation(rest), own[1:]])
@@ -237,11 +240,11 @@ def test_many_galleries_many_blocks_and_ties_are_ranked_as_sorts_rank_them(
     }
     options: dict[str, Any] = {"exclusion": NO_EXCLUSION, "top": 30}
     if kind == "given":
-        near = -generator.integers(0, 9, (3, 330)).astype(float)
+        near = -generator.integers(0, 9, (3, 330)) * (1 + apart.T)
         results = rank_distances(-near, **case, **options, effort=Effort(block=2))
     else:
         near = np.array([[exact.nearness(q, r, kind) for r in rows] for q in queries.tolist()])
-        monkeypatch.setattr(given_features, "_BLOCK_BYTES", 4 * 3 * 100)
+        monkeypatch.setattr(given_features, "_BLOCK_BYTES", 4 * 40 * 100)
         features = {"query_feats": queries, "gallery_feats": rows, "distance": kind}
         results = rank_features(**case, **features, **options, effort=Effort(block=2))
     assert_ranked(case, results, near, kind, 30)

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from crosslight.errors import GalleryError
+from crosslight.gallery.enrolment import enrol
 from crosslight.gallery.opening import create_like, open_store
 from tests.gallery.rows import INFO, made_up
-from tests.gallery.writer import BATCH, name_of
+from tests.gallery.writer import BATCH, EMBEDDER, candidates, name_of
 
 KILLS = int(os.environ.get("CROSSLIGHT_KILLS", "2"))
 ROWS_PER_KILL = 30 * BATCH
@@ -59,10 +60,8 @@ def test_no_acknowledged_row_is_lost_or_doubled(tmp_path, kind):
             assert len(ids) == len(set(ids))
             assert {name_of(n) for n in range(acknowledged)} <= set(ids)
             assert store.search(store.get([ids[-1]]).vectors, 1)[0][0].id in ids
-    last = start(location, kills * ROWS_PER_KILL)
-    last.communicate()
-    assert last.returncode == 0
     with open_store(location) as store:
+        enrol(store, EMBEDDER, candidates(kills * ROWS_PER_KILL))
         assert sorted(store.frame()["id"]) == [name_of(n) for n in range(kills * ROWS_PER_KILL)]
 
 
@@ -89,9 +88,8 @@ def test_a_kill_while_labels_are_written_leaves_each_row_with_the_old_or_the_new
 ):
     location, count = str(tmp_path / f"people.{kind}"), 10 * BATCH
     create_like(location, INFO).close()
-    first = start(location, count, cam=1)
-    first.communicate()
-    assert first.returncode == 0
+    with open_store(location) as store:
+        enrol(store, EMBEDDER, candidates(count, cam=1))
     writer = start(location, count, cam=2)
     acknowledged = 0
     for line in writer.stdout:

@@ -19,6 +19,7 @@ from tests.training.states import assert_same_state, lines, state, untimed
 ROOT = Path(__file__).parents[2]
 # Sums must not depend on the number of processes: whole batches seen by all, no per-rank noise.
 SHARED = {"batch_norm": False, "dropout": 0.0, "double": True}
+BY_TWO: dict[str, Any] = {"config": SHARED, "recipe": {"clip_norm": 0.5}, "devices": 2}
 
 
 def train(path: Path, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -67,13 +68,19 @@ def test_sigterm_saves_and_exits_with_143(tmp_path: Path, uncut: Path) -> None:
     assert_same_state(state(uncut), state(path))
 
 
-def test_two_processes_train_as_one(tmp_path: Path) -> None:
-    one, two = tmp_path / "one" / "run", tmp_path / "two" / "run"
-    recipe = {"clip_norm": 0.5}
-    alone = train(one, config=SHARED, recipe=recipe)
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two processes."""
+    path = tmp_path_factory.mktemp("shared") / "run"
+    done = train(path, **BY_TWO)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def test_two_processes_train_as_one(tmp_path: Path, shared: Path) -> None:
+    one, two = tmp_path / "run", shared
+    alone = train(one, **{**BY_TWO, "devices": 1})
     assert alone.returncode == 0, alone.stderr
-    shared = train(two, config=SHARED, recipe=recipe, devices=2)
-    assert shared.returncode == 0, shared.stderr
     expected, found = state(one), state(two)
     for name, tensor in expected["method"].items():
         assert torch.allclose(found["method"][name], tensor, rtol=1e-9, atol=1e-12), name
@@ -83,16 +90,15 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
         assert other == line
 
 
-def test_two_processes_stop_together_and_continue(tmp_path: Path) -> None:
-    whole, cut = tmp_path / "whole" / "run", tmp_path / "cut" / "run"
-    assert train(whole, config=SHARED, devices=2).returncode == 0
-    asked = train(cut, config=SHARED, devices=2, signals={"9": [1, signal.SIGTERM]})
+def test_two_processes_stop_together_and_continue(tmp_path: Path, shared: Path) -> None:
+    cut = tmp_path / "run"
+    asked = train(cut, **BY_TWO, signals={"9": [1, signal.SIGTERM]})
     assert asked.returncode != 0
     assert "interrupted and saved at iteration 7 of stage joint" in asked.stderr
-    done = train(cut, config=SHARED, devices=2)
+    done = train(cut, **BY_TWO)
     assert done.returncode == 0, done.stderr
-    assert_same_state(state(whole), state(cut))
-    assert untimed(whole) == untimed(cut)
+    assert_same_state(state(shared), state(cut))
+    assert untimed(shared) == untimed(cut)
 
 
 def test_people_that_cannot_be_shared_out_are_one_sentence(tmp_path: Path) -> None:
