@@ -193,6 +193,7 @@ def test_another_data_set_or_recipe_is_not_mixed_in(
     recipe.write_text(before + "training: {clip_norm: 1.0}\n")
     said = fails(*_words(board, promenade, "--systems", str(recipe)))
     recipe.write_text(before)
+    assert f"remove that file and {board / 'runs' / 'sysu-mm01' / 'tiny' / 'seed-0'}" in said
     assert "seed-0.json was made with training.clip_norm = None, but now tiny has 1.0" in said
     fewer = shutil.copytree(promenade, tmp_path / "fewer")
     next((fewer / "cam1" / "0001").iterdir()).unlink()
@@ -237,6 +238,10 @@ def test_rates_are_tried_by_validation_people_and_the_best_is_kept(
     }
     assert [row.state for row in theirs][-1] == "done"
     tried, lost = (_row(tmp_path, "tiny", f"rate-{factor}") for factor in ("1", "1e+08"))
+    runs = tmp_path / "runs" / "sysu-mm01" / "tiny"
+    assert (runs / "rate-1" / "log.jsonl").exists()
+    assert not (runs / "rate-1" / "checkpoints").exists(), "nothing continues a try"
+    assert (runs / "seed-0" / "checkpoints").exists()
     assert (tried["images"], tried["people"], tried["protocol"]) == (32, 2, "sysu-mm01/all/1")
     assert 0 < tried["score"] <= 1
     assert "became" in lost["fault"]

@@ -67,7 +67,7 @@ class Board:
         try_share: Part of `images` that a try sees.
         trial: Split number.
         set: Changes of every system.
-        seeds: In the order of their numbers.
+        seeds: In the order in which they came; with the first one learning rates are tried.
         systems: Name → presets; the first one is what the others are compared with.
         data: Layout → data set.
     """
@@ -253,7 +253,7 @@ def _begun(
         try_share=how.try_share or TRY_SHARE,
         trial=how.trial or 1,
         set=how.overrides,
-        seeds=tuple(sorted(how.seeds or SEEDS)),
+        seeds=how.seeds or SEEDS,
         systems=systems,
         data={layout: one.known for layout, one in given.items()},
     )
@@ -328,7 +328,7 @@ def _extended(
     return dataclasses.replace(
         board,
         systems={**board.systems, **named},
-        seeds=tuple(sorted({*board.seeds, *how.seeds})),
+        seeds=tuple(dict.fromkeys([*board.seeds, *how.seeds])),
         data={**board.data, **{k: v.known for k, v in given.items() if k not in board.data}},
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -330,6 +331,8 @@ class _Try(Training):
             protocol=validation_protocol(fitting.held_out),
             people=len(np.unique(fitting.held_out.pids)),
         )
+        # Hundreds of tries fill a disk, and nothing continues them.
+        shutil.rmtree(fitting.run.checkpoints_path, ignore_errors=True)
 
     def _called(self, system: str, layout: str) -> str:
         return f"{super()._called(system, layout)}, learning rate x {self._factor:g}"
@@ -390,7 +393,7 @@ class _Final(Training):
         for key, old, new in what_differs(before, wanted):
             raise ConfigError(
                 f"The {where} was made with {key} = {old!r}, but now {self.system} has {new!r}; "
-                "remove that file to make the row again, or give another folder."
+                f"to make the row again remove that file and {self.place}, or give another folder."
             )
 
     def fault(self) -> str | None:

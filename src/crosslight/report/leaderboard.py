@@ -74,13 +74,21 @@ def _standing_json(standings: Standings, one: Standing) -> dict[str, Any]:
         }
         for protocol in standings.protocols
     }
-    probes = [row.probes for row in one.rows if row.probes]
     return {
         "system": one.system,
         "seeds": [row.seed for row in one.rows],
+        "scores": {protocol: found for protocol, found in scores.items() if found},
+        **_costs_json(one),
+        "failed": {str(row.seed): row.fault for row in one.failed},
+    }
+
+
+def _costs_json(one: Standing) -> dict[str, Any]:
+    """Means over seeds; None where nothing was measured."""
+    probes = [row.probes for row in one.rows if row.probes]
+    return {
         "images": [row.images for row in one.rows],
         "lr_factors": [row.lr_factor for row in one.rows],
-        "scores": {protocol: found for protocol, found in scores.items() if found},
         "training_cpu_s_per_1000_images": _mean(
             row.cost.training_per_1000 for row in one.rows if row.cost
         ),
@@ -93,7 +101,6 @@ def _standing_json(standings: Standings, one: Standing) -> dict[str, Any]:
         ),
         "swap_truth": _mean(probe.swaps for probe in probes),
         "leakage": _mean(probe.leakage for probe in probes),
-        "failed": {str(row.seed): row.fault for row in one.failed},
     }
 
 
@@ -204,7 +211,7 @@ def _costs(standings: Standings, board: Mapping[str, Any], tried: Sequence[Tried
     yield f"| {' | '.join(head)} |"
     yield "|---" + "|---:" * (len(head) - 1) + "|"
     for one in standings.systems:
-        found = _standing_json(standings, one)
+        found = _costs_json(one)
         cells = [
             one.system,
             f"{fmean(found['images']):,.0f}" if found["images"] else "–",
@@ -241,7 +248,8 @@ def _remarks(standings: Sequence[Standings]) -> str:
         "(no sd for one seed).",
         f"`{NOT_TOLD_APART}`: rank-1 or mAP cannot be told from that of {firsts}: the interval "
         f"that holds {COVERAGE:.0%} of {DRAWS:,} paired resamplings of the people who are asked "
-        f"for holds 0, or the difference is not above {DEVIATIONS} sd over seeds.",
+        f"for in the first trial holds 0, or the difference is not above {DEVIATIONS} sd over "
+        "seeds.",
         "CPU-seconds count all cores and the loading processes; of a training that was cut off, "
         "those after that.",
     ]
