@@ -327,6 +327,8 @@ def test_rows_can_be_left_out_one_by_one(name: Any) -> None:
         (2, 1 / 3, [0], ([1], [1])),
         (4, 1.0, [0, 1, 2, 3], ([], [])),
         (9, 1 / 3, [0, 1, 2], ([3, 4, 5], [6, 7, 8])),
+        # A little more than 7 in floating point.
+        (25, 0.28, list(range(7)), (list(range(7, 16)), list(range(16, 25)))),
     ],
 )
 def test_a_batch_is_taken_apart(
