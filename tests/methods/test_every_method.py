@@ -121,7 +121,7 @@ def training(name: str, make_batch: MakeBatch) -> Trained:
     """One training for all tests that ask for one; its method is not to be changed."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return _train(_small(name), make_batch(), 15, 3)
+        return _train(_small(name), make_batch(), 15, 2)
 
 
 @pytest.fixture
