@@ -18,6 +18,7 @@ PEOPLE = 40
 BOARD: dict[str, Any] = {
     "backbone": "resnet18-half",
     "weights": "promenade",
+    "sha256": None,
     "images": 1000,
     "height": 128,
     "width": 64,
@@ -85,6 +86,7 @@ def test_the_best_leads_and_each_is_compared_with_the_first() -> None:
     assert found.gap(b, ALL, "mINP") is None
     table = leaderboard_markdown(BOARD, [found], [])
     assert "| b | 0 1 | 50.5 ± 0.7 | 25.2 ± 0.4 | 12.6 ± 0.2 |" in table
+    assert "`=`: rank-1 or mAP cannot be told from that of a." in table
     assert "| c | 0 1 | = 31.0 ± 0.7 | = 15.5 ± 0.4 | 7.8 ± 0.2 |" in table
     assert "| the start, untrained |  | 20.0 | 10.0 | 5.0 |" in table
     assert "| chance |  | 1.0 | 2.0 | 3.0 |" in table
@@ -142,12 +144,13 @@ def test_the_chosen_rate_is_marked() -> None:
 
 
 def test_the_picture_has_a_panel_for_each_data_set_even_before_any_system() -> None:
+    lost = Finished(system="a", data="sysu-mm01", seed=0, fault="It failed.")
+    assert _standings(lost, _row("b", 0, 0.5)).first == "b", "nothing to compare with"
     failed = Finished(system="c", data="sysu-mm01", seed=0, fault="It failed.")
     found = _standings(_row("a", 0, 0.3), _row("a", 1, 0.32), _row("b", 0, 0.5), failed)
-    first = standings_of(
-        [_row("start", 0, 0.2, data="regdb")], data="regdb", title="R", order=["a"]
-    )
-    figure = leaderboard_figure([found, first])
+    start = _row("start", 0, 0.2, data="regdb")
+    other = standings_of([start], data="regdb", title="R", order=["a"])
+    figure = leaderboard_figure([found, other])
     left, right = figure.axes
     assert [text.get_text() for text in left.get_yticklabels()] == ["b", "a"]
     assert left.get_ylim() == (1.5, -0.5)

@@ -6,7 +6,7 @@ import json
 import shutil
 import traceback
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ from crosslight.training.interruption import TrainingInterrupted
 from crosslight.training.loop import FitSummary
 from crosslight.training.machines import Machines
 from crosslight.training.run import RunFolder, build_method, what_differs
-from crosslight.training.weights import ModelCard, save_weights
+from crosslight.training.weights import ModelCard, load_weights, save_weights
 from crosslight.types import Modality
 
 _COST, _TRACEBACK = "training-cost.json", "fault.txt"
@@ -104,6 +104,12 @@ class _Place:
     def run(self, system: str, name: str) -> Path:
         return self.runs / self.layout / system / name
 
+    def without_methods_own(self) -> _Place:
+        """The same, but what is changed in every system concerns no method's configuration."""
+        board = self.asked.board
+        kept = tuple(text for text in board.set if not text.startswith("config."))
+        return replace(self, asked=replace(self.asked, board=replace(board, set=kept)), found={})
+
     def overrides(
         self, preset: Preset, images: int | None, more: tuple[str, ...] = ()
     ) -> tuple[str, ...]:
@@ -160,13 +166,10 @@ class _Place:
         known = isinstance(error, CrosslightError)
         text = str(error) if known else f"{type(error).__name__}: {error}"
         text = text.splitlines()[0]
-        for path, name in (
-            (self.runs, RUNS),
-            (self.runs.resolve(), RUNS),
-            (self.given.root, self.layout),
-            (self.given.root.resolve(), self.layout),
-        ):
-            text = text.replace(str(path), name)
+        for path, name in ((self.runs, RUNS), (self.given.root, self.layout)):
+            for place in (path, path.resolve()):
+                if place.is_absolute():  # `people` may well be a word of the sentence
+                    text = text.replace(str(place), name)
         return text
 
 
@@ -279,24 +282,25 @@ class _Start(Training):
     """What all systems begin from, untrained."""
 
     def __init__(self, place: _Place, preset: Preset) -> None:
+        weights = place.asked.weights
+        self._ships = weights in SHIPPED
+        if self._ships:  # as it ships, but for the size of the images
+            preset = Preset(recipe=str(RunFolder.open(Path(weights)).config_path))
+            place = place.without_methods_own()
         super().__init__(place, START, preset, seed=0, own="seed-0", images=None)
 
     def fault(self) -> str | None:
         return read_row(self._row).fault
 
     def finish(self, fitting: Fitting) -> Evaluation:
-        run = self.place
-        if self._in.asked.weights in SHIPPED:
-            run = Path(self._in.asked.weights)
-        else:
-            _save_untrained(fitting)
-        evaluation = _scored(self._in, run, fitting, self.place)
+        _save_untrained(fitting, Path(self._in.asked.weights) if self._ships else None)
+        evaluation = _scored(self._in, self.place, fitting)
         row = Finished(
             system=START,
             data=self._in.layout,
             seed=0,
             **figures_of(evaluation),
-            cost=_cost(self._in, run, evaluation, training_s=0.0, trained=0),
+            cost=_cost(self._in, self.place, evaluation, training_s=0.0, trained=0),
             config=self._in.plain(fitting.recipe),
             made=made_now(),
         )
@@ -410,7 +414,7 @@ class _Final(Training):
 
     def finish(self, fitting: Fitting) -> Evaluation:
         summary, took, trained = self._trained(fitting)
-        evaluation = _scored(self._in, self.place, fitting, self.place)
+        evaluation = _scored(self._in, self.place, fitting)
         row = Finished(
             system=self.system,
             data=self._in.layout,
@@ -436,9 +440,15 @@ def _best(paths: Sequence[Path]) -> float:
     return max(scored, key=lambda one: one.score or 0.0).lr_factor
 
 
-def _save_untrained(fitting: Fitting) -> None:
+def _save_untrained(fitting: Fitting, ships: Path | None) -> None:
+    """Gives a run that was not trained the weights that it begins with, or those that ship."""
     recipe = fitting.recipe
     people = len(np.unique(fitting.train.pids))
+    if ships is not None:
+        people = load_weights(RunFolder.open(ships).model_path)[0].num_ids
+        method = RunFolder.open(ships).load_method()
+    else:
+        method = build_method(recipe, num_ids=people)
     card = ModelCard(
         method=recipe.method,
         config=to_plain(recipe.config),
@@ -450,13 +460,12 @@ def _save_untrained(fitting: Fitting) -> None:
         iteration=0,
         data=fitting.run.load_data(),
     )
-    save_weights(fitting.run.model_path, build_method(recipe, num_ids=people), card)
+    save_weights(fitting.run.model_path, method, card)
 
 
-def _scored(place: _Place, run: Path, fitting: Fitting, out: Path) -> Evaluation:
+def _scored(place: _Place, run: Path, fitting: Fitting) -> Evaluation:
     workers, trial = fitting.recipe.data.workers, place.asked.board.trial
-    how = Evaluating(trial=trial, workers=workers)
-    return evaluate_run(run, place.given.argument, how, out=out)
+    return evaluate_run(run, place.given.argument, Evaluating(trial=trial, workers=workers))
 
 
 def _cost(

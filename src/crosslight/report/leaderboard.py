@@ -128,7 +128,11 @@ def leaderboard_markdown(
     lines = ["# Leaderboard", "", *_budget(board, standings, tried), ""]
     lines += ["![Rank-1 and mAP of every system](leaderboard.png)", ""]
     for one in standings:
-        lines += [f"## {one.title}", "", *_scores(one), "", *_costs(one, board, tried)]
+        lines += [f"## {one.title}", "", *_scores(one), ""]
+        if len(one.systems) > 1:
+            alike = f"`{NOT_TOLD_APART}`: rank-1 or mAP cannot be told from that of {one.first}."
+            lines += [alike, ""]
+        lines += _costs(one, board, tried)
         lines += [f"{name}, seed {seed}: {fault}\n" for name, seed, fault in _faults(one)]
     lines += [_remarks(standings)]
     return "\n".join(lines).rstrip() + "\n"
@@ -161,6 +165,8 @@ def _budget(
     data = " ".join(f"{name}:ROOT" for name in board["data"])
     days = sorted({row.made["day"] for one in standings for row in _rows(one) if row.made})
     when = "" if not days else f" Rows of {days[0]}" + (f" to {days[-1]}" if days[1:] else "")
+    if board["sha256"]:
+        data += " --weights PATH"
     return [
         " ".join(said) + (f"{when}." if when else ""),
         "",
@@ -242,11 +248,10 @@ def _faults(standings: Standings) -> list[tuple[str, int, str]]:
 
 
 def _remarks(standings: Sequence[Standings]) -> str:
-    firsts = ", ".join(dict.fromkeys(one.first for one in standings if one.first))
     said = [
         "Percent; each figure is the mean over the protocol's trials, then mean ± sd over seeds "
         "(no sd for one seed).",
-        f"`{NOT_TOLD_APART}`: rank-1 or mAP cannot be told from that of {firsts}: the interval "
+        f"Two systems cannot be told apart where the interval "
         f"that holds {COVERAGE:.0%} of {DRAWS:,} paired resamplings of the people who are asked "
         f"for in the first trial holds 0, or the difference is not above {DEVIATIONS} sd over "
         "seeds.",

@@ -202,7 +202,8 @@ class Standings:
     Attributes:
         data: Name of the data set.
         title: How tables call it.
-        first: The system that the others are compared with.
+        first: The first system in the board's order that was scored; the others are compared
+            with it.
         systems: By mAP of the first protocol, the best first; those that only failed last.
         start: What all begin from, scored untrained; None before that was done.
     """
@@ -268,7 +269,8 @@ def standings_of(
     protocols = list(dict.fromkeys(p for one in found for row in one.rows for p in row.scores))
     if protocols:
         found.sort(key=lambda one: -one.mean(protocols[0], "mAP"))
-    present = [one.system for one in grouped if one in found]
+    # One that failed here is nothing to compare with, unless all did.
+    present = [one.system for one in grouped if one.rows] or [one.system for one in found]
     return Standings(
         data=data,
         title=title,
