@@ -486,3 +486,13 @@ def test_published_settings_are_kept() -> None:
         )
         assert run.data.augmentation.erasing == 0
     assert load_recipe("sdl-sysu-mm01").data.train_splits == ("train", "val")
+
+
+def test_the_figures_trunk_drops_nothing_outside_training(make_batch: MakeBatch) -> None:
+    method, batch = (
+        _small(branching="figure", dropout=0.5, match_on="embedding").eval(),
+        make_batch(),
+    )
+    with torch.no_grad():
+        first, again = (method.embed(batch.images, batch.modality) for _ in range(2))
+    assert torch.equal(first, again)
