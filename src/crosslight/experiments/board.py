@@ -280,7 +280,8 @@ def _confirmed(folder: Path, board: Board, how: Filling) -> Board:
     """The board, if no flag says otherwise."""
     said = {
         **{name: getattr(how, name) for name in _FIXED},
-        "weights": how.weights and _named_weights(how.weights),
+        # A file is known by its digest, see `_weights`.
+        "weights": how.weights if board.sha256 is None else None,
         "set": how.overrides,
     }
     for name, wanted in said.items():
@@ -293,11 +294,6 @@ def _confirmed(folder: Path, board: Board, how: Filling) -> Board:
                 f"{flag} out, or give another folder."
             )
     return board
-
-
-def _named_weights(weights: str) -> str:
-    path = Path(weights).expanduser()
-    return path.name if path.is_file() else weights
 
 
 def _shown(value: Any) -> str:

@@ -1,0 +1,75 @@
+"""What a board keeps of a call, and what later calls may add."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from safetensors.torch import save_file
+
+from crosslight.errors import ConfigError
+from crosslight.experiments.board import asked_of, keep_board, read_board
+from crosslight.experiments.board_works import planned
+from crosslight.experiments.options import Filling
+from crosslight.nn.backbones import create_backbone
+
+
+def test_weights_of_a_file_are_known_by_their_digest_wherever_it_lies(
+    recipe: Path, promenade: Path, tmp_path: Path
+) -> None:
+    file, board, data = tmp_path / "mine.safetensors", tmp_path / "b", [f"sysu-mm01:{promenade}"]
+    save_file(create_backbone("resnet10-half").network.state_dict(), file)
+    how = Filling(systems=(str(recipe),), seeds=(0,), images=16, weights=str(file))
+    asked = asked_of(board, data, how)
+    keep_board(board, asked, how)
+    _, work = planned(board, tmp_path / "runs", asked, how)
+    fitting = work.prepare()
+    assert fitting is not None
+    work.finish(fitting)
+    row = board / "rows" / "sysu-mm01" / "tiny" / "seed-0.json"
+    assert json.loads(row.read_text())["config"]["config"]["weights"] == "mine.safetensors"
+    assert str(tmp_path) not in row.read_text()
+    with pytest.raises(ConfigError, match=r"the file mine.safetensors .* --weights PATH"):
+        asked_of(board, data, Filling())
+    moved = Filling(weights=str(file.rename(tmp_path / "moved.safetensors")))
+    asked = asked_of(board, data, moved)
+    _, work = planned(board, tmp_path / "runs", asked, moved)
+    assert work.was_done()
+    with pytest.raises(ConfigError, match="which promenade is not"):
+        asked_of(board, data, Filling(weights="promenade"))
+
+
+def test_systems_seeds_and_data_sets_are_added_behind_those_before(
+    recipe: Path, promenade: Path, tmp_path: Path
+) -> None:
+    board, data = tmp_path / "b", [f"sysu-mm01:{promenade}"]
+    first = Filling(systems=(str(recipe),), seeds=(2, 1), images=64)
+    keep_board(board, asked_of(board, data, first), first)
+    text = (board / "board.yaml").read_text()
+    asked = asked_of(board, data, Filling())
+    assert (list(asked.systems), list(asked.seeds)) == (["tiny"], [2, 1])
+    keep_board(board, asked, Filling())
+    assert (board / "board.yaml").read_text() == text
+    more = Filling(systems=(f"{recipe}+slow:config.lr=0.01",), seeds=(0,))
+    asked = asked_of(board, data, more)
+    assert (list(asked.systems), list(asked.seeds)) == (["tiny+slow"], [0]), "what it works on"
+    keep_board(board, asked, more)
+    kept = read_board(board)
+    assert kept is not None
+    assert list(kept.systems) == ["tiny", "tiny+slow"]
+    assert kept.seeds == (2, 1, 0)
+    assert kept.images == 64
+
+
+def test_two_calls_that_begin_a_board_at_once_must_agree(
+    recipe: Path, promenade: Path, tmp_path: Path
+) -> None:
+    board, data = tmp_path / "b", [f"sysu-mm01:{promenade}"]
+    one, other = (Filling(systems=(str(recipe),), images=images) for images in (64, 128))
+    asked = [asked_of(board, data, how) for how in (one, other)]
+    keep_board(board, asked[0], one)
+    with pytest.raises(ConfigError, match="has images 64, but --images 128"):
+        keep_board(board, asked[1], other)
+    assert yaml.safe_load((board / "board.yaml").read_text())["images"] == 64
