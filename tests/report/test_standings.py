@@ -118,8 +118,13 @@ def test_people_who_differ_more_than_systems_leave_them_together() -> None:
 
 
 def test_what_differs_between_rows_is_said() -> None:
+    noisy = _standings(_row("a", 0, 0.3), _row("b", 0, 0.4, from_noise=True))
+    assert "Without a network that could, b begins from noise." in leaderboard_markdown(
+        BOARD, [noisy], []
+    )
     alike = [_standings(_row("a", 0, 0.3), _row("b", 0, 0.4))]
     table = leaderboard_markdown(BOARD, alike, [])
+    assert "noise" not in table
     assert "The budgets differ" not in table
     assert "processors" not in table.replace("CPU", "")
     other = _row("b", 0, 0.4, images=1100, made={"day": "2026-11-21", "processor": "aarch64"})

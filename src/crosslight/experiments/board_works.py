@@ -39,6 +39,7 @@ from crosslight.experiments.rows import Work
 from crosslight.experiments.systems import Preset, fitting
 from crosslight.experiments.validation import split_people, validation_protocol
 from crosslight.files import write_text
+from crosslight.methods.beginning import beginning_of
 from crosslight.registry import is_file_method
 from crosslight.report.standings import START, Cost, Finished, Tried
 from crosslight.shipped import SHIPPED
@@ -425,6 +426,7 @@ class _Final(Training):
             lr_factor=fitting.recipe.training.lr_factor,
             **figures_of(evaluation),
             cost=_cost(self._in, self.place, evaluation, training_s=took, trained=trained),
+            from_noise=beginning_of(fitting.recipe.config) is None,
             config=self._in.plain(fitting.recipe),
             made=made_now(),
         )

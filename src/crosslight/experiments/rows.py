@@ -86,7 +86,7 @@ class Work(ABC):
 
 
 def fill(folder: Path, works: Sequence[Work], renew: Callable[[], None]) -> Iterator[Row]:
-    """Does what is not done yet, in order, and renews the folder's table after each row.
+    """Does what is not done yet, in order, and renews the folder's table after each row of it.
 
     Each row is given when it begins and when it is done; the next begins when it is asked for.
     Several processes may fill one folder: each takes the rows that no other is at, and only one
@@ -95,7 +95,7 @@ def fill(folder: Path, works: Sequence[Work], renew: Callable[[], None]) -> Iter
     Args:
         folder: What the rows fill.
         works: A row each.
-        renew: Writes the table of all that is kept.
+        renew: Writes the table of all that is kept; at the end once more.
     """
     require_folder(folder)
     for number, work in enumerate(works, start=1):
@@ -117,8 +117,10 @@ def fill(folder: Path, works: Sequence[Work], renew: Callable[[], None]) -> Iter
                 if isinstance(fitting, Fitting):
                     yield replace(row, state="begins", fitting=fitting)
                 row = _finished(work, row, fitting)
-        with alone(folder):
-            renew()
+        # Of a hundred rows that were done before, the table is written once.
+        if row.state in ("done", "failed") or number == len(works):
+            with alone(folder):
+                renew()
         yield row
 
 

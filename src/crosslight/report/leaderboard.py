@@ -149,6 +149,10 @@ def _budget(
         f"{board['height']} x {board['width']} and keeps its last weights; losses, stages, batches "
         f"and optimizers are its own. Arithmetic: {board['precision']}."
     ]
+    rows = [row for one in standings for row in _rows(one)]
+    noisy = list(dict.fromkeys(row.system for row in rows if row.from_noise))
+    if noisy:
+        said.append(f"Without a network that could, {', '.join(noisy)} begins from noise.")
     if board["rates"]:
         one = next((t for t in tried if t.fault is None), None)
         whom = f"the mAP ({one.protocol}) of {one.people} people" if one else "the mAP of people"
@@ -163,7 +167,7 @@ def _budget(
     if board["set"]:
         said.append(f"Changed in all: {', '.join(f'`{text}`' for text in board['set'])}.")
     data = " ".join(f"{name}:ROOT" for name in board["data"])
-    days = sorted({row.made["day"] for one in standings for row in _rows(one) if row.made})
+    days = sorted({row.made["day"] for row in rows if row.made})
     when = "" if not days else f" Rows of {days[0]}" + (f" to {days[-1]}" if days[1:] else "")
     if board["sha256"]:
         data += " --weights PATH"

@@ -85,6 +85,7 @@ class Finished:
             queries there are and their mean, in the first trial.
         cost: What was measured.
         probes: None before the run was probed.
+        from_noise: Whether none of its networks can begin from weights.
         config: The whole configuration, as plain values.
         made: Day, machine and versions.
     """
@@ -102,6 +103,7 @@ class Finished:
     people: Mapping[str, Mapping[str, list[float]]] = field(default_factory=dict)
     cost: Cost | None = None
     probes: Probes | None = None
+    from_noise: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
     made: Mapping[str, str] = field(default_factory=dict)
 
