@@ -27,6 +27,7 @@ from crosslight.report.standings import (
 )
 
 NOT_TOLD_APART = "="
+_ROW_IN = 0.42
 
 
 def leaderboard_json(
@@ -286,16 +287,18 @@ def leaderboard_figure(standings: Sequence[Standings]) -> Figure:
     Bars are the intervals by resampling people, ticks the seeds; lines the start and chance.
     """
     shown = [one for one in standings if one.protocols]
-    names = [standing.system for one in shown for standing in one.systems]
-    longest = max((len(name) for name in names), default=4)
-    most = max((len(one.systems) for one in shown), default=1)
+    longest = max((len(each.system) for one in shown for each in one.systems), default=4)
+    rows = [max(1, len(one.systems)) for one in shown]
+    # One below the other: side by side, a page of documentation would shrink them.
+    heights = [1.3 + _ROW_IN * count for count in rows]
     figure = Figure(
-        figsize=(max(1, len(shown)) * (5.0 + 0.075 * longest), 2.3 + 0.42 * most),
+        figsize=(6.0 + 0.075 * longest, 0.4 + sum(heights)),
         layout="constrained",
         facecolor="white",
     )
-    for number, one in enumerate(shown, start=1):
-        _panel(figure.add_subplot(1, len(shown), number), one)
+    grid = figure.add_gridspec(max(1, len(shown)), 1, height_ratios=heights or None)
+    for number, one in enumerate(shown):
+        _panel(figure.add_subplot(grid[number]), one)
     handles = figure.axes[0].get_legend_handles_labels() if figure.axes else ([], [])
     figure.legend(
         *handles, loc="outside lower center", ncols=4, frameon=False, fontsize=9.5, labelcolor=INK
