@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from coverage import CoverageData
@@ -48,8 +50,9 @@ class KnownTests:
     def of(self, mutant: Mutant, *, limit_s: float) -> tuple[list[str], bool]:
         """The tests that try a fault, in order, and whether the limit cut the list.
 
-        A file stands for all its tests. A file of tests that changed since the coverage is tried as
-        a whole; of a source that changed since, every test that runs any line of it.
+        A test's name without its parameters stands for all of them. Tests that were written since
+        the coverage are tried wherever one of their folder is; of a source that changed since,
+        every test that runs any line of it.
         """
         lines = self.lines(mutant.path)
         changed = (ROOT / mutant.path).stat().st_mtime > self.measured
@@ -67,10 +70,8 @@ class KnownTests:
         if not chosen and (changed or mutant.at_import or mutant.compiled):
             folder = f"tests/{PurePosixPath(mutant.path).relative_to(PACKAGE).parts[0]}/"
             chosen = {name for name in self.seconds if name.startswith(folder)}
-        near = {name.partition("::")[0].rpartition("/")[0] for name in chosen}
-        for path in self._new_tests():
-            if path.rpartition("/")[0] in near:
-                chosen = {name for name in chosen if name.partition("::")[0] != path} | {path}
+        near = {_folder(name) for name in chosen}
+        chosen |= {name for name in self._new if _folder(name) in near}
         ordered = sorted(chosen, key=lambda name: (-_nearness(mutant.path, name), self.time(name)))
         kept: list[str] = []
         spent = 0.0
@@ -91,15 +92,25 @@ class KnownTests:
         return self._lines[path]
 
     def time(self, name: str) -> float:
-        """In seconds, of a test or of all tests of a file."""
-        if "::" in name:
-            # The first test that needs machine code waits for it once.
-            return min(MOST_S, self.seconds.get(name, UNKNOWN_S))
-        return sum(s for test, s in self.seconds.items() if test.startswith(f"{name}::"))
+        """In seconds."""
+        # The first test that needs machine code waits for it once.
+        return min(MOST_S, self.seconds.get(name, UNKNOWN_S))
 
-    def _new_tests(self) -> list[str]:
-        paths = (ROOT / "tests").rglob("test_*.py")
-        return [str(p.relative_to(ROOT)) for p in paths if p.stat().st_mtime > self.measured]
+    @cached_property
+    def _new(self) -> set[str]:
+        """Tests that the coverage does not know, by name alone."""
+        known = {name.partition("[")[0] for name in self.seconds}
+        found = {
+            f"{path.relative_to(ROOT).as_posix()}::{node.name}"
+            for path in (ROOT / "tests").rglob("test_*.py")
+            for node in ast.parse(path.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+        }
+        return found - known
+
+
+def _folder(test: str) -> str:
+    return test.partition("::")[0].rpartition("/")[0]
 
 
 def _nearness(source: str, test: str) -> float:

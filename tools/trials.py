@@ -88,7 +88,7 @@ class _Loop:
         by_name: dict[str, list[Any]] = {}
         for item in session.items:
             by_name.setdefault(item.nodeid, []).append(item)
-            by_name.setdefault(item.nodeid.partition("::")[0], []).append(item)
+            by_name.setdefault(item.nodeid.partition("[")[0], []).append(item)
 
         def run(one: Trial, folder: Path) -> NoReturn:
             if not plant(one.mutant):
@@ -144,7 +144,7 @@ class _Chosen:
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         """Leaves out the others."""
         place = self.places
-        placed = [(place.get(i.nodeid, place.get(i.nodeid.partition("::")[0])), i) for i in items]
+        placed = [(place.get(i.nodeid, place.get(i.nodeid.partition("[")[0])), i) for i in items]
         kept = [(number, item) for number, item in placed if number is not None]
         items[:] = [item for _, item in sorted(kept, key=lambda pair: pair[0])]
 
