@@ -6,13 +6,16 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import yaml
 
 from crosslight import cli
+from crosslight.experiments.board_rows import probes_of
 from crosslight.experiments.probing import PARTS, PIXELS, TRUTH, read_probed
 from crosslight.methods.dgnet_vi import DGNetVI
+from crosslight.report.standings import Probes
 
 RECIPE = yaml.safe_dump(
     {
@@ -67,6 +70,21 @@ def test_every_part_is_measured_with_a_figure_of_every_draw(run):
         pytest.approx(100)
     )
     assert set(probed.parts["realism"]) >= {"swaps, visible", "real visible", "real infrared"}
+
+
+def test_a_leaderboard_takes_one_figure_of_swaps_and_one_of_leakage(run):
+    parts = read_probed(run).parts
+    found, places = probes_of(parts), []
+    for pair in parts["swaps"].values():
+        rows = {name: row["ssim person"] for name, row in pair.items() if "ssim person" in row}
+        drawn, ceiling, _ = (rows.pop(name) for name in ("drawn", "taken again", "scaled"))
+        floor = np.max(list(rows.values()), axis=0)
+        places.append((np.array(drawn) - floor) / (np.array(ceiling) - floor))
+    assert len(places) == 4
+    assert found.swaps == pytest.approx(np.mean(places), abs=1e-3)
+    known = parts["leakage"]["disentanglement"].values()
+    assert found.leakage == pytest.approx(1 - sum(known) / len(known), abs=1e-3)
+    assert probes_of({"movements": {}}) == Probes(swaps=None, leakage=None)
 
 
 def test_tables_and_heat_maps_lie_beside_the_figures_and_in_the_report(run):
