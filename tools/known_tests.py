@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from coverage import CoverageData
 from mutations import PACKAGE, ROOT, Mutant
 
-UNKNOWN_S, MOST_S = 3.0, 30.0
+UNKNOWN_S, MOST_S = 1.0, 30.0
 
 
 @dataclass
@@ -51,8 +51,8 @@ class KnownTests:
         """The tests that try a fault, in order, and whether the limit cut the list.
 
         A test's name without its parameters stands for all of them. Tests that were written since
-        the coverage are tried wherever one of their folder is; of a source that changed since,
-        every test that runs any line of it.
+        the coverage are tried first, wherever one of their folder is; of a source that changed
+        since, every test that runs any line of it.
         """
         lines = self.lines(mutant.path)
         changed = (ROOT / mutant.path).stat().st_mtime > self.measured
@@ -72,7 +72,14 @@ class KnownTests:
             chosen = {name for name in self.seconds if name.startswith(folder)}
         near = {_folder(name) for name in chosen}
         chosen |= {name for name in self._new if _folder(name) in near}
-        ordered = sorted(chosen, key=lambda name: (-_nearness(mutant.path, name), self.time(name)))
+        ordered = sorted(
+            chosen,
+            key=lambda name: (
+                name not in self._new,
+                -_nearness(mutant.path, name),
+                self.time(name),
+            ),
+        )
         kept: list[str] = []
         spent = 0.0
         for name in ordered:

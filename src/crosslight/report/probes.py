@@ -62,7 +62,10 @@ def _leakage(probes: Mapping[str, Content]) -> list[str]:
         for code, size in leakage["sizes"].items():
             found = use["scores"][code] if use else {}
             protocols.add(use["protocol"] if use else "")
-            asked = [_figure(found.get(key), digits=1) for key in ("rank1", "mAP")]
+            # Who is found by a code alone does not depend on the draw.
+            asked = [
+                _figure(found[key][:1], digits=1) if found else "–" for key in ("rank1", "mAP")
+            ]
             rows.append([f"{run}: {code}", f"{size:,}", *_known(known[code]), *asked])
     if not rows:
         return []
