@@ -13,8 +13,8 @@ from matplotlib.ticker import PercentFormatter
 
 from crosslight.evaluation.protocols.bootstrap import COVERAGE, DRAWS
 from crosslight.report.ablation import BUDGETS_DIFFER, percent
-from crosslight.report.colours import GRID, INK, MUTED, series_colour
-from crosslight.report.palette import label
+from crosslight.report.colours import INK, MUTED, series_colour
+from crosslight.report.palette import label, quiet
 from crosslight.report.standings import (
     DEVIATIONS,
     PAIRED,
@@ -307,13 +307,7 @@ def leaderboard_figure(standings: Sequence[Standings]) -> Figure:
 
 
 def _panel(axes: Axes, standings: Standings) -> None:
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(MUTED)
-    axes.tick_params(colors=INK, labelsize=10, length=3)
-    axes.grid(color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
+    quiet(axes)
     protocol = standings.protocols[0]
     systems = [one for one in standings.systems if one.values(protocol, "mAP")]
     for index, (score, marker) in enumerate((("rank1", "o"), ("mAP", "D"))):

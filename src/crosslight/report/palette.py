@@ -29,6 +29,12 @@ def new_axes(width_in: float, height_in: float, **kwargs: Any) -> tuple[Figure, 
     """A white figure with one quiet set of axes; no global state of pyplot is touched."""
     figure = Figure(figsize=(width_in, height_in), layout="constrained", facecolor="white")
     axes = figure.add_subplot(**kwargs)
+    quiet(axes)
+    return figure, axes
+
+
+def quiet(axes: Axes) -> None:
+    """Two thin spines, a grid behind everything, small ticks."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -36,7 +42,6 @@ def new_axes(width_in: float, height_in: float, **kwargs: Any) -> tuple[Figure, 
     axes.tick_params(colors=INK, labelsize=10, length=3)
     axes.grid(color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
-    return figure, axes
 
 
 def label(axes: Axes, *, x: str = "", y: str = "", title: str = "") -> None:
