@@ -64,7 +64,7 @@ class ResidualBlock(nn.Module):
         slope: Of the leaky ReLU.
     """
 
-    def __init__(self, channels: int, *, norm: bool = True, slope: float = SLOPE) -> None:
+    def __init__(self, channels: int, *, norm: bool = True, slope: float) -> None:
         super().__init__()
         self.first = ConvBlock(channels, channels, 3, norm=norm, slope=slope)
         self.second = ConvBlock(channels, channels, 3, norm=norm, activate=False)
