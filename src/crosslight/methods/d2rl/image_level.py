@@ -16,6 +16,7 @@ from crosslight.methods.d2rl.config import D2RLConfig
 from crosslight.nn.conv_block import ResidualBlock, init_kaiming
 from crosslight.nn.normalize import to_gray
 from crosslight.nn.patch_critic import PatchCritic
+from crosslight.nn.precision import graphless
 from crosslight.nn.vae import Decoder, Encoder
 
 VISIBLE_CHANNELS = 3
@@ -162,7 +163,7 @@ class ImageLevel(nn.Module):
 
     def fake(self, decoder: nn.Module, mean: Tensor) -> Tensor:
         """Drawn of a code with noise of its own, without gradient."""
-        with torch.no_grad():
+        with graphless():
             return self._decode(decoder, self._sample(mean))
 
     def _encode(self, encoder: nn.Module, images: Tensor) -> Tensor:

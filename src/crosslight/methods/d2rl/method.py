@@ -32,6 +32,7 @@ from crosslight.methods.d2rl.config import (
 from crosslight.methods.d2rl.feature_level import FeatureLevel, restored_order
 from crosslight.methods.d2rl.image_level import Drawn, ImageLevel
 from crosslight.nn.normalize import to_gray
+from crosslight.nn.precision import graphless
 from crosslight.types import Modality
 
 _CODE_SIZE = (16, 8)
@@ -102,7 +103,7 @@ class D2RL(Method):
         """Critics, then generators; or the feature level; or critics, then all the rest."""
         stage = update.progress.stage
         if stage == FEATURE:
-            with torch.no_grad():
+            with graphless():
                 unified, labels = self._unified_samples(batch)
             losses, accuracy = equations.feature_losses(self.feature_level, unified, labels)
             weights = equations.feature_weights(self.config, joint=False)

@@ -45,7 +45,7 @@ from crosslight.nn.critic import MultiScaleCritic
 from crosslight.nn.erasing import draw_rectangles, erase
 from crosslight.nn.freezing import frozen
 from crosslight.nn.normalize import Normalize
-from crosslight.nn.precision import full_precision
+from crosslight.nn.precision import full_precision, graphless
 
 TEACHER, JOINT = "teacher", "joint"
 TEACHER_CHECK = 50
@@ -213,7 +213,7 @@ class DGNet(DrawsCodes):
 
     def _code_graph(self) -> AbstractContextManager[None]:
         """Whether losses on what is decoded reach the appearance encoder: not in the release."""
-        return torch.no_grad()
+        return graphless()
 
     def _draw(self, pairs: Pairs) -> Drawn:
         """Self-identity and cross-identity generation (paper 3.1)."""

@@ -46,7 +46,7 @@ from crosslight.nn.erasing import draw_rectangles, erase
 from crosslight.nn.modality_of import modality_of
 from crosslight.nn.normalize import Normalize, to_gray
 from crosslight.nn.per_modality import PerModality
-from crosslight.nn.precision import full_precision
+from crosslight.nn.precision import full_precision, graphless
 from crosslight.nn.two_stream import build_streams
 from crosslight.types import Modality
 
@@ -300,12 +300,9 @@ class HiCMD(Method):
 
     def _pass_for_critics(self, images: Lights) -> None:
         """Moves running statistics as the release does, which draws twice in an iteration."""
-        with torch.no_grad():
+        with graphless():
             for network, x in zip(self.attribute.networks, images, strict=True):
                 network(x)
-        # Older versions of torch have autocast hand weights that it has cast here, without a graph,
-        # to passes that train them.
-        torch.clear_autocast_cache()
 
     def _remember_illumination(self, attribute: Lights) -> None:
         with torch.no_grad():

@@ -68,7 +68,7 @@ from crosslight.nn.critic import MultiScaleCritic
 from crosslight.nn.erasing import draw_rectangles, erase
 from crosslight.nn.freezing import frozen
 from crosslight.nn.normalize import Normalize
-from crosslight.nn.precision import full_precision
+from crosslight.nn.precision import full_precision, graphless
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,7 +253,7 @@ class Proposed2020(DrawsCodes):
 
     def _see(self, pairs: Pairs) -> Seen:
         images, count = pairs.all_images, len(pairs.images)
-        with torch.set_grad_enabled(self._appearance_trains):
+        with nullcontext() if self._appearance_trains else graphless():
             codes, vectors = self._encode(images, parts=4)
         if self.config.erasing:
             structure = self.structure(pairs.images)
@@ -269,7 +269,7 @@ class Proposed2020(DrawsCodes):
 
     def _pass_whole(self, pairs: Pairs, structure: Tensor, vectors: Tensor) -> None:
         """Moves the running statistics of what erased images alone train."""
-        with torch.no_grad():
+        with graphless():
             partners = self.structure(pairs.partners)
             for name, heads in self._two_heads():
                 if name == STRUCTURE:
@@ -278,9 +278,6 @@ class Proposed2020(DrawsCodes):
                     seen = vectors
                 with full_precision(seen):
                     heads.embeddings(seen, parts=self._passes(4))
-        # Older versions of torch have autocast hand weights that it has cast here, without a graph,
-        # to passes that train them.
-        torch.clear_autocast_cache()
 
     def _identity_vectors(self, images: Tensor) -> dict[str, Tensor]:
         found = {name: self._vectors(self.structure(images), parts=4) for name in self.body}
