@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from crosslight.released.contract import Piece, Settings, System, Weights, count_of, widths
-from crosslight.released.rules import NORM, Table
+from crosslight.released.contract import (
+    Piece,
+    Settings,
+    System,
+    Weights,
+    count_of,
+    critic_scales,
+    widths,
+)
+from crosslight.released.rules import NORM, UNREAD_STATISTICS, Table
 
 
 def _generator(light: int) -> Table:
@@ -43,7 +51,7 @@ def _generator(light: int) -> Table:
                 "a classifier of styles, which no loss has"
             ),
             r"dec\.model\.0\.model\.\d+\.model\.[01]\.norm\.running_(?:mean|var)": (
-                "placeholders of the adaptive norm, which nothing reads"
+                UNREAD_STATISTICS
             ),
         },
     )
@@ -74,11 +82,10 @@ def _settings(weights: Weights) -> Settings:
         "config.adain_width": "translator.adain.networks.0.layers.0.weight",
         "config.critic_width": "translator.critics.0.critics.0.0.conv.weight",
     }
-    scales = count_of(weights, "translator.critics.0.critics.")
     return {
         **widths(weights, named),
         "config.blocks": count_of(weights, "translator.decoders.networks.0.blocks."),
-        **({"config.critic_scales": scales} if scales else {}),
+        **critic_scales(weights, "translator.critics.0.critics."),
     }
 
 

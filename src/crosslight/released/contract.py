@@ -43,11 +43,6 @@ def nothing_more(_: dict[str, Tensor]) -> None:
     """For a system whose names alone change."""
 
 
-def no_options(_: Sequence[Settings]) -> Settings:
-    """For a system without files of options."""
-    return {}
-
-
 @dataclass(frozen=True, kw_only=True)
 class System:
     """A released program.
@@ -100,6 +95,12 @@ def resnet_named(weights: Weights, start: str) -> dict[str, str]:
 def count_of(weights: Weights, start: str) -> int:
     """How many numbers follow a beginning, as 3 in `a.0.x`, `a.1.x`, `a.2.x` after `a.`."""
     return len({k.removeprefix(start).split(".")[0] for k in weights if k.startswith(start)})
+
+
+def critic_scales(weights: Weights, start: str) -> dict[str, int]:
+    """`config.critic_scales` of critics whose names begin so; nothing where none was given."""
+    scales = count_of(weights, start)
+    return {"config.critic_scales": scales} if scales else {}
 
 
 def widths(weights: Weights, named: Mapping[str, str]) -> dict[str, int]:

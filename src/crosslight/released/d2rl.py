@@ -10,7 +10,7 @@ from typing import Any
 
 from crosslight.errors import ConfigError
 from crosslight.nn.conv_block import SLOPE
-from crosslight.released.contract import Piece, Settings, System, Weights, count_of, widths
+from crosslight.released.contract import Piece, Settings, System, Weights, critic_scales, widths
 from crosslight.released.rules import Table
 
 _LIGHTS = {"a": "v", "b": "i"}
@@ -62,13 +62,12 @@ def _settings(weights: Weights) -> Settings:
         "config.width": "image_level.encoder_v.layers.0.conv.weight",
         "config.critic_width": "image_level.critic_v.critics.0.0.conv.weight",
     }
-    scales = count_of(weights, "image_level.critic_v.critics.")
     channels = weights["image_level.encoder_i.layers.0.conv.weight"].shape[1]
     return {
         "config.infrared_channels": channels,
         "config.slope": _SLOPES["relu"],
         **widths(weights, named),
-        **({"config.critic_scales": scales} if scales else {}),
+        **critic_scales(weights, "image_level.critic_v.critics."),
     }
 
 

@@ -11,11 +11,11 @@ from crosslight.released.contract import (
     Settings,
     System,
     Weights,
-    count_of,
+    critic_scales,
     resnet_named,
     widths,
 )
-from crosslight.released.rules import NORM, Table
+from crosslight.released.rules import NORM, UNREAD_STATISTICS, Table
 
 IMAGENET = "ImageNet's classifier, which nothing reads"
 _NON_LOCAL = r"(?:enc_content\.model\.4|dec\.model\.1)\.model\.[0-3]\.nonloc\."
@@ -31,6 +31,22 @@ def head(original: str, here: str) -> dict[str, str]:
         rf"{original}\.add_block\.1\.({NORM})": f"{here}.norm.{{1}}",
         rf"{original}\.classifier\.0\.(weight|bias)": f"{here}.classifier.{{1}}",
     }
+
+
+def critic(here: str) -> Table:
+    """Rules of the critics of three scales."""
+    return Table(
+        kept={
+            r"cnns\.([0-2])\.([0-4])\.conv\.(weight|bias)": f"{here}.{{1}}.{{2}}.conv.{{3}}",
+            r"cnns\.([0-2])\.([5-8])\.model\.0\.conv\.(weight|bias)": (
+                f"{here}.{{1}}.{{2}}.first.conv.{{3}}"
+            ),
+            r"cnns\.([0-2])\.([5-8])\.model\.1\.conv\.(weight|bias)": (
+                f"{here}.{{1}}.{{2}}.second.conv.{{3}}"
+            ),
+            r"cnns\.([0-2])\.9\.(weight|bias)": f"{here}.{{1}}.9.{{2}}",
+        }
+    )
 
 
 GENERATOR = Table(
@@ -63,9 +79,7 @@ GENERATOR = Table(
         r"dec\.model\.8\.conv\.(weight|bias)": "decoder.out.2.{1}",
     },
     left_out={
-        r"dec\.model\.1\.model\.[0-3]\.model\.[01]\.norm\.running_(?:mean|var)": (
-            "placeholders of the adaptive norm, which nothing reads"
-        ),
+        r"dec\.model\.1\.model\.[0-3]\.model\.[01]\.norm\.running_(?:mean|var)": UNREAD_STATISTICS,
         _NON_LOCAL + r"(?:(?:query|key|value)_conv\.(?:weight|bias)|gamma)": (
             "non-local layers, which the published networks do not have"
         ),
@@ -77,18 +91,6 @@ GENERATOR = Table(
             "what the original drew."
         ),
     },
-)
-CRITIC = Table(
-    kept={
-        r"cnns\.([0-2])\.([0-4])\.conv\.(weight|bias)": "critic.critics.{1}.{2}.conv.{3}",
-        r"cnns\.([0-2])\.([5-8])\.model\.0\.conv\.(weight|bias)": (
-            "critic.critics.{1}.{2}.first.conv.{3}"
-        ),
-        r"cnns\.([0-2])\.([5-8])\.model\.1\.conv\.(weight|bias)": (
-            "critic.critics.{1}.{2}.second.conv.{3}"
-        ),
-        r"cnns\.([0-2])\.9\.(weight|bias)": "critic.critics.{1}.9.{2}",
-    }
 )
 IDENTITY = Table(
     kept={**RESNET, **head("classifier1", "primary"), **head("classifier2", "fine")},
@@ -104,7 +106,7 @@ TEACHER = Table(
 CRITIC_PIECE = Piece(
     name="dis_NNNNNNNN.pt",
     holds="the critic",
-    tables={"": CRITIC},
+    tables={"": critic("critic.critics")},
     parts=("critic.",),
     needed_for=("training further",),
 )
@@ -117,10 +119,9 @@ def drawing_settings(weights: Weights) -> Settings:
         "config.adain_width": "adain.scale.0.0.weight",
         "config.critic_width": "critic.critics.0.0.conv.weight",
     }
-    scales = count_of(weights, "critic.critics.")
     return {
         **widths(weights, named),
-        **({"config.critic_scales": scales} if scales else {}),
+        **critic_scales(weights, "critic.critics."),
         **resnet_named(weights, "appearance.backbone.network."),
     }
 

@@ -7,12 +7,12 @@ from crosslight.released.contract import (
     Settings,
     System,
     Weights,
-    count_of,
+    critic_scales,
     resnet_named,
     widths,
 )
-from crosslight.released.dgnet import IMAGENET
-from crosslight.released.rules import NORM, Table
+from crosslight.released.dgnet import IMAGENET, critic
+from crosslight.released.rules import NORM, UNREAD_STATISTICS, Table
 
 _LIGHTS = {"a": 0, "b": 1}
 
@@ -54,25 +54,9 @@ def _generator(light: int) -> Table:
         left_out={
             r"enc_att\.model\.fc\.(?:weight|bias)": IMAGENET,
             r"dec\.model\.0\.model\.[0-3]\.model\.[01]\.norm\.running_(?:mean|var)": (
-                "placeholders of the adaptive norm, which nothing reads"
+                UNREAD_STATISTICS
             ),
         },
-    )
-
-
-def _critic(light: int) -> Table:
-    critic = f"critics.{light}.critics"
-    return Table(
-        kept={
-            r"cnns\.([0-2])\.([0-4])\.conv\.(weight|bias)": f"{critic}.{{1}}.{{2}}.conv.{{3}}",
-            r"cnns\.([0-2])\.([5-8])\.model\.0\.conv\.(weight|bias)": (
-                f"{critic}.{{1}}.{{2}}.first.conv.{{3}}"
-            ),
-            r"cnns\.([0-2])\.([5-8])\.model\.1\.conv\.(weight|bias)": (
-                f"{critic}.{{1}}.{{2}}.second.conv.{{3}}"
-            ),
-            r"cnns\.([0-2])\.9\.(weight|bias)": f"{critic}.{{1}}.9.{{2}}",
-        }
     )
 
 
@@ -103,10 +87,9 @@ def _settings(weights: Weights) -> Settings:
         "config.dim": "head.linear.weight",
         "config.triplet_dim": "metric.weight",
     }
-    scales = count_of(weights, "critics.0.critics.")
     return {
         **widths(weights, named),
-        **({"config.critic_scales": scales} if scales else {}),
+        **critic_scales(weights, "critics.0.critics."),
         **resnet_named(weights, "attribute.networks.0.backbone.network."),
     }
 
@@ -130,7 +113,7 @@ HICMD = System(
         Piece(
             name="dis_NNNNNNN.pt",
             holds="the critics",
-            tables={key: _critic(light) for key, light in _LIGHTS.items()},
+            tables={key: critic(f"critics.{light}.critics") for key, light in _LIGHTS.items()},
             parts=("critics.",),
             needed_for=("training further",),
         ),

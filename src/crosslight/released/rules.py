@@ -17,6 +17,8 @@ from torch import Tensor
 
 NORM = "weight|bias|running_mean|running_var|num_batches_tracked"
 """Tensors of a batch norm, as part of an expression."""
+UNREAD_STATISTICS = "placeholders of the adaptive norm, which nothing reads"
+"""Why running statistics of AdaIN are left out."""
 _FIELD = re.compile(r"\{(\d)((?:[-+*/]\d+)*)\}")
 _STEP = re.compile(r"([-+*/])(\d+)")
 _DO = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.floordiv}
