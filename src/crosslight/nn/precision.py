@@ -18,8 +18,8 @@ def full_precision(tensor: Tensor) -> torch.autocast:
 def graphless() -> Iterator[None]:
     """No gradients inside, before passes that train the same weights.
 
-    Older versions of torch, 2.9 among them, have autocast hand weights that it has cast without a
-    graph to such passes, whose gradients are lost; so nothing that was cast inside is kept.
+    Older versions of torch have autocast hand weights that it has cast without a graph to such
+    passes, whose gradients are lost; so nothing that was cast inside is kept.
     """
     with torch.no_grad():
         yield

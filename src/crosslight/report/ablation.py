@@ -12,8 +12,8 @@ from matplotlib.ticker import PercentFormatter
 
 from crosslight.report.colours import series_colour
 from crosslight.report.palette import label, legend_below, new_axes
+from crosslight.report.tables import SHOWN, percent, short_name, table
 
-SHOWN = ("rank1", "mAP", "mINP")
 BUDGETS_DIFFER = 0.02
 """Part by which the images seen may differ before the table says so."""
 
@@ -98,8 +98,8 @@ def ablation_markdown(rows: Sequence[Row], *, title: str) -> str:
     """One table in percent, mean ± sd over seeds, the budget of each variant beside it."""
     protocols = _protocols(rows)
     head = ["variant", "seeds", "images seen", "seconds"]
-    head += [f"{_short(p)} {score}" for p in protocols for score in SHOWN]
-    lines = [head, ["---"] * 2 + ["---:"] * (len(head) - 2)]
+    head += [f"{short_name(p)} {score}" for p in protocols for score in SHOWN]
+    lines: list[list[str]] = []
     for row, name in zip(rows, shown_names(rows), strict=True):
         cells = [name, " ".join(str(f.seed) for f in row.finished)]
         cells.append(f"{fmean(f.images for f in row.finished):,.0f}")
@@ -109,8 +109,8 @@ def ablation_markdown(rows: Sequence[Row], *, title: str) -> str:
     chance = _chance(rows)
     guessed = [f"{100 * chance[p][score]:.1f}" for p in protocols for score in SHOWN]
     lines.append(["chance", "", "", "", *guessed])
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"# {title}\n\n{table}\n\n{_remarks(rows)}\n"
+    shown = "\n".join(table(head, lines, words=2))
+    return f"# {title}\n\n{shown}\n\n{_remarks(rows)}\n"
 
 
 def ablation_figure(rows: Sequence[Row]) -> Figure:
@@ -161,14 +161,6 @@ def shown_names(rows: Sequence[Row]) -> list[str]:
     return shown
 
 
-def percent(values: Sequence[float]) -> str:
-    """Mean ± sd in percent; without sd where there is one value, a dash where there is none."""
-    if not values:
-        return "–"
-    mean = f"{100 * fmean(values):.1f}"
-    return f"{mean} ± {100 * stdev(values):.1f}" if values[1:] else mean
-
-
 def _remarks(rows: Sequence[Row]) -> str:
     said = [
         "Percent; each figure is the mean over the protocol's trials, then mean ± sd over seeds "
@@ -191,10 +183,6 @@ def _protocols(rows: Sequence[Row]) -> list[str]:
 
 def _chance(rows: Sequence[Row]) -> dict[str, Mapping[str, float]]:
     return {p: level for row in rows for f in row.finished for p, level in f.chance.items()}
-
-
-def _short(protocol: str) -> str:
-    return protocol.removeprefix("sysu-mm01/").removeprefix("regdb/")
 
 
 def _seed(finished: Finished) -> int:

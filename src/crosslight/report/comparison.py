@@ -11,8 +11,7 @@ from matplotlib.ticker import PercentFormatter
 from crosslight.evaluation.protocols.bootstrap import COVERAGE, DRAWS
 from crosslight.report.colours import series_colour
 from crosslight.report.palette import label, legend_below, new_axes
-
-SHOWN = {"rank1": "rank-1", "mAP": "mAP", "mINP": "mINP"}
+from crosslight.report.tables import SHOWN, percent, table
 
 
 def comparison_markdown(content: Mapping[str, Any]) -> str:
@@ -20,15 +19,15 @@ def comparison_markdown(content: Mapping[str, Any]) -> str:
     lines = [f"# {content['data']}", ""]
     for protocol, best in content["best"].items():
         lines += [f"## {protocol}", ""]
-        lines += [f"| run | {' | '.join(SHOWN.values())} | behind {best}: rank-1 | mAP |"]
-        lines += ["|---" + "|---:" * (len(SHOWN) + 2) + "|"]
+        head = ["run", *SHOWN.values(), f"behind {best}: rank-1", "mAP"]
+        rows = []
         for run in sorted(content["runs"], key=lambda run: -run["scores"][protocol]["mAP"]):
-            scores = [f"{100 * run['scores'][protocol][key]:.1f}" for key in SHOWN]
+            scores = [percent([run["scores"][protocol][key]]) for key in SHOWN]
             behind = run["behind"].get(protocol)
             gaps = [_gap(behind[key]) if behind else "" for key in ("rank1", "mAP")]
-            lines.append(f"| {' | '.join([run['name'], *scores, *gaps])} |")
-        chance = [f"{100 * content['chance'][protocol][key]:.1f}" for key in SHOWN]
-        lines += [f"| {' | '.join(['chance', *chance, '', ''])} |", ""]
+            rows.append([run["name"], *scores, *gaps])
+        chance = [percent([content["chance"][protocol][key]]) for key in SHOWN]
+        lines += [*table(head, [*rows, ["chance", *chance, "", ""]]), ""]
     lines += [
         "Percent, means over the protocol's trials. Behind: the difference on the queries of the "
         f"first trial and the interval that holds {COVERAGE:.0%} of {DRAWS:,} resamplings of the "

@@ -12,19 +12,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from crosslight.evaluation.protocols.bootstrap import COVERAGE, DRAWS
-from crosslight.report.ablation import BUDGETS_DIFFER, percent
+from crosslight.report.ablation import BUDGETS_DIFFER
 from crosslight.report.colours import INK, MUTED, series_colour
 from crosslight.report.palette import label, quiet
 from crosslight.report.standings import (
     DEVIATIONS,
     PAIRED,
-    SHOWN,
     Finished,
     Gap,
     Standing,
     Standings,
     Tried,
 )
+from crosslight.report.tables import SHOWN, percent, short_name, table
 
 NOT_TOLD_APART = "="
 _ROW_IN = 0.42
@@ -191,7 +191,7 @@ def _scores(standings: Standings) -> list[str]:
     protocols = standings.protocols
     head = ["system", "seeds"]
     head += [f"{short_name(p)} {word}" for p in protocols for word in SHOWN.values()]
-    lines = [head, ["---"] * 2 + ["---:"] * (len(head) - 2)]
+    lines: list[list[str]] = []
     for one in standings.systems:
         seeds = " ".join(str(row.seed) for row in one.rows) or "failed"
         cells = [_marked(standings, one, p, score) for p in protocols for score in SHOWN]
@@ -205,7 +205,7 @@ def _scores(standings: Standings) -> list[str]:
     lines.append(
         ["chance", "", *(percent([chance[p][score]]) for p in protocols for score in SHOWN)]
     )
-    return [f"| {' | '.join(line)} |" for line in lines]
+    return table(head, lines, words=2)
 
 
 def _marked(standings: Standings, one: Standing, protocol: str, score: str) -> str:
@@ -214,13 +214,12 @@ def _marked(standings: Standings, one: Standing, protocol: str, score: str) -> s
     return f"{NOT_TOLD_APART} {text}" if gap is not None and not gap.told_apart else text
 
 
-def _costs(standings: Standings, board: Mapping[str, Any], tried: Sequence[Tried]) -> Iterable[str]:
+def _costs(standings: Standings, board: Mapping[str, Any], tried: Sequence[Tried]) -> list[str]:
     head = ["system", "images", "CPU-s per 1,000 trained", "embedded", "parameters, million"]
     head += ["of them to embed", "swap truth", "leakage"]
     if board["rates"]:
         head += [f"mAP at {factor:g}" for factor in board["rates"]]
-    yield f"| {' | '.join(head)} |"
-    yield "|---" + "|---:" * (len(head) - 1) + "|"
+    lines: list[list[str]] = []
     for one in standings.systems:
         found = _costs_json(one)
         cells = [
@@ -242,8 +241,8 @@ def _costs(standings: Standings, board: Mapping[str, Any], tried: Sequence[Tried
             ]
             text = _number(own[0].score if own else None, 1, 100)
             cells.append(f"**{text}**" if factor in chosen else text)
-        yield f"| {' | '.join(cells)} |"
-    yield ""
+        lines.append(cells)
+    return [*table(head, lines), ""]
 
 
 def _faults(standings: Standings) -> list[tuple[str, int, str]]:
@@ -351,11 +350,6 @@ def _mark(
     if values[1:]:
         axes.plot(values, [y] * len(values), linestyle="", marker="|", color=colour, markersize=8)
     axes.plot(fmean(values), y, marker=marker, color=colour, markersize=6)
-
-
-def short_name(protocol: str) -> str:
-    """A protocol in the head of a table."""
-    return protocol.removeprefix("sysu-mm01/").removeprefix("regdb/")
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from crosslight.report.colours import INK
+from crosslight.report.tables import spread, table
 
 Content = Mapping[str, Any]
 _MAP = "BuPu"
@@ -23,9 +24,9 @@ def probe_figures(content: Content) -> dict[str, Figure]:
     found: dict[str, Figure] = {}
     parts = content["parts"]
     for light, codes in parts.get("movements", {}).items():
-        table = {code: _means(row) for code, row in codes.items()}
+        means = {code: _means(row) for code, row in codes.items()}
         title = f"How far each code of {light} images moves when one factor changes"
-        found[title] = _heat_map(table)
+        found[title] = _heat_map(means)
     if leakage := parts.get("leakage"):
         found["What a linear probe reads out of each code"] = _heat_map(leakage["known"]["linear"])
     return found
@@ -108,18 +109,11 @@ def _table(
     corner: str, rows: Mapping[str, Mapping[str, Sequence[float]]], *, digits: int = 2
 ) -> list[str]:
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-    lines = [f"| {corner} | {' | '.join(columns)} |", "|---" + "|---:" * len(columns) + "|"]
-    for name, row in rows.items():
-        cells = (_cell(row.get(column, []), digits) for column in columns)
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return [*lines, ""]
-
-
-def _cell(values: Sequence[float], digits: int) -> str:
-    if not values:
-        return "–"
-    mean = f"{fmean(values):.{digits}f}"
-    return f"{mean} ± {stdev(values):.{digits}f}" if values[1:] else mean
+    cells = (
+        [name, *(spread(row.get(column), digits) for column in columns)]
+        for name, row in rows.items()
+    )
+    return [*table([corner, *columns], cells), ""]
 
 
 def _told(settings: Content) -> str:

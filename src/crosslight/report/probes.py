@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from statistics import fmean, stdev
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from crosslight.report.tables import spread, table
 
 Content = Mapping[str, Any]
 
@@ -34,7 +35,7 @@ def probes_markdown(probes: Mapping[str, Content]) -> str:
 
 def _movements(probes: Mapping[str, Content], light: str) -> list[str]:
     rows = [
-        [f"{run}: {code}", *(_figure(factors.get(factor)) for factor in MOVED_BY)]
+        [f"{run}: {code}", *(spread(factors.get(factor), digits=2) for factor in MOVED_BY)]
         for run, content in probes.items()
         for code, factors in content["parts"].get("movements", {}).get(light, {}).items()
     ]
@@ -45,27 +46,26 @@ def _movements(probes: Mapping[str, Content], light: str) -> list[str]:
         "",
         "0: not at all; 1: as far as the image of somebody else in the same light.",
         "",
-        *_table(["code", *MOVED_BY], rows),
+        *table(["code", *MOVED_BY], rows),
+        "",
     ]
 
 
 def _leakage(probes: Mapping[str, Content]) -> list[str]:
     rows: list[list[str]] = []
     pixels: list[str] = []
-    protocols = set()
+    protocols: set[str] = set()
     for run, content in probes.items():
         leakage, use = content["parts"].get("leakage"), content["parts"].get("use")
         if not leakage:
             continue
         known = leakage["known"]["linear"]
-        pixels = pixels or ["raw pixels", "384", *_known(known["raw pixels"]), "", ""]
+        pixels = pixels or ["raw pixels", "", *_known(known["raw pixels"]), "", ""]
         for code, size in leakage["sizes"].items():
             found = use["scores"][code] if use else {}
             protocols.add(use["protocol"] if use else "")
             # Who is found by a code alone does not depend on the draw.
-            asked = [
-                _figure(found[key][:1], digits=1) if found else "–" for key in ("rank1", "mAP")
-            ]
+            asked = [spread(found[key][:1]) if found else "–" for key in ("rank1", "mAP")]
             rows.append([f"{run}: {code}", f"{size:,}", *_known(known[code]), *asked])
     if not rows:
         return []
@@ -76,7 +76,8 @@ def _leakage(probes: Mapping[str, Content]) -> list[str]:
         "0: what chance would get; 1: everything; of people that the probe has not learnt from. "
         f"Rank-1 and mAP of the code alone ({told}), percent.",
         "",
-        *_table(["code", "numbers", *READ, "rank-1", "mAP"], [*rows, pixels]),
+        *table(["code", "numbers", *READ, "rank-1", "mAP"], [*rows, pixels]),
+        "",
     ]
 
 
@@ -92,7 +93,8 @@ def _pictures(probes: Mapping[str, Content]) -> list[str]:
         "the true picture taken again. Whom the network that ships takes them for, percent; of "
         "translations, the share that find their person.",
         "",
-        *_table(["run", "pictures", *columns], rows),
+        *table(["run", "pictures", *columns], rows, words=2),
+        "",
     ]
 
 
@@ -100,25 +102,12 @@ def _drawn(parts: Content) -> Iterator[list[str]]:
     keys = ("psnr person", "ssim person", "l1 person")
     for lights, place in parts.get("swaps", {}).items():
         judged = (place["judged"][who] for who in ("appearance", "structure", "true appearance"))
-        scaled = (_figure(place["scaled"][key]) for key in keys)
-        yield [f"{lights}, swapped", *scaled, *(_figure(share, digits=1) for share in judged)]
+        scaled = (spread(place["scaled"][key], digits=2) for key in keys)
+        yield [f"{lights}, swapped", *scaled, *(spread(share) for share in judged)]
     for light, place in parts.get("translations", {}).items():
-        scaled = (_figure(place["scaled"][key]) for key in keys)
-        yield [f"translated to {light}", *scaled, "", _figure(place["rank1"]["drawn"], 1), ""]
+        scaled = (spread(place["scaled"][key], digits=2) for key in keys)
+        yield [f"translated to {light}", *scaled, "", spread(place["rank1"]["drawn"]), ""]
 
 
 def _known(row: Mapping[str, float]) -> list[str]:
     return [f"{row[factor]:.2f}" if factor in row else "–" for factor in READ]
-
-
-def _figure(draws: Sequence[float] | None, digits: int = 2) -> str:
-    """Mean ± sd over the draws."""
-    if not draws:
-        return "–"
-    mean = f"{fmean(draws):.{digits}f}"
-    return f"{mean} ± {stdev(draws):.{digits}f}" if draws[1:] else mean
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [f"| {' | '.join(columns)} |", "|---" + "|---:" * (len(columns) - 1) + "|"]
-    return [*lines, *(f"| {' | '.join(row)} |" for row in rows), ""]

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from crosslight.evaluation.protocols.bootstrap import Difference, resampled
 
-SHOWN = {"rank1": "rank-1", "mAP": "mAP", "mINP": "mINP"}
 PAIRED = ("rank1", "mAP")
 """Scores that are kept of every person who was asked for."""
 DEVIATIONS = 2
