@@ -4,16 +4,19 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test test-milvus test-splits coverage mutants check format bench gpu weights clean
+.PHONY: help setup demo docs test test-milvus test-splits test-operations image coverage mutants check format bench gpu weights clean
 
 help:
 	@echo "make demo    make people, train, score, enrol and report: about 5 minutes on 2 cores"
 	@echo "make test    run the tests"
 	@echo "make test-milvus  the gallery's tests on a real Milvus server (Linux x86-64)"
 	@echo "make test-splits  the official galleries of SYSU-MM01, from its rand_perm_cam.mat"
+	@echo "make test-operations  the service behind real proxies (nginx, Caddy), and its systemd units"
+	@echo "make image   build and start the Docker image, or run its steps where Docker is not"
 	@echo "make coverage  run the tests and tell which lines and branches none reaches"
 	@echo "make mutants   then: plant 325 faults and tell which of them the tests notice: hours"
 	@echo "make check   lint, format, types, spelling, import layers"
+	@echo "make docs    the site of the documentation, in runs/docs/site"
 	@echo "make bench   measure speeds"
 	@echo "make gpu     tests and speeds on one NVIDIA GPU: at most 9 minutes"
 	@echo "make weights the weights that ship, from nothing: hours on 2 cores, minutes on a GPU"
@@ -34,6 +37,10 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)
 	@$(BIN)/crosslight demo
 
+# Strict: a broken link or anchor, a page that nobody is led to, or one that loads from afar ends it.
+docs: $(READY)
+	@$(BIN)/python tools/site.py
+
 # Two processes of one thread each: small networks gain nothing from threads that wait for others.
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
@@ -47,6 +54,13 @@ test-milvus: $(READY)
 test-splits: $(READY)
 	@test -f "$(CROSSLIGHT_SYSU_SPLITS)/rand_perm_cam.mat" || { echo "There is no rand_perm_cam.mat in '$(CROSSLIGHT_SYSU_SPLITS)'; obtain it from evaluation/data_split of the public repository wuancong/SYSU-MM01 and say: make test-splits CROSSLIGHT_SYSU_SPLITS=FOLDER"; exit 1; }
 	CROSSLIGHT_SYSU_SPLITS="$(abspath $(CROSSLIGHT_SYSU_SPLITS))" $(BIN)/python -m pytest -m sysu_splits tests/evaluation
+
+test-operations: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m operations tests/operations
+
+# TORCH_INDEX: PyTorch's index of builds for processors alone.
+image: $(READY)
+	@$(BIN)/python tools/image.py --torch-index "$(TORCH_INDEX)"
 
 coverage: $(READY)
 	@rm -rf runs/coverage
@@ -62,7 +76,7 @@ mutants: $(READY)
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/codespell src tests docs benchmarks tools README.md CONTRIBUTING.md CHANGELOG.md
+	$(BIN)/codespell src tests docs examples benchmarks tools README.md CONTRIBUTING.md CHANGELOG.md
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
@@ -71,7 +85,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 bench: $(READY)
-	@for name in $(filter-out gpu loss_curves real_video,$(basename $(notdir $(wildcard benchmarks/*.py)))); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for name in $(filter-out gpu loss_curves people_in_video real_video,$(basename $(notdir $(wildcard benchmarks/*.py)))); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 # Tests and measures what only a GPU shows; a part that fails is told, and the rest goes on.
 OUT ?= gpu-report

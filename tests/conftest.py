@@ -1,10 +1,13 @@
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from absl import logging as absl_logging
 from hypothesis import HealthCheck, settings
+from PIL import Image
 
 from crosslight import cli
 from crosslight.data.promenade import make
@@ -17,6 +20,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # asked for one (`make gpu`).
 if "CROSSLIGHT_TEST_DEVICE" not in os.environ:
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+# When all handlers are closed, as uvicorn does, absl's (of tensorboard) closes the stream that it
+# found at its import, which may be what pytest captures everything with, and spares this one.
+absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 CONTINUOUS = os.environ.get("CI", "").lower() not in {"", "0", "false"}
 
@@ -77,6 +84,16 @@ def promenade(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("promenade") / "data"
     make(root, preset="tiny", height=32, width=16, progress=False)
     return root
+
+
+@pytest.fixture(scope="session")
+def drawn_people(tmp_path_factory) -> list[Image.Image]:
+    """Two people of 90 x 180 pixels, in daylight, each on a background; not to be changed."""
+    root = tmp_path_factory.mktemp("drawn") / "people"
+    nobody = {"people": 0, "val_people": 0, "progress": False}
+    size = {"test_people": 4, "images_per_camera": 1, "height": 180, "width": 90}
+    make(root, layout="table", seed=7, **nobody, **size)
+    return [Image.open(root / f"cam1/{n:04d}/0001.jpg").convert("RGB") for n in (1, 4)]
 
 
 @pytest.fixture(scope="session")

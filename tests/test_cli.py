@@ -11,11 +11,30 @@ import pytest
 
 import crosslight
 from crosslight import cli
+from crosslight.cli.repeats import BY_COMMAND
+from crosslight.cli.shares import share_from
 from crosslight.drawing.options import Swapping
 from crosslight.errors import ConfigError
 from crosslight.evaluation.scoring import Scoring
-from crosslight.experiments.options import Ablating, Evaluating, Filling, Probing, Refining
-from crosslight.gallery.options import Asking, Calibrating, Labels, Watching, Where, WhereOrWho
+from crosslight.experiments.options import (
+    Ablating,
+    Evaluating,
+    Exporting,
+    Filling,
+    Probing,
+    Refining,
+)
+from crosslight.gallery.options import (
+    Asking,
+    Calibrating,
+    Comparing,
+    Labels,
+    Live,
+    Proposing,
+    Watching,
+    Where,
+    WhereOrWho,
+)
 from crosslight.gallery.service.settings import Address, Allowed
 from crosslight.training.machines import Machines
 
@@ -27,6 +46,7 @@ COMMANDS = {
     ("demo",),
     ("recipes",),
     ("train",),
+    ("export",),
     ("import",),
     ("evaluate",),
     ("score",),
@@ -38,11 +58,14 @@ COMMANDS = {
     *(
         ("gallery", name)
         for name in (
-            *("create", "add", "search", "list", "remove"),
+            *("create", "add", "search", "same", "list", "remove"),
             *("stats", "optimize", "copy", "calibrate"),
+            *("people", "label", "person", "camera", "merge", "split", "apart"),
+            *("propose", "mark", "marks"),
         )
     ),
     ("serve",),
+    *(("users", name) for name in ("add", "remove", "list")),
 }
 HEAVY = {"torch", "numpy", "polars", "PIL", "matplotlib", "scipy", "lancedb", "fastapi", "av"}
 TRAIN_FLAGS = {"--data", "--out", "--trial", "--set", "--accelerator", "--devices", "--nodes"}
@@ -101,15 +124,20 @@ def test_the_flags_of_score_are_frozen_and_its_help_names_the_files(capsys):
 OPTIONS = {
     "train": Machines,
     "evaluate": (Evaluating, Refining),
+    "export": Exporting,
     "score": (Scoring, Refining),
     "ablate": Ablating,
     "leaderboard": Filling,
     "probe": Probing,
     "swap": Swapping,
     "gallery add": (Labels, Watching),
+    "gallery watch": Live,
     "gallery search": (Asking, Where),
+    "gallery same": Comparing,
     "gallery list": WhereOrWho,
     "gallery remove": WhereOrWho,
+    "gallery label": WhereOrWho,
+    "gallery propose": (WhereOrWho, Proposing),
     "gallery calibrate": Calibrating,
     "serve": (Address, Allowed),
 }
@@ -171,6 +199,31 @@ def test_a_number_below_its_range_is_refused_before_anything_else(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("text", "share"), [("0.05", 0.05), ("5%", 0.05), ("0.1 %", 0.001)])
+def test_a_share_may_be_percent(text: str, share: float) -> None:
+    assert share_from(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["five", "5 percent", "%", "5%5", "0,05", "5%%", ""])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("gallery", "search", "s", "q.jpg", "--false-alarms"),
+        ("gallery", "same", "s", "a.jpg", "b.jpg", "--prior"),
+        ("gallery", "calibrate", "s", "--data", "x", "--false-match-rate"),
+        ("gallery", "calibrate", "s", "--data", "x", "--prior"),
+    ],
+    ids=lambda command: " ".join((command[1], command[-1])),
+)
+def test_what_is_no_share_is_a_sentence(capsys, command: tuple[str, ...], text: str) -> None:
+    code, out, err = run(capsys, *command, text)
+    assert (code, out) == (1, "")
+    assert err == (
+        f"crosslight: {text!r} is no share; give a number between 0 and 1, like 0.05, or percent, "
+        "like 5%.\n"
+    )
+
+
 def test_an_impossible_block_is_refused(capsys):
     code, _, err = run(capsys, "score", "f.npz", "--protocol", "market1501", "--block", "0")
     assert code == 1
@@ -185,6 +238,33 @@ def test_a_number_of_the_reranking_needs_the_reranking(capsys):
     )
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("gallery", "remove", "s", "--camera", "1", "--camera", "2"),
+        ("gallery", "search", "s", "q.jpg", "--top=3", "--top", "5"),
+        ("score", "f.npz", "--protocol", "market1501", "--protocol", "msmt17"),
+        ("leaderboard", "b", "--only_table", "--only-table"),
+    ],
+)
+def test_a_flag_given_twice_is_refused_where_its_first_value_would_be_lost(capsys, arguments):
+    code, _, err = run(capsys, *arguments)
+    assert code == 1
+    assert err.startswith("crosslight: --")
+    assert "is given 2 times" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_only_a_flag_that_collects_its_values_may_be_given_twice(capsys, command):
+    with pytest.raises(SystemExit):
+        cli.main([*command, "--help"])
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    described = re.split(r" (?=--[a-z])", text)
+    collects = {part.split()[0] for part in described if "(repeatable)" in part}
+    assert collects == (({"--set"} & set(text.split())) | BY_COMMAND.get(" ".join(command), set()))
+
+
 def test_help_imports_nothing_heavy():
     code = (
         "import sys; from crosslight import cli\n"
@@ -193,6 +273,34 @@ def test_help_imports_nothing_heavy():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip().endswith("[]")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(
+            ("gallery", "add", "s", "photos", flag, "-1")
+            for flag in ("--workers", "--crops", "--every", "--detector-threshold")
+        ),
+        ("gallery", "add", "s", "photos", "--deep-range", "9", "3"),
+        ("gallery", "add", "s"),
+        *(
+            ("gallery", "watch", "s", "0", flag, "-1")
+            for flag in ("--crops", "--every", "--detector-threshold")
+        ),
+        ("gallery", "search", "s", "q.jpg", "--false-alarms", "few"),
+    ],
+    ids=lambda words: " ".join(words[1:2] + words[4:5]),
+)
+def test_a_flag_of_the_gallery_is_checked_before_a_model_is_thought_of(arguments):
+    code = (
+        "import sys; from crosslight import cli\n"
+        f"try: cli.main({list(arguments)!r})\nexcept SystemExit: pass\n"
+        "print(sorted({'torch', 'lancedb', 'av'} & set(sys.modules)))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+    assert said.stderr.startswith("crosslight: ")
 
 
 def test_the_package_runs_as_a_module():

@@ -1,11 +1,15 @@
 import errno
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from crosslight.files import write_text, written_whole
+from crosslight.errors import ConfigError
+from crosslight.files import folder_made_whole, write_text, written_whole
 
 
 def names(folder: Path) -> list[str]:
@@ -54,3 +58,47 @@ def test_the_new_file_has_the_usual_permissions(tmp_path):
     finally:
         os.umask(mask)
     assert stat.S_IMODE((tmp_path / "b.txt").stat().st_mode) == 0o644
+
+
+def test_a_folder_appears_with_all_that_is_in_it(tmp_path):
+    with folder_made_whole(tmp_path / "a" / "run") as folder:
+        (folder / "half").mkdir()
+        assert not (tmp_path / "a" / "run").exists()
+        with pytest.raises(ConfigError, match=r"Another process is making .*run; wait"):
+            folder_made_whole(tmp_path / "a" / "run").__enter__()
+    assert names(tmp_path / "a" / "run") == ["half"]
+    assert names(tmp_path / "a") == ["run"]
+
+
+def test_a_folder_that_fails_is_not_there_and_an_empty_one_stays(tmp_path):
+    (tmp_path / "run").mkdir()
+
+    def make_half() -> None:
+        with folder_made_whole(tmp_path / "run") as folder:
+            (folder / "half").mkdir()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        make_half()
+    assert names(tmp_path) == ["run"]
+    with folder_made_whole(tmp_path / "run") as folder:
+        write_text(folder / "whole", "")
+    assert names(tmp_path / "run") == ["whole"]
+
+
+def test_what_a_killed_process_leaves_of_a_folder_is_in_nobodys_way(tmp_path):
+    killed = """
+import os, signal, sys
+from pathlib import Path
+from crosslight.files import folder_made_whole
+with folder_made_whole(Path(sys.argv[1])) as folder:
+    (folder / "half").mkdir()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    ended = subprocess.run([sys.executable, "-c", killed, tmp_path / "run"], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert not (tmp_path / "run").exists()
+    with folder_made_whole(tmp_path / "run") as folder:
+        write_text(folder / "whole", "")
+    assert names(tmp_path / "run") == ["whole"]
+    assert names(tmp_path) == ["run"]

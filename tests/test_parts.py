@@ -124,7 +124,7 @@ def test_a_library_raises_the_same_sentence(tmp_path: Path) -> None:
 def test_every_extra_brings_what_it_is_asked_for() -> None:
     """Each module of `EXTRAS` stands in an extra that exists, or comes with a package in it."""
     packages = {"sklearn": "scikit-learn", "python_multipart": "python-multipart"}
-    packages |= {"starlette": "fastapi"}
+    packages |= {"starlette": "fastapi", "torch_fidelity": "torch-fidelity"}
     stated = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
     extras = stated["project"]["optional-dependencies"]
     for module, extra in EXTRAS.items():

@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from crosslight.evaluation.protocols import get_protocol
     from crosslight.experiments.embedder import open_gallery
     from crosslight.experiments.evaluation import Evaluation, load_evaluation
+    from crosslight.experiments.exporting import Export, export
     from crosslight.experiments.fitting import fit
     from crosslight.experiments.importing import import_released
-    from crosslight.experiments.run import Run, load_run
+    from crosslight.experiments.opening import load_run
+    from crosslight.experiments.run import Run
+    from crosslight.exporting.exported import Exported
     from crosslight.methods.contract import (
         Disentangles,
         ExchangesParts,
@@ -44,6 +47,8 @@ _FACE = {
     "Disentangles": "crosslight.methods.contract:Disentangles",
     "ExchangesParts": "crosslight.methods.contract:ExchangesParts",
     "Evaluation": "crosslight.experiments.evaluation:Evaluation",
+    "Export": "crosslight.experiments.exporting:Export",
+    "Exported": "crosslight.exporting.exported:Exported",
     "Features": "crosslight.evaluation.features:Features",
     "Interpolates": "crosslight.methods.contract:Interpolates",
     "MapsStructure": "crosslight.methods.contract:MapsStructure",
@@ -54,11 +59,12 @@ _FACE = {
     "Swaps": "crosslight.methods.contract:Swaps",
     "Translates": "crosslight.methods.contract:Translates",
     "evaluate": "crosslight.evaluation:evaluate",
+    "export": "crosslight.experiments.exporting:export",
     "fit": "crosslight.experiments.fitting:fit",
     "get_protocol": "crosslight.evaluation.protocols:get_protocol",
     "import_released": "crosslight.experiments.importing:import_released",
     "load_recipe": "crosslight.config:load_recipe",
-    "load_run": "crosslight.experiments.run:load_run",
+    "load_run": "crosslight.experiments.opening:load_run",
     "losses": "crosslight.losses:",
     "load_evaluation": "crosslight.experiments.evaluation:load_evaluation",
     "open_gallery": "crosslight.experiments.embedder:open_gallery",
@@ -73,6 +79,8 @@ __all__ = [
     "Disentangles",
     "Evaluation",
     "ExchangesParts",
+    "Export",
+    "Exported",
     "Features",
     "Interpolates",
     "MapsStructure",
@@ -84,6 +92,7 @@ __all__ = [
     "Translates",
     "__version__",
     "evaluate",
+    "export",
     "fit",
     "get_protocol",
     "import_released",

@@ -8,9 +8,10 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import yaml
 
@@ -28,10 +29,12 @@ from crosslight.ranges import (
     misfit,
 )
 from crosslight.registry import did_you_mean, is_file_method, method_class, trust_file_method
-from crosslight.types import DeepRange
+from crosslight.types import DeepRange, Interpolation
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 T = TypeVar("T")
-Interpolation = Literal["bilinear", "bicubic", "lanczos"]
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 Padding = Annotated[int, Range(0, 8192)]
 Threads = Annotated[int, Range(1, 1024)]
@@ -295,11 +298,12 @@ class _Source:
 
 
 def _build(cls: type[T], mapping: Mapping[str, Any], source: _Source, prefix: str = "") -> T:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     _refuse_unknown_keys(cls, mapping, source, prefix)
+    made_once: Any = cls
     try:
-        built: T = TypeAdapter(cls).validate_python(dict(mapping))
+        built: T = _adapter(made_once).validate_python(dict(mapping))
     except ValidationError as error:
         first = error.errors()[0]
         key = prefix + ".".join(str(part) for part in first["loc"])
@@ -308,6 +312,14 @@ def _build(cls: type[T], mapping: Mapping[str, Any], source: _Source, prefix: st
         ) from error
     _refuse_misfits(built, source, prefix)
     return built
+
+
+@lru_cache(maxsize=256)
+def _adapter(cls: Any) -> TypeAdapter[Any]:
+    """Made once of a class: making it takes longer than all that it validates."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(cls)
 
 
 def _refuse_unknown_keys(cls: type[Any], mapping: Any, source: _Source, prefix: str) -> None:

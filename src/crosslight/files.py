@@ -1,8 +1,10 @@
-"""Files that appear whole or not at all."""
+"""Files, and folders, that appear whole or not at all."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,15 +12,23 @@ from pathlib import Path
 from typing import BinaryIO
 
 from crosslight.errors import ConfigError
+from crosslight.locking import LOCK_NAME, FolderLock
+
+EXPORT_CARD = "export.json"
+"""What makes a folder an exported model, which is asked where those cannot be opened too."""
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[BinaryIO]:
+def written_whole(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
     """A binary file to write that takes the place of `path` when the block ends well.
 
     The content and then the folder entry reach the disk before the block returns, so that a
     crash leaves either the old file or the new one. If the block fails, or the disk is full, the
     old file stays and nothing is left beside it.
+
+    Args:
+        path: The file.
+        mode: Who may read and write it; None: what the process usually grants.
 
     Raises:
         OSError: The folder cannot be written or the disk is full.
@@ -30,12 +40,12 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o666 & ~_umask())
+        Path(name).chmod(0o666 & ~_umask() if mode is None else mode)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 @contextmanager
@@ -53,6 +63,52 @@ def written_together(*paths: Path) -> Iterator[tuple[BinaryIO, ...]]:
         for file in files:
             file.flush()
             os.fsync(file.fileno())
+
+
+@contextmanager
+def folder_made_whole(folder: Path) -> Iterator[Path]:
+    """A folder to fill that takes the name of `folder` when the block ends well.
+
+    A process that is killed meanwhile leaves it beside, hidden, and whoever makes the same folder
+    next removes it.
+
+    Args:
+        folder: Missing or empty.
+
+    Raises:
+        ConfigError: Another process is making it.
+        OSError: The folder above cannot be written.
+    """
+    part = folder.with_name(f".{folder.name}.part")
+    part.mkdir(parents=True, exist_ok=True)
+    lock = FolderLock(part)
+    try:
+        lock.acquire()
+    except BlockingIOError as error:
+        raise ConfigError(
+            f"Another process is making {folder}; wait until it is done, or give another name."
+        ) from error
+    try:
+        _empty(part)
+        yield part
+        if folder.is_dir():  # Windows renames onto no folder, not even an empty one
+            folder.rmdir()
+        lock.release()  # nor one with an open file
+        (part / LOCK_NAME).unlink()
+        part.rename(folder)
+    except BaseException:
+        lock.release()
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    sync_folder(folder.parent)
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != LOCK_NAME:
+            entry.unlink()
 
 
 def require_place(path: Path) -> None:
@@ -89,9 +145,24 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def printable(name: str | Path) -> str:
     r"""A file's name as text that every program can keep: `\xe9` for a byte that is no UTF-8."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def file_name(path: str) -> str:
+    """The last part of a path: where this machine keeps its files is nobody's business."""
+    return path.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
 def _umask() -> int:
@@ -101,7 +172,8 @@ def _umask() -> int:
     return mask
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Brings the entries of a folder to the disk, and that others have gone."""
     if os.name == "nt":  # Windows cannot open a folder for syncing
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
 from pathlib import Path
 
 LOCK_NAME = ".writer"
+_PAUSE_S = 0.05
 _BUSY = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 
 _held: set[int] = set()
@@ -74,7 +76,15 @@ def _lock(descriptor: int, *, waits: bool) -> None:
     if sys.platform == "win32":
         import msvcrt
 
-        msvcrt.locking(descriptor, msvcrt.LK_LOCK if waits else msvcrt.LK_NBLCK, 1)
+        # Its own way of waiting, LK_LOCK, gives up after ten seconds.
+        while True:
+            try:
+                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+                return
+            except OSError as error:
+                if not waits or error.errno not in _BUSY:
+                    raise
+            time.sleep(_PAUSE_S)
     else:
         import fcntl
 

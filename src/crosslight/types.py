@@ -33,6 +33,9 @@ Accelerator: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
 UNKNOWN_CAM = -1
 """The camera of a sample whose data set does not say."""
 
+Interpolation: TypeAlias = Literal["bilinear", "bicubic", "lanczos"]
+"""How images are brought to a network's size."""
+
 DeepRange: TypeAlias = tuple[float, float]
 """The values of black and of white in images of one channel with more than 8 bits."""
 

@@ -55,6 +55,29 @@ def test_an_unknown_recipe_key(fails, recipe, promenade, tmp_path):
     assert "did you mean 'epochs'" in said
 
 
+def test_a_batch_too_small_to_be_normalised(fails, promenade, tmp_path):
+    changes = (
+        "config.backbone=resnet10-half", "config.weights=none", "data.height=64", "data.width=32",
+        "data.sampling=identity", "data.ids_per_batch=1", "data.images_per_id=1",
+        "data.validation=none", "data.workers=0",
+    )  # fmt: skip
+    said = fails(
+        "train", "baseline-promenade", "--data", f"sysu-mm01:{promenade}", "--out", tmp_path / "r",
+        "--accelerator", "cpu", *(f"--set={change}" for change in changes),
+    )  # fmt: skip
+    assert "a batch of 1 images of 64 x 32 pixels; set data.ids_per_batch" in said
+
+
+def test_embedding_on_a_device_that_is_not_there(fails, promenade, trained):
+    lacking = "cuda" if torch.backends.mps.is_available() else "mps"  # no machine has both
+    before = tree(trained)
+    said = fails(
+        "evaluate", trained, "--data", f"sysu-mm01:{promenade}", "--accelerator", lacking
+    )  # fmt: skip
+    assert f"There is no {lacking} device here; choose another accelerator" in said
+    assert tree(trained) == before
+
+
 def test_a_run_folder_with_another_configuration(fails, recipe, promenade, trained):
     before = tree(trained)
     said = fails(

@@ -117,7 +117,7 @@ def test_evaluation_translation_and_the_gallery(
         ("gallery", "create", store, "--model", run),
         ("gallery", "add", store, data, "--split", "test"),
         ("gallery", "search", store, image),
-        ("gallery", "calibrate", store, "--data", data, "--split", "test", *rate),
+        ("gallery", "calibrate", store, "--data", data, "--split", "train", *rate),
     ):
         asked.clear()
         _run(*command)

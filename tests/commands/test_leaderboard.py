@@ -241,7 +241,8 @@ def test_rates_are_tried_by_validation_people_and_the_best_is_kept(
     runs = tmp_path / "runs" / "sysu-mm01" / "tiny"
     assert (runs / "rate-1" / "log.jsonl").exists()
     assert not (runs / "rate-1" / "checkpoints").exists(), "nothing continues a try"
-    assert (runs / "seed-0" / "checkpoints").exists()
+    assert not (runs / "seed-0" / "checkpoints").exists(), "nor a finished training"
+    assert (runs / "seed-0" / "model.safetensors").exists()
     assert (tried["images"], tried["people"], tried["protocol"]) == (32, 2, "sysu-mm01/all/1")
     assert 0 < tried["score"] <= 1
     assert "became" in lost["fault"]

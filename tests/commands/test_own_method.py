@@ -79,6 +79,11 @@ def test_a_run_does_not_run_code_that_the_user_has_not_named(own, data, fails, m
     cli.main([str(argument) for argument in evaluate])
     assert (own / "mine.ran").exists()
 
+    cli.main(["report", str(own / "run")])
+    page = (own / "run" / "report.html").read_text()
+    assert 'data-panel="centre_pull"' in page, "what has no term has the name of its log"
+    assert 'class="symbol">L<sub>ID</sub>' in page
+
 
 def test_a_file_that_has_moved_is_found_where_it_is_named(own, data, monkeypatch):
     _train(own, data)

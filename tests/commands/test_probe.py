@@ -10,12 +10,20 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from tests.random_inception import write_inception
 
 from crosslight import cli
+from crosslight.data.promenade.dataset import load_world
+from crosslight.experiments import probing
 from crosslight.experiments.board_rows import probes_of
-from crosslight.experiments.probing import PARTS, PIXELS, TRUTH, read_probed
+from crosslight.experiments.probing import INCEPTION, PARTS, PIXELS, TRUTH, read_probed
+from crosslight.experiments.run import Run
 from crosslight.methods.dgnet_vi import DGNetVI
+from crosslight.probing.people import draw_people
 from crosslight.report.standings import Probes
+from crosslight.types import Modality
+
+LIGHTS = ("visible", "infrared")
 
 RECIPE = yaml.safe_dump(
     {
@@ -37,6 +45,7 @@ RECIPE = yaml.safe_dump(
     }
 )
 SMALL = ["--people", "12", "--draws", "2", "--pairs", "3", "--changed", "2", "--crowd", "8"]
+FEWER = ["--people", "8", *SMALL[2:]]
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +137,57 @@ def test_one_part_that_is_lost_or_of_other_settings_is_measured_again(run, prome
     assert json.loads(use.read_text()) == figures
 
 
+def test_codes_stay_beside_the_figures_with_their_peoples_factors_and_are_not_made_again(
+    run, promenade, capsys
+):
+    with np.load(run / "probe" / "codes.npz") as file:
+        codes = {name: file[name] for name in file.files}
+    people = pl.read_parquet(run / "probe" / "people.parquet")
+    assert {"pid", "cam", "modality", "body_height", "pose_phase"} <= set(people.columns)
+    assert {len(codes[name]) for name in ("appearance", "structure")} == {len(people)}
+    # The codes are of the people that the table names: drawn and encoded anew, they come again.
+    anew = draw_people(load_world(promenade), 12)
+    assert people["pid"].to_list() == anew.pids.tolist()
+    assert people["body_height"].to_list() == [row["body_height"] for row in anew.rows]
+    lights = [Modality(int(light)) for light in anew.modality]
+    again = Run(run).codes(list(anew.images), modality=lights)
+    np.testing.assert_array_equal(codes["structure"], again["structure"])
+
+    for part in ("use", "leakage"):
+        (run / "probe" / f"{part}.json").unlink()
+    figures = read_probed(run).parts["use"]
+    cli.main(["probe", str(run), "--data", f"sysu-mm01:{promenade}", *SMALL])
+    said = capsys.readouterr().out
+    assert "reading structure" in said
+    assert "codes of" not in said
+    assert read_probed(run).parts["use"] == figures
+
+
+def test_codes_of_other_people_or_a_damaged_file_are_made_again(run, promenade, tmp_path, capsys):
+    ours = shutil.copytree(run, tmp_path / "ours")
+    (ours / "probe" / "use.json").unlink()
+    data = f"sysu-mm01:{promenade}"
+    cli.main(["probe", str(ours), "--data", data, *FEWER])
+    assert "codes of" in capsys.readouterr().out
+    kept = ours / "probe" / "codes.npz"
+    kept.write_bytes(kept.read_bytes()[:1000])
+    (ours / "probe" / "use.json").unlink()
+    cli.main(["probe", str(ours), "--data", data, *FEWER])
+    assert "codes of" in capsys.readouterr().out
+    (ours / "probe" / "use.json").unlink()
+    cli.main(["probe", str(ours), "--data", data, *FEWER])
+    assert "codes of" not in capsys.readouterr().out
+
+
+def test_drawn_pictures_lie_beside_the_true_ones_and_in_the_report(run):
+    sheets = sorted(path.name for path in (run / "probe").glob("swaps-*.png"))
+    lights = ("infrared", "visible")
+    assert sheets == [f"swaps-{one}-on-{other}.png" for one in lights for other in lights]
+    cli.main(["report", str(run)])
+    page = (run / "report.html").read_text()
+    assert "Swaps infrared on visible, and the truth." in page
+
+
 def test_a_method_without_codes_and_pictures_is_named(trained, promenade, capsys):
     with pytest.raises(SystemExit):
         cli.main(["probe", str(trained), "--data", f"sysu-mm01:{promenade}"])
@@ -159,3 +219,44 @@ def test_of_photographs_what_needs_no_truth_is_measured(run, promenade, tmp_path
     assert set(probed.parts["leakage"]["chance"]) == {"camera", "light"}
     assert "no Promenade" in probed.missing["swaps"]
     assert "not measured" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def inception(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_inception(tmp_path_factory.mktemp("inception") / "pt_inception.pth")
+
+
+def test_a_file_of_inception_adds_its_distances_and_changes_no_other(
+    run, promenade, inception, tmp_path, monkeypatch, capsys
+):
+    copy, data = tmp_path / "run", f"sysu-mm01:{promenade}"
+    shutil.copytree(run, copy)
+    monkeypatch.setattr(probing, "FEWEST", 4)
+    before = read_probed(copy)
+    cli.main(["probe", str(copy), "--data", data, *SMALL, "--inception", str(inception)])
+    said = capsys.readouterr().out
+    assert [line for line in said.splitlines() if line in (*PARTS, INCEPTION)] == [INCEPTION]
+    assert "| pictures | FID (Inception) | KID (Inception) |" in said
+    probed = read_probed(copy)
+    assert {part: probed.parts[part] for part in before.parts} == before.parts
+    found = probed.parts[INCEPTION]
+    assert set(found) == {f"swaps, {light}" for light in LIGHTS} | {
+        f"real {light}" for light in LIGHTS
+    }
+    for light in LIGHTS:
+        drawn = found[f"swaps, {light}"]["FID (Inception)"]
+        assert len(drawn) == 2
+        assert min(drawn) > max(found[f"real {light}"]["FID (Inception)"])
+    cli.main(["probe", str(copy), "--data", data, *SMALL])
+    assert read_probed(copy) == before
+
+
+def test_too_few_pictures_for_inception_is_said_and_the_rest_goes_on(
+    run, promenade, inception, tmp_path, capsys
+):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    data = ["--data", f"sysu-mm01:{promenade}", *SMALL]
+    cli.main(["probe", str(copy), *data, "--inception", str(inception)])
+    assert read_probed(copy).missing[INCEPTION].startswith("8 pictures of a light are too few")
+    assert "Inception: not measured. 8 pictures" in capsys.readouterr().out

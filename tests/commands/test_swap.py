@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from safetensors.torch import load_file
 
 from crosslight import cli
 from crosslight.data.promenade import make
-from crosslight.drawing.swapping import labels_of
+from crosslight.drawing.swapping import Sitter, heading_of, labels_of, looks_of
 from crosslight.training import session
 
 RECIPE = """
@@ -122,11 +123,33 @@ def test_swap_draws_a_grid_and_single_images(run: Path, people: Path, tmp_path: 
 def test_images_are_labelled_by_person_and_file_and_told_apart() -> None:
     sysu = [Path(f"/d/cam{cam}/0007/0001.jpg") for cam in (1, 2)]
     assert labels_of([sysu[0], Path("/d/cam1/0008/0001.jpg")]) == {
-        sysu[0]: "0007/0001",
-        Path("/d/cam1/0008/0001.jpg"): "0008/0001",
+        sysu[0]: ("person 7", "0007/0001"),
+        Path("/d/cam1/0008/0001.jpg"): ("person 8", "0008/0001"),
     }
-    assert list(labels_of(sysu).values()) == ["cam1/0007/0001", "cam2/0007/0001"]
-    assert list(labels_of([Path("/a.jpg"), Path("/b/a.png")]).values()) == ["a", "b/a"]
+    assert list(labels_of(sysu).values()) == [
+        ("person 7", "cam1/0007/0001"),
+        ("person 7", "cam2/0007/0001"),
+    ]
+    market = [Path("/d/query/0012_c1s1_000451_03.jpg"), Path("/d/gallery/-1_c3s2_000451_03.jpg")]
+    assert list(labels_of(market).values()) == [
+        ("person 12", "query/0012_c1s1_000451_03"),
+        ("nobody known", "gallery/-1_c3s2_000451_03"),
+    ]
+    assert list(labels_of([Path("/a.jpg"), Path("/b/a.png")]).values()) == [("a",), ("b/a",)]
+
+
+def test_steps_between_clothes_say_between_whose() -> None:
+    first, second = (
+        Sitter(name=name, label=(f"person {name}", f"{name}/0001"), pixels=torch.zeros(3, 4, 2))
+        for name in ("7", "8")
+    )
+    own, step, other = looks_of([first, second], steps=1)
+    headings = [heading_of(look).lines for look in (own, step, other)]
+    assert headings == [
+        ("person 7", "7/0001"),
+        ("50% of the way", "from", "person 7", "to", "person 8"),
+        ("person 8", "8/0001"),
+    ]
 
 
 def test_swap_explains_what_it_cannot_do(

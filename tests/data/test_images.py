@@ -230,7 +230,7 @@ def test_what_is_no_image_is_said(tmp_path: Path, content: bytes, sentence: str)
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no image at .*none\.jpg"):
         read_image(tmp_path / "none.jpg")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is a folder; give the image files in it"):
         read_image(tmp_path)
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosslight.data.layouts import LAYOUTS, read_layout
-from crosslight.data.table import SCHEMA, SampleTable, build_table, read_table
-from crosslight.errors import DataError
+from crosslight.data.table import SCHEMA, SampleTable, build_table, columns_called, read_table
+from crosslight.errors import ConfigError, DataError
 from crosslight.types import UNKNOWN_CAM, Modality
 
 
@@ -33,6 +33,66 @@ def test_every_column_is_read_and_others_are_ignored(tmp_path: Path) -> None:
     )
     row = read_table(written(tmp_path, text)).frame.rows()[0]
     assert row == ("a.jpg", 12, 15, Modality.INFRARED, "query", "0007", 1.5)
+
+
+TURNED = columns_called(["path=File", "camera=Kamera,person = Wer"])
+
+
+def test_columns_of_other_names(tmp_path: Path) -> None:
+    assert TURNED == {"path": "File", "cam": "Kamera", "pid": "Wer"}
+    frame = pl.DataFrame({"file": ["a.png"], "Wer": [7], "Kamera": [3], "cam": [9]})
+    frame.write_csv(tmp_path / "t.csv", separator=";")
+    frame.write_parquet(tmp_path / "t.parquet")
+    for name in ("t.csv", "t.parquet"):
+        read = read_table(tmp_path / name, called=TURNED)
+        assert (read.relative_paths, read.pids.tolist(), read.cams.tolist()) == (
+            ["a.png"],
+            [7],
+            [3],
+        )
+
+
+def test_a_column_called_camera_or_person_is_that_of_cameras_or_people(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"path": ["a.png"], "Person": [7], "Camera": [3]})
+    frame.write_csv(tmp_path / "t.csv")
+    frame.write_parquet(tmp_path / "t.parquet")
+    for name in ("t.csv", "t.parquet"):
+        read = read_table(tmp_path / name)
+        assert (read.pids.tolist(), read.cams.tolist()) == ([7], [3])
+    both = frame.with_columns(pid=pl.lit(8), cam=pl.lit(4))
+    both.write_csv(tmp_path / "t.csv")
+    assert read_table(tmp_path / "t.csv").cams.tolist() == [4]
+    assert read_table(tmp_path / "t.csv", called={"cam": "Camera"}).cams.tolist() == [3]
+
+
+def test_a_parquet_file_without_a_column_is_told_with_those_that_it_has(tmp_path: Path) -> None:
+    pl.DataFrame({"File": ["a.png"], "pid": [1]}).write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="columns are 'pid', 'File'; name its columns like path"):
+        read_table(tmp_path / "t.parquet")
+
+
+def test_columns_of_other_names_that_do_not_fit_are_explained(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("File,Wer,Kamera\na.png,Anna,3\n")
+    with pytest.raises(DataError, match=r"in the column Wer.*number for each name in Wer"):
+        read_table(path, called=TURNED)
+    path.write_text("File,Wer\na.png,1\n")
+    with pytest.raises(DataError, match="no column 'Kamera', its columns are 'File', 'Wer'"):
+        read_table(path, called=TURNED)
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        ("path", "has 'path'; write OURS=THEIRS"),
+        ("path=", "write OURS=THEIRS"),
+        ("File=path", "with one of path, pid, cam"),
+        ("cam=A,camera=B", "names cam twice, A and B"),
+    ],
+)
+def test_names_of_columns_that_say_nothing_are_explained(told: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        columns_called([told])
 
 
 def test_blank_cells_get_the_defaults(tmp_path: Path) -> None:
@@ -85,7 +145,7 @@ def test_names_made_of_digits_keep_their_zeros(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("path|pid\na|1\n", r"lacks the column 'path', its columns are 'path\|pid'; .* semicolons"),
-        ("path,person\na,1\n", r"lacks the column 'pid', its columns are 'path', 'person'"),
+        ("path,somebody\na,1\n", r"lacks the column 'pid', its columns are 'path', 'somebody'"),
         ("path,pid\n", r"has the columns 'path', 'pid' and no row"),
         ("", r"is empty; write a first line"),
         (" \n\n", r"is empty; write a first line"),

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from crosslight.config import AugmentationConfig, DataConfig, Interpolation
+from crosslight.config import AugmentationConfig, DataConfig
 from crosslight.data.imagenet import IMAGENET_MEAN
 from crosslight.data.transforms import InferenceTransform, TrainingTransform
-from crosslight.types import Modality
+from crosslight.types import Interpolation, Modality
 
 STD = (0.229, 0.224, 0.225)
 NOTHING = AugmentationConfig(flip=0.0, pad_px=0)

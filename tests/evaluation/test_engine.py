@@ -39,7 +39,8 @@ KINDS = ("cosine", "euclidean", "dot")
 
 def same(a: list[Ranks], b: list[Ranks]) -> None:
     for one, other in zip(a, b, strict=True):
-        for name in ("starts", "ranks", "identity_rank", "seen", "top", "top_distance"):
+        for name in ("starts", "ranks", "identity_rank", "seen", "top", "top_distance",
+                     "first", "first_distance"):  # fmt: skip
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
 
 
@@ -118,6 +119,8 @@ def test_ranks_are_those_of_the_documented_arithmetic(
             if trial is case["trials"][0]:
                 top = [trial.gallery[n] for n in ranks.top[i].tolist() if n >= 0]
                 assert top == order[:4]
+                nearest = trial.gallery[ranks.first[i]] if right else -1
+                assert nearest == (order[right[0] - 1] if right else -1)
 
 
 @pytest.fixture
@@ -211,6 +214,8 @@ def assert_ranked(
                 assert ranks.identity_rank[i] == len(others) + 1, what
             if number == 0:
                 assert [trial.gallery[n] for n in ranks.top[i]] == order[:top].tolist(), what
+                nearest = order[right[0] - 1] if len(right) else -1
+                assert (trial.gallery[ranks.first[i]] if len(right) else ranks.first[i]) == nearest
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "given"])

@@ -236,6 +236,8 @@ def test_junk_goes_and_distractors_stay() -> None:
     assert result.per_query is not None
     assert result.per_query.gallery_rows.tolist() == [[4, 1, 2]]
     assert result.per_query.correct.tolist() == [[False, True, False]]
+    assert result.per_query.first_row.tolist() == [1]
+    assert result.per_query.first_distance[0] == result.per_query.distances[0, 1]
     assert result.per_query.query_rows.tolist() == [0]
     assert result.sampler is None
     assert len(result.cmc) == 3

@@ -157,7 +157,11 @@ def test_ranks_are_those_of_a_stable_sort(
         if kind == "euclidean":
             nearest = [value**0.5 for value in nearest]
         np.testing.assert_allclose(ranks.top_distance[i][: len(nearest)], nearest, atol=1e-12)
+        assert ranks.first[i] == (order[expected[0] - 1] if expected else -1)
         if expected:
+            far = oracle.distance(query.feat, gallery[ranks.first[i]].feat, kind)
+            told = far**0.5 if kind == "euclidean" else far
+            assert ranks.first_distance[i] == pytest.approx(told, abs=1e-12)
             people = [gallery[j].pid for j in seen]
             assert ranks.identity_rank[i] == oracle.person_rank(dist, people, query.pid)
 
@@ -211,6 +215,8 @@ def test_infinite_and_huge_distances_are_sorted_like_others(
             expected = [n for n, j in enumerate(order, start=1) if shown[j].pid == query.pid]
             assert ranks.ranks[ranks.starts[i] : ranks.starts[i + 1]].tolist() == expected
             assert [j for j in ranks.top[i].tolist() if j >= 0] == order[: trial % 5]
+            assert ranks.first[i] == (order[expected[0] - 1] if expected else -1)
+            assert np.isnan(ranks.first_distance[i]) == (not expected)
             if expected:
                 people = [shown[j].pid for j in seen]
                 assert ranks.identity_rank[i] == oracle.person_rank(near, people, query.pid)

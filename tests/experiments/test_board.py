@@ -10,6 +10,7 @@ import yaml
 from safetensors.torch import save_file
 
 from crosslight.errors import ConfigError
+from crosslight.experiments import budget
 from crosslight.experiments.board import asked_of, keep_board, read_board
 from crosslight.experiments.board_works import planned
 from crosslight.experiments.options import Filling
@@ -30,6 +31,9 @@ def test_weights_of_a_file_are_known_by_their_digest_wherever_it_lies(
     work.finish(fitting)
     row = board / "rows" / "sysu-mm01" / "tiny" / "seed-0.json"
     assert json.loads(row.read_text())["config"]["config"]["weights"] == "mine.safetensors"
+    kept = {path.name for path in work.place.iterdir()}
+    assert {"model.safetensors", "config.yaml", "metrics.json"} <= kept
+    assert not fitting.run.checkpoints_path.exists()
     assert str(tmp_path) not in row.read_text()
     with pytest.raises(ConfigError, match=r"the file mine.safetensors .* --weights PATH"):
         asked_of(board, data, Filling())
@@ -73,3 +77,47 @@ def test_two_calls_that_begin_a_board_at_once_must_agree(
     with pytest.raises(ConfigError, match="has images 64, but --images 128"):
         keep_board(board, asked[1], other)
     assert yaml.safe_load((board / "board.yaml").read_text())["images"] == 64
+
+
+def test_planning_builds_the_networks_of_a_system_once(
+    recipe: Path, promenade: Path, tmp_path: Path
+) -> None:
+    """For two seeds, two rates and a whole training; it took minutes of a long list."""
+    budget._stages_of.cache_clear()
+    systems = (str(recipe), f"{recipe}+slow:config.lr=0.01")
+    how = Filling(systems=systems, seeds=(0, 1), rates=(0.5, 1), images=64)
+    asked = asked_of(tmp_path / "b", [f"sysu-mm01:{promenade}"], how)
+    works = planned(tmp_path / "b", tmp_path / "runs", asked, how)
+    assert len(works) == 1 + 4 + 4
+    assert budget._stages_of.cache_info().misses == 2
+
+
+@pytest.mark.parametrize(
+    ("system", "fewest"),
+    [
+        ("dgnet-vi", 4),
+        ("proposed-2020", 4),
+        ("hicmd", 2),
+        ("unet-disentangle", 2),
+        ("embedding-disentangle", 2),
+    ],
+)
+def test_batches_that_a_system_cannot_learn_from_are_refused_before_any_training(
+    system: str, fewest: int, promenade: Path, tmp_path: Path
+) -> None:
+    def plan(ids: int) -> None:
+        how = Filling(
+            systems=(system,),
+            images=20_000,
+            backbone="resnet18-half",
+            weights="promenade",
+            overrides=(f"data.ids_per_batch={ids}",),
+        )
+        asked = asked_of(tmp_path / "b", [f"sysu-mm01:{promenade}"], how)
+        planned(tmp_path / "b", tmp_path / "runs", asked, how)
+
+    plan(fewest)
+    few = fewest // 2
+    said = f"data.ids_per_batch is {few}, of which {system} learns nothing; set it to {fewest} or"
+    with pytest.raises(ConfigError, match=said):
+        plan(few)

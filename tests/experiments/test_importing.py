@@ -20,6 +20,7 @@ from torch import Tensor
 import crosslight as cl
 from crosslight.config import Recipe, load_recipe
 from crosslight.errors import CheckpointError, ConfigError
+from crosslight.experiments import importing
 from crosslight.experiments.importing import import_files, import_released
 from crosslight.experiments.options import Probing
 from crosslight.experiments.probing import _Probe
@@ -235,6 +236,56 @@ def test_the_yaml_of_a_dgnet_is_heard(tmp_path: Path, text: str, said: str | Non
     with pytest.raises(ConfigError, match=said):
         import_files("dgnet", files, tmp_path / "run", overrides=overrides("dgnet"))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        # As the program dumps it: of everything, and of Python's own kinds.
+        (
+            "G_act: lrelu\nG_w_lrelu: 0.2\nD_w_lrelu: 0.2\nh: 64\nw: 32\nstride: 1\n"
+            "droprate: 0.4\nphase_exp: !!python/tuple [train, test]\n"
+            "device: !!python/object/apply:os.getcwd []\n",
+            None,
+        ),
+        ("G_act: relu", "G_act: relu, but Hi-CMD here knows only G_act: lrelu"),
+        ("G_w_lrelu: 0.2\nD_w_lrelu: 0.3", "D_w_lrelu: 0.3, but .* only D_w_lrelu: 0.2"),
+        ("att_pose_ratio: 0.25", "att_pose_ratio: 0.25, but"),
+    ],
+)
+def test_the_options_of_a_hicmd_are_heard(tmp_path: Path, text: str, said: str | None) -> None:
+    _, method = trained("hicmd")
+    files = saved(tmp_path, originals("hicmd", method))
+    (tmp_path / "opts.yaml").write_text(text)
+    files.append(tmp_path / "opts.yaml")
+    small = [one for one in overrides("hicmd") if not one.startswith("data.")]
+    if said is not None:
+        with pytest.raises(ConfigError, match=said):
+            import_files("hicmd", files, tmp_path / "run", overrides=small)
+        return
+    recipe = import_files("hicmd", files, tmp_path / "run", overrides=small).recipe
+    config = recipe.config
+    assert (config.slope, config.last_stride, config.dropout) == (0.2, 1, 0.4)
+    assert (recipe.data.height, recipe.data.width) == (64, 32)
+
+
+def test_an_import_that_is_cut_off_leaves_nothing_to_remove(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, method = trained("hicmd")
+    (tmp_path / "files").mkdir()
+    files, out = saved(tmp_path / "files", originals("hicmd", method)), tmp_path / "run"
+
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(importing, "write_text", cut)  # of the card, which is written last
+        with pytest.raises(KeyboardInterrupt):
+            import_files("hicmd", files, out, overrides=overrides("hicmd"))
+    assert [path.name for path in tmp_path.iterdir()] == ["files"]
+    import_files("hicmd", files, out, overrides=overrides("hicmd"))
+    assert {"card.json", "config.yaml", "model.safetensors"} == {p.name for p in out.iterdir()}
 
 
 def test_non_local_layers_are_left_out_and_at_work_they_are_warned_about(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from crosslight.gallery.calibration import Calibration, Curve
-from crosslight.gallery.opening import create_store
+from crosslight.gallery.false_alarms import Alarms
+from crosslight.gallery.opening import create_like, create_store, open_store
 from crosslight.gallery.rows import Vectors, build_rows
 from crosslight.gallery.search import Embedder, Searcher
 from crosslight.gallery.store import Store
@@ -66,6 +67,8 @@ CURVE = Curve(
     fit="logistic",
     distances=(0.0, 0.1, 0.4),
     log_ratios=(7.0, 3.0, -7.0),
+    low_ratios=(5.0, 2.0, -9.0),
+    high_ratios=(9.0, 4.0, -6.0),
     prior=0.1,
     threshold=0.1,
     missed=0.05,
@@ -74,8 +77,27 @@ CURVE = Curve(
     log_loss=0.1,
     reliability=((0.9, 0.9, 10),),
 )
+ALARMS = tuple(
+    Alarms(
+        query=query,
+        row=row,
+        rows=16,
+        people=499,
+        distances=(0.1, 0.1001, 0.4),
+        sizes=(16.0, 1.0),
+        rates=((0.002, 0.5, 0.9), (0.002, 0.1, 0.5)),
+        found=(0.8, 0.8, 1.0),
+    )
+    for query in (0, 1)
+    for row in (0, 1)
+)
 CALIBRATION = Calibration(
-    false_match_rate=0.01, data="made up", people=PEOPLE, within=CURVE, across=CURVE
+    false_match_rate=0.01,
+    data="made up",
+    people=PEOPLE,
+    within=CURVE,
+    across=CURVE,
+    alarms=ALARMS,
 )
 
 
@@ -119,3 +141,22 @@ def made_searcher(
     """Model and store; a model that draws may only swap."""
     model = DRAWING if translating else replace(DRAWING, translate=None)
     return Searcher(made_store(location, **options), model if drawing else EMBEDDER)
+
+
+def tracked(folder: Path) -> Searcher:
+    """A store of tracks: a and b of one look, and somebody beside a in a frame."""
+    with made_store(folder / "made.exact", people=0) as made:
+        info = made.info
+    tracks = [("a", 1, 0.0), ("b", 1, 50.0), ("beside", 2, 2.0)]
+    rows = [(track, look, begin + n, n) for track, look, begin in tracks for n in range(3)]
+    columns = {
+        "id": [f"{track}/{n}" for track, _, _, n in rows],
+        "cam": [1] * len(rows),
+        "time": [time for *_, time, _ in rows],
+        "track": [track for track, *_ in rows],
+        "path": [f"w.mp4#t={time}" for *_, time, _ in rows],
+    }
+    vectors = embed([picture(look, 1) for _, look, *_ in rows], [0] * len(rows))
+    with create_like(folder / "tracks.exact", info) as store:
+        store.add(build_rows(columns, vectors, model=EMBEDDER.fingerprint))
+    return Searcher(open_store(folder / "tracks.exact"), EMBEDDER)

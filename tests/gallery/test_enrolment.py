@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 
 from crosslight.data.folders import PassedOver
-from crosslight.errors import DataError, GalleryError
+from crosslight.errors import ConfigError, DataError, GalleryError
 from crosslight.gallery.contradictions import each_once
-from crosslight.gallery.copying import copy_rows
 from crosslight.gallery.enrolment import enrol
+from crosslight.gallery.names import names_of
 from crosslight.gallery.opening import create_like, open_store
 from crosslight.gallery.rows import Filter
 from crosslight.gallery.sources import candidates_from, is_video
-from tests.gallery.rows import DIM, INFO, made_up
+from tests.gallery.rows import DIM, INFO
 from tests.gallery.writer import EMBEDDER
 
 
@@ -112,6 +112,53 @@ def test_a_table_says_who_where_and_when(store, folder, tmp_path):
     assert thumbnail.startswith(b"\xff\xd8")
 
 
+NAMED = (
+    "File,Person,Camera\n"
+    "images/cam0/0.png,Anna,Eingang Nord\n"
+    "images/cam1/1.png,  anna ,7\n"
+    "images/cam0/2.png,12,Hof\n"
+    "images/cam1/3.png,,Hof\n"
+    "images/cam0/4.png,Jörg,?\n"
+    "images/cam1/5.png,unknown,eingang  nord\n"
+)
+
+
+def test_a_table_with_names_names_what_is_there_already(store, folder, tmp_path):
+    enrol(store, EMBEDDER, candidates_from(str(folder)))
+    assert store.frame()["pid"].null_count() == 6
+    table = tmp_path / "people.csv"
+    table.write_text(NAMED, encoding="utf-8")
+    for _ in range(2):
+        found = candidates_from(str(table), called={"path": "File"})
+        outcome = enrol(store, EMBEDDER, found)
+        names = names_of(store)
+        rows = {row["path"][-5]: row for row in store.frame().iter_rows(named=True)}
+        told = [names.people.get(rows[n]["pid"], rows[n]["pid"]) for n in "012345"]
+        assert told == ["Anna", "Anna", 12, None, "Jörg", None]
+        told = [names.cameras.get(rows[n]["cam"], rows[n]["cam"]) for n in "012345"]
+        assert told == ["Eingang Nord", 7, "Hof", "Hof", -1, "Eingang Nord"]
+        assert len({12, *names.people}) == 3
+        assert len({7, *names.cameras}) == 3
+    assert (outcome.added, outcome.present, outcome.relabelled) == (0, 6, 0)
+
+
+def test_a_person_and_a_camera_may_be_stated_by_name(store, folder):
+    enrol(store, EMBEDDER, candidates_from(str(folder), cam="Hof", pid="Anna"))
+    assert set(store.frame().select("pid", "cam").iter_rows()) == {(1, 1)}
+    assert names_of(store).people == {1: "Anna"}
+    assert names_of(store).cameras == {1: "Hof"}
+
+
+@pytest.mark.parametrize("bad", ["1.5", "track:x", "x" * 101])
+def test_a_cell_that_is_neither_number_nor_name_is_told(store, folder, tmp_path, bad):
+    table = tmp_path / "people.csv"
+    table.write_text(f"path,person\nimages/cam0/0.png,Anna\nimages/cam1/1.png,{bad}\n")
+    with pytest.raises((DataError, ConfigError), match=r"expected a whole number|is no name"):
+        enrol(store, EMBEDDER, candidates_from(str(table)))
+    assert store.count() == 0
+    assert names_of(store).people == {}
+
+
 def test_sources_that_hold_nothing_are_told(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no image"):
@@ -142,27 +189,6 @@ def test_a_video_is_told_by_its_ending_but_a_folder_is_none(tmp_path, name):
     assert is_video(str(tmp_path / name))
     (tmp_path / name).mkdir()
     assert not is_video(str(tmp_path / name))
-
-
-@pytest.mark.parametrize("kinds", [("exact", "lance"), ("lance", "exact"), ("lance", "lance")])
-def test_a_copy_is_complete_and_verified(tmp_path, kinds):
-    source, target = (tmp_path / f"{n}.{kind}" for n, kind in enumerate(kinds))
-    with create_like(source, INFO) as a, create_like(target, INFO) as b:
-        a.add(made_up(70))
-        a.set_calibration({"false_match_rate": 0.1})
-        b.add(made_up(20))  # an earlier copy was cut off
-        done = copy_rows(a, b)
-        assert (done.rows, done.added) == (70, 50)
-        assert b.info == a.info
-        assert copy_rows(b, a).checksum == done.checksum
-
-
-def test_a_copy_that_differs_is_told(tmp_path):
-    with create_like(tmp_path / "a.exact", INFO) as a, create_like(tmp_path / "b.exact", INFO) as b:
-        a.add(made_up(20))
-        b.add(made_up(20, seed=1))  # the same ids, other people
-        with pytest.raises(GalleryError, match=r"Vectors of .* differ"):
-            copy_rows(a, b)
 
 
 def test_stores_that_are_not_there_or_damaged_are_told(tmp_path):

@@ -10,12 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import Image
 
 from crosslight.gallery.service.app import create_app
 from crosslight.gallery.service.limits import Limits
+from crosslight.gallery.service.users import Role, UsersFile
 from crosslight.times import text_of
 from tests.gallery.browsing import browser, running
-from tests.gallery.served import CAMS, EPOCH_S, PEOPLE, encoded, made_searcher, picture, row_id
+from tests.gallery.served import (
+    CAMS,
+    EPOCH_S,
+    PEOPLE,
+    encoded,
+    made_searcher,
+    picture,
+    row_id,
+    tracked,
+)
 from tests.last_resort import HANG_MS, HANG_S
 
 if TYPE_CHECKING:
@@ -110,6 +121,216 @@ def test_an_infrared_upload_finds_its_person_first(page: Page) -> None:
         assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") == 32
 
 
+def test_what_strangers_find_is_said_with_the_verdict(page: Page) -> None:
+    upload(page)
+    verdict = page.locator("#verdict")
+    expect(verdict).to_contain_text("find somebody as near in 0.4 % of their searches of 24 images")
+    expect(verdict).to_contain_text("At 1 % false alarms about 80 % of the images of people")
+    upload(page, person=99, cam=1)
+    expect(verdict).to_contain_text("Nobody in the gallery is near enough.")
+    expect(verdict).not_to_contain_text("says little")
+
+
+def test_two_pictures_are_compared(page: Page) -> None:
+    page.get_by_role("button", name="Two pictures").click()
+    answer = page.locator("#same-answer")
+    expect(answer).to_have_text("Choose two pictures of a person each.")
+
+    def give(side: str, person: int, cam: int) -> None:
+        file = {"name": "a.png", "mimeType": "image/png", "buffer": encoded(picture(person, cam))}
+        page.set_input_files(f"#same-{side}-file", file)
+        shown = page.locator(f"#same-{side}-picture")
+        assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") == 32
+
+    give("first", PERSON, 1)
+    give("second", PERSON, 3)
+    expect(answer).to_contain_text("The same person, it seems.")
+    expect(answer).to_contain_text(
+        re.compile(r"95 %: .* to .*\), if it was as likely as not before")
+    )
+    expect(answer).to_contain_text("taken for visible and infrared")
+    give("second", PERSON + 1, 2)
+    expect(answer).to_contain_text("Different people, it seems.")
+    broken = {"name": "b.png", "mimeType": "image/png", "buffer": b"no image"}
+    page.set_input_files("#same-first-file", broken)
+    expect(answer).to_contain_text("The upload ")
+    large = {"name": "c.png", "mimeType": "image/png", "buffer": bytes(150_000)}
+    page.set_input_files("#same-first-file", large)
+    page.set_input_files("#same-second-file", large)
+    expect(answer).to_contain_text("The pictures have 0.286 MiB, more than the 0.191 MiB")
+    page.locator("#same").get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Two pictures").click()
+    expect(answer).to_have_text("Choose two pictures of a person each.")
+    expect(page.locator("#same-first-picture")).to_be_hidden()
+
+
+Scene = Callable[..., dict[str, Any]]
+BOXES = "#scene-boxes .person"
+
+
+@pytest.fixture
+def scene(drawn_people: list[Image.Image]) -> Scene:
+    """A street as a phone sends it: larger than the page may send, with people drawn into it."""
+
+    def file(*people: tuple[int, int, float], size: tuple[int, int] = (2000, 1250)) -> Any:
+        street = Image.new("RGB", size, (120, 120, 120))
+        for number, (left, top, scale) in enumerate(people):
+            person = drawn_people[number % 2]
+            wide, high = round(person.width * scale), round(person.height * scale)
+            street.paste(person.resize((wide, high), Image.Resampling.LANCZOS), (left, top))
+        content = encoded(street, quality=95, kind="JPEG")
+        return {"name": "street.jpg", "mimeType": "image/jpeg", "buffer": content}
+
+    return file
+
+
+LISTEN = """window.sent = [];
+const [open, send] = [XMLHttpRequest.prototype.open, XMLHttpRequest.prototype.send];
+XMLHttpRequest.prototype.open = function (way, to) { this.to = to; open.call(this, way, to); };
+XMLHttpRequest.prototype.send = function (form) {
+  window.sent.push([this.to, form.get("image")]);
+  send.call(this, form);
+};"""
+SENT = """async () => Promise.all(sent.map(async ([to, file]) => {
+  const { width, height } = await createImageBitmap(file);
+  return [to, width, height, file.size];
+}))"""
+
+
+def test_of_a_street_the_person_is_chosen_and_cut_from_the_picture_as_it_was(
+    page: Page, scene: Scene
+) -> None:
+    page.add_init_script(LISTEN)
+    page.reload()
+    page.set_input_files("#file", scene((200, 300, 4), (1300, 240, 4)))
+    expect(page.locator(BOXES)).to_have_count(2)
+    expect(page.locator("#scene-say")).to_have_text("Choose a person, or draw a box.")
+    expect(page.locator(BOXES).first).to_be_focused()
+    page.get_by_role("button", name="Person 2 of 2").click()
+    expect(page.locator("#scene")).to_be_hidden()
+    expect(page.locator("#results")).to_be_focused()
+    expect(page.locator("#query-caption")).to_contain_text("street.jpg, person 2 · visible")
+    expect(cards(page)).to_have_count(20)
+    (looked, *shrunk, size), (searched, width, height, _) = page.evaluate(SENT)
+    assert (looked, searched) == ("api/boxes", "api/search")
+    assert max(shrunk) <= 1600
+    assert size <= PLENTY.upload_bytes
+    # 360 x 720 were pasted, with some background around the person.
+    assert 200 < width < 420
+    assert 550 < height < 820
+    page.get_by_role("button", name="Somebody else in this picture").click()
+    expect(page.locator(BOXES)).to_have_count(2)
+    page.get_by_role("button", name="Whole picture").click()
+    expect(page.locator("#query-caption")).to_contain_text("street.jpg, whole picture")
+    expect(page.locator("#query-caption")).to_contain_text("guessed")
+    assert [asked[0] for asked in page.evaluate(SENT)] == ["api/boxes", "api/search", "api/search"]
+
+
+def test_the_only_person_of_a_street_is_searched_at_once(page: Page, scene: Scene) -> None:
+    page.set_input_files("#file", scene((700, 200, 4)))
+    expect(page.locator("#query-caption")).to_have_text(re.compile("street.jpg · visible"))
+    expect(page.locator("#scene")).to_be_hidden()
+    expect(page.get_by_role("button", name="Somebody else in this picture")).to_be_visible()
+    shape = page.locator("#query-picture").evaluate("(i) => i.naturalHeight / i.naturalWidth")
+    assert shape > 1.5
+    upload(page)
+    expect(page.locator("#open-scene")).to_be_hidden()
+
+
+def test_a_box_is_drawn_with_the_pointer_or_with_keys(page: Page, scene: Scene) -> None:
+    page.set_input_files("#file", scene(size=(1000, 625)))
+    said = page.locator("#scene-say")
+    expect(said).to_contain_text("Nobody was found. Draw a box")
+    search = page.get_by_role("button", name="Search this box")
+    expect(search).to_be_disabled()
+    area = page.locator("#scene-picture").bounding_box()
+    at = lambda x, y: (area["x"] + x * area["width"], area["y"] + y * area["height"])  # noqa: E731
+    page.mouse.move(*at(0.2, 0.1))
+    page.mouse.down()
+    page.mouse.move(*at(0.205, 0.12), steps=3)
+    page.mouse.up()
+    expect(said).to_contain_text("nobody is recognised in fewer than 12 x 24")
+    expect(search).to_be_disabled()
+    page.mouse.move(*at(0.4, 0.2))
+    page.mouse.down()
+    page.mouse.move(*at(0.2, 0.9), steps=3)
+    page.mouse.move(area["x"] + 0.2 * area["width"], area["y"] + 2 * area["height"], steps=3)
+    page.mouse.up()
+    expect(said).to_contain_text("A box of 200 x 500 pixels")
+    expect(page.locator("#scene")).to_be_visible()
+    page.get_by_role("button", name="Draw a box").click()
+    expect(said).to_contain_text("A box of 300 x 438 pixels")
+    page.keyboard.press("Shift+ArrowLeft")
+    expect(said).to_contain_text("A box of 280 x 438 pixels")
+    for _ in range(40):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator("#scene-frame")).to_have_attribute("style", re.compile(r"left: 7[012]"))
+    page.keyboard.press("Enter")
+    expect(page.locator("#query-caption")).to_contain_text("street.jpg, drawn box")
+    shape = page.locator("#query-picture").evaluate("(i) => i.naturalHeight / i.naturalWidth")
+    assert shape == pytest.approx(437.5 / 280, rel=0.02)
+
+
+def test_people_who_are_too_small_are_said_to_be(page: Page, scene: Scene) -> None:
+    content = {"width": 100, "height": 60}
+    small = {"left": 5, "top": 5, "right": 10, "bottom": 15, "score": 0.9}
+    large = {"left": 50, "top": 5, "right": 80, "bottom": 55, "score": 0.9}
+    answer = lambda *boxes: lambda route: route.fulfill(json={**content, "boxes": list(boxes)})  # noqa: E731
+    page.route("**/api/boxes", answer(small, large))
+    page.set_input_files("#file", scene(size=(100, 60)))
+    expect(page.locator(BOXES)).to_have_count(2)
+    page.get_by_role("button", name="Person 1 of 2, too small").click()
+    expect(page.locator("#scene-say")).to_have_text(
+        "This box has 5 x 10 pixels; nobody is recognised in fewer than 12 x 24."
+    )
+    page.keyboard.press("Escape")
+    page.unroute("**/api/boxes")
+    page.route("**/api/boxes", answer(small))
+    page.set_input_files("#file", scene(size=(100, 60)))
+    expect(page.locator("#scene-say")).to_contain_text("too small to be recognised")
+
+
+def test_a_service_that_cannot_look_for_people_still_searches(page: Page, scene: Scene) -> None:
+    page.route("**/api/boxes", lambda route: route.abort())
+    page.set_input_files("#file", scene((200, 300, 4)))
+    expect(page.locator("#scene-say")).to_contain_text("The service does not answer.")
+    expect(page.locator("#scene-say")).to_contain_text("Draw a box around the person")
+    page.get_by_role("button", name="Whole picture").click()
+    expect(cards(page)).to_have_count(20)
+
+
+def test_what_is_sent_is_shown_before_the_answer_and_how_far_it_has_come(page: Page) -> None:
+    page.add_init_script(
+        """const send = XMLHttpRequest.prototype.send;
+        XMLHttpRequest.prototype.send = function (form) {
+          window.later = () => send.call(this, form);
+          this.upload.dispatchEvent(
+            new ProgressEvent("progress", { lengthComputable: true, loaded: 40, total: 100 }));
+        };"""
+    )
+    page.reload()
+    expect(page.locator("#start-cards .pick")).not_to_have_count(0)
+    sent = {"name": "night.png", "mimeType": "image/png", "buffer": encoded(picture(PERSON, 3))}
+    page.set_input_files("#file", sent)
+    expect(page.locator("#status")).to_have_text("Sending … 40 %")
+    shown = page.locator("#query-picture")
+    assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") == 32
+    page.evaluate("later()")
+    expect(page.locator("#status")).to_contain_text("nearest of")
+
+
+def test_a_picture_that_shows_nobody_is_warned_about(page: Page) -> None:
+    gray = encoded(Image.new("RGB", (64, 128), (90, 90, 90)))
+    page.set_input_files("#file", {"name": "gray.png", "mimeType": "image/png", "buffer": gray})
+    expect(page.locator("#verdict")).to_contain_text("This list means nothing.")
+    expect(page.locator("#verdict")).to_contain_text("is of one gray and shows nobody")
+    page.get_by_role("button", name="Two pictures").click()
+    for side in ("first", "second"):
+        sent = {"name": "gray.png", "mimeType": "image/png", "buffer": gray}
+        page.set_input_files(f"#same-{side}-file", sent)
+    expect(page.locator("#same-answer")).to_contain_text("This answer means nothing. The first")
+
+
 def test_filters_by_camera_and_light(page: Page) -> None:
     upload(page)
     page.get_by_role("checkbox", name="camera 2").check(force=True)
@@ -188,18 +409,29 @@ def test_someone_is_picked_from_the_gallery(page: Page) -> None:
     expect(page.locator("#picker-count")).to_have_text(f"{PEOPLE} of {PEOPLE} images")
     page.locator("#picker-cards .pick").nth(PERSON).click()
     expect(page.locator("#picker")).to_be_hidden()
+    expect(page.locator("#results")).to_be_focused()
     expect(cards(page).first).to_contain_text(f"person {PERSON}")
 
 
-def test_marks_are_kept_and_exported(page: Page) -> None:
-    upload(page, name="=danger.png")
-    cards(page).nth(0).get_by_role("button", name="Right").click()
-    cards(page).nth(5).get_by_role("button", name="Wrong").click()
-    cards(page).nth(6).get_by_role("button", name="Wrong").click()
-    cards(page).nth(6).get_by_role("button", name="Wrong").click()
-    expect(page.locator("#marks-count")).to_have_text("1 right, 1 wrong")
-    with page.expect_download() as started:
-        page.locator("#export").click()
+@pytest.fixture
+def own(visit: Open, tmp_path: Path) -> Iterator[Page]:
+    """The page of a gallery that a test may change."""
+    searcher = made_searcher(tmp_path / "people.exact")
+    with running(create_app(searcher, limits=PLENTY)) as address:
+        page = visit(address)
+        yield page
+        page.context.close()
+
+
+def test_marks_are_kept_in_the_store_and_exported(own: Page, visit: Open) -> None:
+    upload(own, name="=danger.png")
+    cards(own).nth(0).get_by_role("button", name="Right").click()
+    cards(own).nth(5).get_by_role("button", name="Wrong").click()
+    cards(own).nth(6).get_by_role("button", name="Wrong").click()
+    cards(own).nth(6).get_by_role("button", name="Wrong").click()
+    expect(own.locator("#marks-count")).to_have_text("1 right, 1 wrong")
+    with own.expect_download() as started:
+        own.locator("#export").click()
     assert started.value.suggested_filename == "marks-people.exact.csv"
     text = Path(started.value.path()).read_text(encoding="utf-8")
     right, wrong = csv.DictReader(StringIO(text))
@@ -208,14 +440,131 @@ def test_marks_are_kept_and_exported(page: Page) -> None:
     assert (right["rank"], right["query_modality"]) == ("1", "infrared")
     assert right["query_file"] == "'=danger.png"
     assert re.fullmatch("[0-9a-f]{64}", right["query_sha256"])
-    page.reload()
-    expect(page.locator("#marks-count")).to_have_text("1 right, 1 wrong")
-    upload(page)
-    expect(cards(page).nth(0)).to_have_class(re.compile("is-right"))
-    page.on("dialog", lambda dialog: dialog.accept())
-    page.locator("#clear-marks").click()
-    expect(page.locator("#marks")).to_be_hidden()
-    expect(cards(page).nth(0)).not_to_have_class(re.compile("is-right"))
+    own.reload()
+    expect(own.locator("#marks-count")).to_have_text("1 right, 1 wrong")
+    upload(own, name="=danger.png")
+    expect(cards(own).nth(0)).to_have_class(re.compile("is-right"))
+    other = visit(own.url)  # another browser
+    upload(other)
+    expect(cards(other).nth(5)).to_have_class(re.compile("is-wrong"))
+    other.context.close()
+    own.on("dialog", lambda dialog: dialog.accept())
+    own.locator("#clear-marks").click()
+    expect(own.locator("#marks")).to_be_hidden()
+    expect(cards(own).nth(0)).not_to_have_class(re.compile("is-right"))
+
+
+def who(page: Page, place: int) -> Any:
+    cards(page).nth(place).get_by_role("button", name="Who is").click()
+    dialog = page.locator("#who")
+    expect(dialog).to_be_visible()
+    return dialog
+
+
+def test_somebody_is_named_on_the_page(own: Page) -> None:
+    upload(own)
+    dialog = who(own, 0)
+    expect(dialog.get_by_label("Name")).to_be_focused()
+    expect(dialog.get_by_label(f"All 3 images of person {PERSON}")).to_be_checked()
+    dialog.get_by_label("Name").fill("Anna")
+    dialog.get_by_label("Note").fill("red bag\nlimps")
+    own.keyboard.press("Tab")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_be_hidden()
+    for place in range(3):
+        expect(cards(own).nth(place)).to_contain_text("Anna")
+    expect(cards(own).nth(0).locator(".edit")).to_be_focused()
+    own.keyboard.press("n")
+    expect(dialog.get_by_label("Note")).to_have_value("red bag\nlimps")
+    dialog.get_by_role("button", name="Close").click()
+    cards(own).nth(1).locator(".pick").click()
+    expect(own.locator("#query-caption")).to_contain_text("Anna")
+
+
+def test_a_picture_is_given_to_somebody_else_and_two_become_one(own: Page) -> None:
+    upload(own)
+    dialog = who(own, 2)
+    dialog.get_by_label("This image alone").check()
+    dialog.get_by_label("Name").fill("Bob")
+    dialog.get_by_role("button", name="Save").click()
+    expect(cards(own).nth(2)).to_contain_text("Bob")
+    expect(cards(own).nth(1)).to_contain_text(f"person {PERSON}")
+    dialog = who(own, 0)
+    dialog.get_by_label("Name").fill("bob")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.locator("#who-said")).to_have_text("Bob is another person already, with 1 image.")
+    dialog.get_by_role("button", name="They are one: merge with Bob").click()
+    expect(cards(own).nth(0)).to_contain_text("Bob")
+    expect(own.locator("#facts")).to_contain_text(f"{PEOPLE} people")
+
+
+def test_what_the_service_refuses_is_said_in_the_dialog(own: Page) -> None:
+    upload(own)
+    dialog = who(own, 0)
+    dialog.get_by_label("Name").fill("12")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.locator("#who-said")).to_contain_text("'12' is no name")
+    own.route("**/api/person", lambda route: route.abort())
+    dialog.get_by_label("Name").fill("Anna")
+    expect(dialog.locator("#who-said")).to_have_text("")
+    own.keyboard.press("Enter")
+    expect(dialog.locator("#who-said")).to_contain_text("The service does not answer")
+    expect(dialog.get_by_role("button", name="Save")).to_be_enabled()
+
+
+def test_people_are_listed_and_searched_from(own: Page) -> None:
+    own.locator("#open-people").click()
+    dialog = own.locator("#people")
+    expect(own.locator("#people-count")).to_have_text(f"{PEOPLE} people; 0 images of nobody known")
+    expect(dialog.locator(".person-line")).to_have_count(PEOPLE)
+    dialog.get_by_role("button", name="Name or note of person 3").click()
+    own.locator("#who").get_by_label("Name").fill("Carla")
+    own.locator("#who").get_by_role("button", name="Save").click()
+    expect(dialog.locator(".person-line").first).to_contain_text("Carla")
+    expect(dialog.locator(".person-line").first).to_contain_text(
+        "3 images · cam 1, cam 2, cam 3 · "
+    )
+    dialog.get_by_role("button", name="Search from Carla").click()
+    expect(dialog).to_be_hidden()
+    expect(own.locator("#query-caption")).to_contain_text("Carla")
+    expect(cards(own).first).to_contain_text("Carla")
+
+
+def test_tracks_of_one_person_are_proposed_and_decided(visit: Open, tmp_path: Path) -> None:
+    with running(create_app(tracked(tmp_path), limits=PLENTY)) as address:
+        page = visit(address)
+        page.locator("#open-people").click()
+        pairs = page.locator("#people-pairs .pair-line")
+        expect(pairs).to_have_count(1)
+        expect(pairs).to_contain_text("track a and track b")
+        pairs.get_by_role("button", name="One person").click()
+        expect(page.locator("#people-pairs-box")).to_be_hidden()
+        expect(page.locator("#people-list .person-line")).to_have_text(re.compile("person 1"))
+        expect(page.locator("#people-list .person-line")).to_contain_text("6 images")
+        page.context.close()
+
+
+def test_who_may_only_search_is_shown_nothing_to_change(visit: Open, tmp_path: Path) -> None:
+    users = UsersFile(tmp_path / "users.txt")
+    token = users.add("sam", Role.SEARCH)
+    searcher = made_searcher(tmp_path / "people.exact", people=3)
+    with running(create_app(searcher, users=users, limits=PLENTY)) as address:
+        page = visit(f"{address}#token={token}")
+        upload(page, person=1)
+        expect(cards(page).first).to_contain_text("person 1")
+        expect(page.locator(".edit")).to_have_count(0)
+        expect(page.locator(".judge")).to_have_count(0)
+        page.locator("#open-people").click()
+        expect(page.locator("#people-list .person-line")).to_have_count(3)
+        page.context.close()
+
+
+def test_a_mark_that_is_not_kept_is_taken_back(own: Page) -> None:
+    upload(own)
+    own.route("**/api/mark", lambda route: route.abort())
+    cards(own).nth(0).get_by_role("button", name="Right").click()
+    expect(own.locator("#trouble")).to_contain_text("The service does not answer")
+    expect(cards(own).nth(0)).not_to_have_class(re.compile("is-right"))
 
 
 def test_the_person_is_drawn_in_the_other_light(page: Page) -> None:
@@ -262,30 +611,30 @@ def test_a_picture_is_pasted_or_dropped(page: Page) -> None:
         expect(cards(page).first).to_contain_text(f"person {person}")
 
 
-def test_everything_by_keyboard(page: Page) -> None:
-    upload(page)
-    page.locator("#results").focus()
-    page.keyboard.press("ArrowRight")
-    expect(cards(page).nth(0).locator(".pick")).to_be_focused()
-    page.keyboard.press("r")
-    expect(cards(page).nth(0)).to_have_class(re.compile("is-right"))
-    page.keyboard.press("ArrowRight")
-    page.keyboard.press("w")
-    expect(cards(page).nth(1)).to_have_class(re.compile("is-wrong"))
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("ArrowUp")
-    expect(cards(page).nth(1).locator(".pick")).to_be_focused()
-    page.keyboard.press("Enter")
-    expect(page.locator("#query-caption")).to_contain_text("camera")
-    page.keyboard.press("Backspace")
-    expect(page.locator("#query-caption")).to_contain_text("night.png")
-    page.keyboard.press("?")
-    expect(page.locator("#help")).to_be_visible()
-    page.keyboard.press("Escape")
-    page.keyboard.press("g")
-    expect(page.locator("#picker")).to_be_visible()
-    page.keyboard.press("Escape")
-    expect(page.locator("#picker")).to_be_hidden()
+def test_everything_by_keyboard(own: Page) -> None:
+    upload(own)
+    own.locator("#results").focus()
+    own.keyboard.press("ArrowRight")
+    expect(cards(own).nth(0).locator(".pick")).to_be_focused()
+    own.keyboard.press("r")
+    expect(cards(own).nth(0)).to_have_class(re.compile("is-right"))
+    own.keyboard.press("ArrowRight")
+    own.keyboard.press("w")
+    expect(cards(own).nth(1)).to_have_class(re.compile("is-wrong"))
+    own.keyboard.press("ArrowDown")
+    own.keyboard.press("ArrowUp")
+    expect(cards(own).nth(1).locator(".pick")).to_be_focused()
+    own.keyboard.press("Enter")
+    expect(own.locator("#query-caption")).to_contain_text("camera")
+    own.keyboard.press("Backspace")
+    expect(own.locator("#query-caption")).to_contain_text("night.png")
+    own.keyboard.press("?")
+    expect(own.locator("#help")).to_be_visible()
+    own.keyboard.press("Escape")
+    own.keyboard.press("g")
+    expect(own.locator("#picker")).to_be_visible()
+    own.keyboard.press("Escape")
+    expect(own.locator("#picker")).to_be_hidden()
 
 
 def test_a_file_that_is_no_image_is_explained(page: Page) -> None:
@@ -422,5 +771,5 @@ def test_an_empty_gallery_says_what_to_do(visit: Open, tmp_path: Path) -> None:
 
 def test_the_description_of_the_api_is_shown(visit: Open, address: str) -> None:
     page = visit(f"{address}docs")
-    expect(page.locator(".call")).to_have_count(8)
+    expect(page.locator(".call")).to_have_count(24)
     expect(page.locator(".call").first).to_contain_text("curl -F image=@person.jpg")

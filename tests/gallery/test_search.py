@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 from PIL import Image
 
 from crosslight.data.images import guess_modality
-from crosslight.errors import GalleryError
+from crosslight.errors import ConfigError, GalleryError
 from crosslight.gallery.calibration import Calibration, Curve
 from crosslight.gallery.enrolment import enrol
 from crosslight.gallery.exact import ExactStore
-from crosslight.gallery.rows import Filter
+from crosslight.gallery.false_alarms import Alarms
+from crosslight.gallery.rows import Filter, Rows
 from crosslight.gallery.search import Searcher
 from tests.gallery.rows import INFO
 from tests.gallery.writer import EMBEDDER, candidates, name_of
@@ -58,8 +60,16 @@ def test_a_search_from_a_row_leaves_the_row_out(store):
         searcher.search_like("nobody")
 
 
+def alarms(query, row, **values):
+    usual = {
+        "rows": 60, "people": 199, "distances": (0.001, 0.002), "sizes": (60.0, 6.0),
+        "rates": ((0.005, 0.5), (0.005, 0.1)), "found": (0.6, 0.9),
+    }  # fmt: skip
+    return Alarms(query=query, row=row, **{**usual, **values})
+
+
 def test_probabilities_and_the_verdict_come_from_the_pair_of_lights(store):
-    calibrate(store, within=CURVE)
+    calibrate(store, within=CURVE, alarms=(alarms(0, 0),))
     searcher = Searcher(store, EMBEDDER)
     near = searcher.search(colour(25), k=3, modality=0)
     assert near.verdict == "in-gallery"
@@ -70,6 +80,52 @@ def test_probabilities_and_the_verdict_come_from_the_pair_of_lights(store):
     across = searcher.search(colour(25), k=3, modality=1)
     assert across.verdict == "unknown"
     assert across.results[0].probability is None
+
+
+def test_the_verdict_is_that_of_the_nearest_row_of_each_light(store, tmp_path):
+    # All infrared rows are behind the visible ones; what is said there counts as well.
+    rows = store.get([name_of(40)])
+    far = rows.frame.with_columns(
+        id=pl.lit("night"), modality=pl.lit(1, pl.UInt8), path=pl.lit("night")
+    )
+    store.add(Rows(frame=far, vectors=rows.vectors))
+    calibrate(store, within=CURVE, alarms=(alarms(0, 0, rates=((0.9, 1.0), (0.9, 1.0))),))
+    searcher = Searcher(store, EMBEDDER)
+    assert searcher.search(colour(20), k=3, modality=0).verdict == "unknown"
+    near = alarms(0, 1, distances=(0.5, 0.6), rows=1, sizes=(1.0,), rates=((0.005, 0.9),))
+    strict = alarms(0, 0, distances=(-1.0, -0.5), rates=((0.005, 0.9), (0.005, 0.9)))
+    calibrate(store, within=CURVE, alarms=(strict, near))
+    answer = searcher.search(colour(20), k=3, modality=0)
+    assert answer.verdict == "in-gallery"
+    assert not any(result.accepted for result in answer.results)
+    assert answer.alarm == pytest.approx(2 * 0.005)
+    assert answer.searched == 61
+
+
+def test_a_rate_of_false_alarms_is_chosen_and_the_usual_one_gives_way(store):
+    calibrate(store, within=CURVE, alarms=(alarms(0, 0),))
+    searcher = Searcher(store, EMBEDDER)
+    assert searcher.search(colour(25), modality=0).false_alarms == 0.01
+    assert searcher.search(colour(25), modality=0, false_alarms=0.2).false_alarms == 0.2
+    with pytest.raises(ConfigError, match=r"199 people .* none below 0.005; ask for 0.005 or more"):
+        searcher.search(colour(25), modality=0, false_alarms=0.004)
+    few = alarms(0, 0, people=24, rates=((0.04, 0.5), (0.04, 0.1)))
+    calibrate(store, within=CURVE, alarms=(few,))
+    answer = searcher.search(colour(25), modality=0)
+    assert answer.false_alarms == pytest.approx(0.04)
+    assert answer.verdict == "in-gallery"
+    with pytest.raises(ConfigError, match=r"ask for 0.04 or more, or calibrate .* on more people"):
+        searcher.search(colour(25), modality=0, false_alarms=0.01)
+    calibrate(store, within=CURVE, alarms=(replace(alarms(0, 0), rows=20, sizes=(20.0, 2.0)),))
+    with pytest.raises(ConfigError, match="now that 60 rows are there instead of 20"):
+        searcher.search(colour(25), modality=0, false_alarms=0.01)
+
+
+def test_a_calibration_of_before_false_alarms_gives_probabilities_and_no_verdict(store):
+    calibrate(store, within=CURVE)
+    answer = Searcher(store, EMBEDDER).search(colour(25), modality=0)
+    assert answer.results[0].probability is not None
+    assert (answer.verdict, answer.false_alarms, answer.alarm) == ("unknown", None, None)
 
 
 def test_a_filter_that_leaves_nobody_is_no_verdict(store):

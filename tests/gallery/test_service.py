@@ -167,7 +167,81 @@ def test_without_calibration_there_are_distances_only(serve: Serve) -> None:
 
 
 def test_a_stranger_is_said_to_be_a_stranger(client) -> None:
-    assert found(client, image=encoded(picture(99, 1)))["verdict"] == "not-in-gallery"
+    reply = found(client, image=encoded(picture(99, 1)))
+    assert reply["verdict"] == "not-in-gallery"
+    assert reply["false_alarms"] == 0.01
+    assert reply["alarm"] > 0.01
+    assert reply["share_found"] == pytest.approx(0.8)
+
+
+def test_a_rate_that_nobody_can_show_is_told(client) -> None:
+    answer = client.post(
+        "/api/search", data={"false_alarms": 0.003}, files={"image": encoded(picture(1, 1))}
+    )
+    assert answer.status_code == 422
+    # Two lights share the alarms.
+    assert "the 499 people with whom" in answer.json()["error"]
+    assert "none below 0.004; ask for 0.004 or more" in answer.json()["error"]
+
+
+def test_two_pictures_are_compared(client, serve: Serve) -> None:
+    def asked(*people: int, of=client, **fields: Any) -> dict[str, Any]:
+        files = {
+            "first": encoded(picture(people[0], 1)),
+            "second": encoded(picture(people[1], 3)),
+        }
+        answer = of.post("/api/same", files=files, data=fields)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    one, two = asked(2, 2), asked(2, 5)
+    assert (one["answer"], two["answer"]) == ("same", "different")
+    assert (one["first"], one["second"]) == ("visible", "infrared")
+    for reply in (one, two):
+        assert reply["interval"]["low"] < reply["probability"] < reply["interval"]["high"]
+        assert reply["ratio"] == pytest.approx(reply["probability"] / (1 - reply["probability"]))
+    rare = asked(2, 2, prior=0.01, first_modality="infrared")
+    assert rare["probability"] < one["probability"]
+    assert rare["first"] == "infrared"
+    bare = asked(2, 2, of=serve(calibrated=False))
+    assert bare["answer"] == "unknown"
+    assert bare["distance"] == one["distance"]
+    assert bare["probability"] is None
+    assert client.post("/api/same", files={"first": b"x"}).status_code == 422
+
+
+def test_people_of_a_street_are_found_from_left_to_right(client, drawn_people) -> None:
+    street = Image.new("RGB", (830, 520), (120, 120, 120))
+    places = [(600, 300), (40, 60)]
+    for person, place in zip(drawn_people, places, strict=True):
+        street.paste(person, place)
+    turned = Image.Exif()
+    turned[0x0112] = 8  # the camera was held upright: turn by 270 degrees to see it
+    lying = encoded(street.rotate(-90, expand=True), "JPEG", exif=turned, quality=95)
+    for content in (encoded(street), lying):
+        reply = client.post("/api/boxes", files={"image": content}).json()
+        assert (reply["width"], reply["height"]) == (830, 520)
+        assert len(reply["boxes"]) == 2
+        for box, (left, top), person in zip(
+            reply["boxes"], sorted(places), drawn_people[::-1], strict=True
+        ):
+            assert box["left"] < left + person.width / 2 < box["right"]
+            assert box["top"] < top + person.height / 2 < box["bottom"]
+            assert 0.5 <= box["score"] <= 1
+    empty = client.post("/api/boxes", files={"image": encoded(Image.new("RGB", (300, 200)))})
+    assert empty.json()["boxes"] == []
+
+
+def test_a_picture_that_can_show_nobody_is_warned_about(client) -> None:
+    gray = encoded(Image.new("RGB", (64, 128), (90, 90, 90)))
+    said = "The picture is of one gray and shows nobody."
+    assert found(client, image=gray)["warning"] == said
+    assert found(client, image=encoded(picture(1, 1)))["warning"] is None
+    tiny = encoded(picture(1, 1).resize((3, 5)))
+    both = client.post("/api/same", files={"first": gray, "second": tiny}).json()
+    assert both["warning"].startswith("The first picture is of one gray and shows nobody. The seco")
+    good = {"first": encoded(picture(1, 1)), "second": encoded(picture(2, 1))}
+    assert client.post("/api/same", files=good).json()["warning"] is None
 
 
 def test_an_empty_gallery_answers(serve: Serve) -> None:
@@ -191,7 +265,7 @@ def test_facts_of_the_gallery(client) -> None:
     facts = client.get("/api/gallery").json()
     assert facts["rows"] == PEOPLE * len(CAMS)
     assert facts["people"] == PEOPLE
-    assert facts["cams"] == [{"cam": cam, "rows": PEOPLE} for cam in CAMS]
+    assert facts["cams"] == [{"cam": cam, "name": None, "rows": PEOPLE} for cam in CAMS]
     assert facts["modalities"] == [
         {"modality": "visible", "rows": 2 * PEOPLE},
         {"modality": "infrared", "rows": PEOPLE},

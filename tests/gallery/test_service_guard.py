@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from crosslight.errors import ConfigError
-from crosslight.gallery.service.access import Access, new_token
+from crosslight.gallery.service.access import Access
 from crosslight.gallery.service.app import create_app
 from crosslight.gallery.service.limits import (
     KEPT_CLIENTS,
@@ -22,6 +22,7 @@ from crosslight.gallery.service.limits import (
     client_of,
     is_loopback,
 )
+from crosslight.gallery.service.users import new_token, session_of
 from tests.gallery.served import encoded, made_searcher, picture, row_id
 
 TOKEN = "correct-horse-battery-staple"
@@ -70,9 +71,8 @@ def test_the_token_buys_a_cookie_that_opens_pictures(searcher) -> None:
 
 
 def test_the_cookie_of_another_token_opens_nothing(searcher) -> None:
-    other = Access("another-token-of-some-length")
     client = client_for(searcher, token=TOKEN)
-    client.cookies.set(Access(TOKEN).cookie_name, other.cookie_value)
+    client.cookies.set(Access(TOKEN).cookie_name, session_of("another-token-of-some-length"))
     assert client.get("/api/gallery").status_code == 401
     client.cookies.clear()
     broken = {"cookie": f"{Access(TOKEN).cookie_name}=\xff".encode("latin-1")}
@@ -150,6 +150,21 @@ def test_pages_of_other_sites_may_not_search(searcher, headers, status: int) -> 
     assert reply.status_code == status
 
 
+def test_over_tls_the_same_name_without_it_is_another_site(searcher) -> None:
+    client = client_for(searcher, base_url="https://127.0.0.1")
+    for origin, status in (("https://127.0.0.1", 200), ("http://127.0.0.1", 403)):
+        reply = client.post("/api/search", data={"row": row_id(0, 1)}, headers={"origin": origin})
+        assert reply.status_code == status
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_pages_of_other_sites_may_change_nothing(searcher, method: str) -> None:
+    headers = {"origin": "http://evil.example"}
+    reply = client_for(searcher).request(method, "/api/rows", headers=headers)
+    assert reply.status_code == 403
+    assert "other sites" in reply.json()["error"]
+
+
 def test_a_client_in_a_hurry_is_told_when_to_come_back(searcher) -> None:
     client = client_for(searcher, limits=Limits(searches_per_minute=10))
     replies = [client.post("/api/search", data={"row": row_id(0, 1)}) for _ in range(4)]
@@ -167,7 +182,7 @@ def test_reads_have_an_allowance_of_their_own(searcher) -> None:
 
 
 @pytest.mark.parametrize("stated", [True, False])
-def test_a_body_that_is_too_large_is_refused_unread(searcher, stated: bool) -> None:
+def test_a_body_that_is_too_large_is_refused(searcher, stated: bool) -> None:
     client = client_for(searcher, limits=Limits(upload_mib=2000 / 2**20))
     content = b"x" * 2001
     body: Any = content if stated else iter([content[:1500], content[1500:]])
@@ -176,6 +191,27 @@ def test_a_body_that_is_too_large_is_refused_unread(searcher, stated: bool) -> N
     assert "MiB" in reply.json()["error"]
     small = client.post("/api/search", data={"row": row_id(0, 1)})
     assert small.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("stated", "sent", "read"), [(2001, 3, 3), (8000, 8, 8), (8001, 9, 0), (0, 9, 9), (0, 90, 9)]
+)
+def test_what_is_too_large_is_read_to_its_end_or_not_much_further_than_it_may_be(
+    searcher, stated: int, sent: int, read: int
+) -> None:
+    """An answer is lost where the connection ends while the other side still sends."""
+    app = create_app(searcher, limits=Limits(upload_mib=2000 / 2**20))
+    taken = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal taken
+        taken += 1
+        return {"type": "http.request", "body": b"x" * 999, "more_body": taken < sent}
+
+    reply = asyncio.run(answer_of(app, receive, str(stated or "").encode()))
+    assert (reply["status"], taken) == (413, read)
+    headers = dict(reply["headers"])
+    assert (headers.get(b"connection") == b"close") is (read < sent)
 
 
 def test_an_image_with_too_many_pixels_is_refused(searcher) -> None:
@@ -188,29 +224,31 @@ def test_an_image_with_too_many_pixels_is_refused(searcher) -> None:
 def test_a_body_that_does_not_arrive_is_given_up(searcher) -> None:
     app = create_app(searcher, limits=Limits(body_s=0.05))
 
-    async def ask() -> list[dict[str, Any]]:
-        sent: list[dict[str, Any]] = []
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
 
-        async def receive() -> dict[str, Any]:
-            await asyncio.Event().wait()
-            raise AssertionError("unreachable")
+    assert asyncio.run(answer_of(app, receive, b"10"))["status"] == 408
 
-        async def send(message: Any) -> None:
-            sent.append(message)
 
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": "/api/search",
-            "headers": [(b"host", b"127.0.0.1"), (b"content-length", b"10")],
-            "client": ("127.0.0.1", 1),
-            "query_string": b"",
-            "app": app,
-        }
-        await app(scope, receive, send)
-        return sent
+async def answer_of(app: Any, receive: Any, length: bytes) -> dict[str, Any]:
+    """How the answer to a search begins."""
+    sent: list[dict[str, Any]] = []
 
-    assert asyncio.run(ask())[0]["status"] == 408
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/search",
+        "headers": [(b"host", b"127.0.0.1"), *([(b"content-length", length)] if length else [])],
+        "client": ("127.0.0.1", 1),
+        "query_string": b"",
+        "app": app,
+    }
+    await app(scope, receive, send)
+    return sent[0]
 
 
 def test_too_many_searches_at_once_are_sent_away(searcher) -> None:

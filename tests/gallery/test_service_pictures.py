@@ -74,13 +74,21 @@ def client(tmp_path_factory) -> TestClient:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-@pytest.mark.parametrize("path", ["/api/search", "/api/draw"])
+@pytest.mark.parametrize("path", ["/api/search", "/api/draw", "/api/boxes"])
 def test_a_broken_image_is_a_422_with_a_sentence(client, name: str, path: str) -> None:
     reply = client.post(path, files={"image": BROKEN[name]}, data={"kind": "translation"})
     assert reply.status_code == 422
     sentence = reply.json()["error"]
     assert sentence.startswith("The upload ")
     assert "Traceback" not in sentence
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_image_of_two_is_a_422_with_a_sentence(client, name: str) -> None:
+    files = {"first": encoded(picture(1, 1)), "second": BROKEN[name]}
+    reply = client.post("/api/same", files=files)
+    assert reply.status_code == 422
+    assert reply.json()["error"].startswith("The upload ")
 
 
 def test_a_body_that_is_no_form_is_refused(client) -> None:

@@ -19,6 +19,7 @@ from crosslight.gallery.enrolment import enrol
 from crosslight.gallery.exact import ExactStore
 from crosslight.gallery.frames import Decoded, frames_of
 from crosslight.gallery.onnx_detector import OnnxDetector
+from crosslight.gallery.people import find, merge
 from crosslight.gallery.search import Embedder
 from crosslight.gallery.tracking import Tracker
 from crosslight.gallery.video import candidates_in_video
@@ -81,6 +82,20 @@ def test_two_people_who_cross_are_two_tracks_of_one_colour_each(tmp_path):
     assert all("#t=" in c.path for c in found)
 
 
+def test_files_of_one_name_and_other_paces_share_no_track(tmp_path):
+    tracks = []
+    for folder in ("cam1", "cam2"):
+        video = tmp_path / folder / "00-00.mp4"
+        video.parent.mkdir()
+        boxes = walk(video, {"red": (10, 4, 40, 40)})
+        for every in (0.0, 0.2):
+            found = candidates(video, boxes, every_s=every)
+            tracks.append({candidate.track for candidate in found})
+    assert all(len(of_one) == 1 for of_one in tracks)
+    assert len(set.union(*tracks)) == 4
+    assert {name.startswith("00-00-") for name in set.union(*tracks)} == {True}
+
+
 def test_a_video_that_is_enrolled_again_adds_nothing(tmp_path):
     video = tmp_path / "walk.mp4"
     boxes = walk(video, {"red": (10, 4, 40, 40), "green": (60, 4, 20, 40)})
@@ -90,7 +105,26 @@ def test_a_video_that_is_enrolled_again_adds_nothing(tmp_path):
         again = enrol(store, EMBEDDER, candidates(video, boxes))
         assert (first.added, again.added, again.present) == (6, 0, 6)
         assert store.frame()["track"].n_unique() == 2
-        assert store.search(np.array([[-1.0, 1.0, -1.0]]), 1)[0][0].track == "walk-2"
+        assert store.search(np.array([[-1.0, 1.0, -1.0]]), 1)[0][0].track.endswith("-2")
+
+
+def test_two_people_of_one_frame_are_known_as_two_whichever_crops_are_kept(tmp_path):
+    video = tmp_path / "walk.mp4"
+    # Red is gone after frame 20, green is told from frame 20 on; the best crops are elsewhere.
+    boxes = walk(video, {"red": (10, 2, 21, 5), "green": (200, 1, 40, 60)})
+    head, *lines = boxes.read_text().splitlines()
+    told = [line for line in lines if line.split(",")[2] == "5" or int(line.split(",")[0]) >= 20]
+    dull = [line.replace(",0.9", ",0.6") if line.startswith("20,") else line for line in told]
+    boxes.write_text("\n".join([head, *dull]) + "\n")
+    found = candidates(video, boxes, crops=1)
+    assert len({candidate.path for candidate in found}) == len(found) == 2
+    first, second = found
+    assert (first.beside, second.beside) == ({second.track}, {first.track})
+    info = INFO.from_plain({**INFO.to_plain(), "dim": 3}, where="here")
+    with ExactStore.create(tmp_path / "people.exact", info) as store:
+        enrol(store, EMBEDDER, found)
+        with pytest.raises(ConfigError, match="were seen in one frame"):
+            merge(store, [find(store, first.track), find(store, second.track)])
 
 
 def test_frames_come_as_often_as_asked_for(tmp_path):
@@ -192,6 +226,30 @@ def test_a_person_who_was_away_too_long_is_a_new_track():
     (third,), ended = tracker.update(9.0, [box], look)
     assert third.number == 2
     assert ended == [first]
+
+
+def walking(*lefts: float) -> list[Box]:
+    return [Box(left=left, top=0, right=left + 10, bottom=30) for left in lefts]
+
+
+def test_people_who_look_alike_and_cross_go_on_as_they_went():
+    tracker = Tracker()
+    looks = np.ones((2, 1), np.float32)
+    for step in range(20):  # they meet in the middle, 45 to the right
+        there, back = 3.0 + 4 * step, 87.0 - 4 * step
+        tracks, _ = tracker.update(step / 10, walking(there, back), looks)
+        assert [track.number for track in tracks] == [1, 2]
+
+
+def test_a_person_who_walks_behind_something_is_expected_beyond_it():
+    # Not alike enough to be followed anywhere: half hidden people hardly are.
+    tracker, looks = Tracker(), np.array([[1.0, 0.0], [0.6, 0.8]], np.float32)
+    for step in range(5):
+        tracker.update(step / 10, walking(8.0 * step), looks[:1])
+    (beyond,), _ = tracker.update(1.2, walking(8.0 * 12 + 11), looks[1:])
+    assert beyond.number == 1
+    (elsewhere,), _ = tracker.update(1.3, walking(8.0 * 2), looks[1:] * [[1, -1]])
+    assert elsewhere.number == 2
 
 
 def test_looks_decide_where_boxes_overlap_alike():

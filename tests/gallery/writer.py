@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from crosslight.gallery import enrolment, lance
-from crosslight.gallery.enrolment import Candidate, enrol
+from crosslight.gallery.candidates import Candidate
+from crosslight.gallery.enrolment import enrol
 from crosslight.gallery.opening import open_store
 from crosslight.gallery.search import Embedder
 from tests.gallery.rows import DIM, MODEL

@@ -14,7 +14,7 @@ from tests.methods.updates import RecordedUpdate, RoutedUpdate, at
 from tests.oracles import dgnet as oracle
 
 from crosslight.errors import ConfigError
-from crosslight.methods.contract import Progress, stages_to_train
+from crosslight.methods.contract import Progress, refuse_few_ids, stages_to_train
 from crosslight.methods.dgnet import DGNet, DGNetConfig, ramped_weights
 from crosslight.methods.dgnet import method as dgnet_method
 from crosslight.methods.dgnet.config import stepped
@@ -267,19 +267,21 @@ def test_slices_of_the_code() -> None:
 def test_different_people_meet_where_that_is_asked_for() -> None:
     labels = torch.tensor([0, 1, 2, 3, 0, 1, 3, 3]).repeat_interleave(2)
     images = torch.arange(16.0)[:, None, None, None].expand(-1, 3, 2, 2)
-    plain = as_pairs(images, labels, different_ids=False)
-    apart = as_pairs(images, labels, different_ids=True)
+    lights = torch.arange(16) % 2
+    plain = as_pairs(images, labels, lights, different_ids=False)
+    apart = as_pairs(images, labels, lights, different_ids=True)
     assert (plain.labels == plain.other_labels).any()
     assert not (apart.labels == apart.other_labels).any()
     assert sorted(apart.labels.tolist()) == sorted(plain.labels.tolist())
     for pairs in (plain, apart):
         assert torch.equal(pairs.partners, pairs.images + 1)
         assert torch.equal(labels[pairs.images[:, 0, 0, 0].long()], pairs.labels)
+        assert torch.equal(lights[pairs.all_images[:, 0, 0, 0].long()], pairs.modality)
 
 
 def test_a_batch_without_halves_of_pairs_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"data\.sampling to pairs"):
-        as_pairs(torch.rand(6, 3, 4, 4), torch.zeros(6), different_ids=False)
+        as_pairs(torch.rand(6, 3, 4, 4), torch.zeros(6), torch.zeros(6), different_ids=False)
 
 
 def test_images_too_small_for_the_pyramid_are_refused() -> None:
@@ -403,3 +405,9 @@ def test_every_switch_trains(switch: dict[str, Any], make_batch: MakeBatch) -> N
     method = _dgnet(**switch).train()
     figures = method.training_step(make_batch(), RecordedUpdate(method, iteration=1100))
     assert all(torch.isfinite(value) for value in figures.values())
+
+
+def test_each_process_needs_images_enough_in_both_halves() -> None:
+    refuse_few_ids(DGNet, "dgnet", 8, processes=2)
+    with pytest.raises(ConfigError, match=r"is 6, of which .* on 2 processes; set it to 8 or more"):
+        refuse_few_ids(DGNet, "dgnet", 6, processes=2)

@@ -40,7 +40,7 @@ def _config(name: str, workers: int, **training: object) -> Recipe:
     cls = method_class(name)
     asked = {"epochs": EPOCHS, "iterations": PER_EPOCH}
     length = {key: value for key, value in asked.items() if hasattr(cls.Config(), key)}
-    batches = {"ids_per_batch": 2, "visible_per_id": 2, "infrared_per_id": 2}
+    batches = {"ids_per_batch": max(2, cls.fewest_ids), "visible_per_id": 2, "infrared_per_id": 2}
     data = {"height": 64, "width": 32, "iterations_per_epoch": PER_EPOCH, "workers": workers}
     return parse_recipe(
         {

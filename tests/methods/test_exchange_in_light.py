@@ -16,7 +16,7 @@ from crosslight.methods.structure_id.method import StructureIdentity
 DRAWS = 200
 DEALT: dict[type[Any], Callable[[Any, Batch], Any]] = {
     CaseNet: CaseNet._scenes,
-    StructureIdentity: StructureIdentity._pairs,
+    StructureIdentity: lambda method, batch: method._pairs(batch, batch.images),
 }
 
 

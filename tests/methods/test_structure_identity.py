@@ -14,13 +14,16 @@ from safetensors.torch import save_file
 from tests.data.test_sampling import table_of
 from tests.methods.conftest import MakeBatch
 from tests.methods.iterations import assert_iterations_agree, mirrored, scrambled
-from tests.methods.updates import RoutedUpdate, at
+from tests.methods.updates import RecordedUpdate, RoutedUpdate, at
 from tests.oracles import structure_id as oracle
 from torch import Tensor, nn
 
+import crosslight as cl
 from crosslight.config import load_recipe
+from crosslight.data.batch import Batch
 from crosslight.data.sampling import build_batches
 from crosslight.errors import ConfigError
+from crosslight.methods.contract import Progress
 from crosslight.methods.dgnet.pairs import as_light_pairs
 from crosslight.methods.structure_id import Proposed2020, StructureIdentity
 from crosslight.methods.structure_id.attribute_head import AttributeHead
@@ -32,6 +35,7 @@ from crosslight.methods.structure_id.config import (
     StructureIdConfig,
 )
 from crosslight.nn.backbones import create_backbone
+from crosslight.nn.normalize import to_gray
 
 SMALL: dict[str, Any] = {**Proposed2020.small, "ramp_start": 100, "ramp_step": 0.0005}
 NUM_IDS = 6
@@ -357,8 +361,27 @@ def test_a_first_stage_may_train_identity_alone(make_batch: MakeBatch) -> None:
         assert scheduled.factor(replace(update.progress, stage="joint")) < 1
 
 
+def test_rates_of_identity_may_fall_over_both_stages_together() -> None:
+    config = {"identity_optimizer": "adamw", "identity_iterations": 2, "iterations": 4}
+    steps, cosine = (_method(**config, identity_schedule=kind) for kind in ("steps", "cosine"))
+    places = [("identity", 0), ("identity", 1), *(("joint", n) for n in range(4))]
+
+    def factors(name: str) -> list[float]:
+        factor = cosine.optimizers()[name].factor
+        return [
+            factor(Progress(stage=stage, iteration=n, iterations=4, iterations_per_epoch=1))
+            for stage, n in places
+        ]
+
+    assert factors("identity") == pytest.approx([1.0, 0.9330127019, 0.75, 0.5, 0.25, 0.0669872981])
+    assert factors("generator")[:2] == [1.0, 1.0]
+    last = Progress(stage="identity", iteration=1, iterations=2, iterations_per_epoch=1)
+    assert steps.optimizers()["identity"].factor(last) == 1.0
+
+
 def test_contradictions_are_refused() -> None:
     for changed, sentence in (
+        ({"identity_schedule": "cosine"}, "moves with the generator's optimizer"),
         ({"attributes": ("hat",)}, "give both or none"),
         ({"attributes": ("hat",), "attributes_file": "x.csv", "identity": "appearance"}, "struct"),
         ({"body_network": "vit_tiny_patch16_224", "structure_body": "resnet50"}, "a ResNet"),
@@ -498,3 +521,81 @@ def test_iterations_with_attributes_agree_with_the_plain_formulation(
         attributes_file=str(tmp_path / "known.csv"),
         identity="both",
     )
+
+
+def _two_streams(**overrides: Any) -> StructureIdentity:
+    changed = {k.removeprefix("config."): v for k, v in FUTURE["agw-appearance"].items()}
+    config = StructureIdConfig(**{**SMALL, **changed, **overrides})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return StructureIdentity(config, num_ids=NUM_IDS, height=128, width=64)
+
+
+def test_two_streams_begin_as_the_weights_that_ship(make_batch: MakeBatch) -> None:
+    begun = _two_streams(backbone="resnet18-half", weights="promenade").eval()
+    shipped = cl.load_run("promenade").method.eval()
+    batch = make_batch(height=128, width=64)
+    with torch.no_grad():
+        _, vectors = begun.appearance(begun.normalize(batch.images), batch.modality)
+        maps = shipped.backbone(shipped.normalize(batch.images), batch.modality)
+        torch.testing.assert_close(vectors, shipped.pool(maps), rtol=1e-4, atol=1e-5)
+
+
+def test_an_image_without_colours_is_seen_as_infrared_where_nobody_tells_the_light() -> None:
+    method = _two_streams().eval()
+    with torch.no_grad():
+        for stem in method.appearance.streams.stems[1].parameters():
+            stem.mul_(1.5)  # so that the stems differ
+        images = torch.rand(4, 3, 128, 64)
+        images[1], images[3] = (to_gray(images[n : n + 1])[0].expand(3, -1, -1) for n in (1, 3))
+        normalised = method.normalize(images)
+        lights = torch.tensor([0, 1, 0, 1])
+        for told, guessed in zip(
+            method.appearance(normalised, lights), method.appearance(normalised), strict=True
+        ):
+            assert torch.equal(told, guessed)
+        assert not torch.allclose(
+            method.appearance(normalised, 1 - lights)[1], method.appearance(normalised)[1]
+        )
+
+
+def test_identity_alone_is_learnt_from_gray_images_too(make_batch: MakeBatch) -> None:
+    batch = make_batch(height=128, width=64)
+    gray = replace(batch, images=to_gray(batch.images).expand_as(batch.images))
+
+    def losses(batch: Batch, stage: str, share: float) -> dict[str, float]:
+        plain = {"erasing": 0.0, "primary_dropout": 0.0, "fine_dropout": 0.0}
+        method = _two_streams(identity_gray=share, **plain).train()
+        torch.manual_seed(1)
+        update = RecordedUpdate(method, stage=stage)
+        method.training_step(batch, update)
+        return update.losses
+
+    wanted = pytest.approx(losses(gray, "identity", 0.0), rel=1e-5)
+    assert losses(batch, "identity", 1.0) == wanted
+    assert losses(batch, "identity", 0.0) != wanted
+    assert losses(batch, "joint", 1.0) == losses(batch, "joint", 0.0), "what is drawn has colours"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [({"identity": "structure"}, "does not ask it"), ({"match_on": "logits"}, "match_on")],
+)
+def test_two_streams_that_nobody_asks_are_refused(overrides: Any, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        _two_streams(**overrides)
+
+
+@pytest.mark.parametrize("again", [0.0, 1.0])
+@pytest.mark.parametrize("joint", [True, False])
+def test_two_streams_learn_whoever_the_coin_trains(
+    again: float, joint: bool, make_batch: MakeBatch
+) -> None:
+    method = _two_streams(
+        generated_identity="coin", again_probability=again, joint_statistics=joint
+    ).train()
+    figures = method.training_step(
+        make_batch(height=128, width=64), RoutedUpdate(method, iteration=1100)
+    )
+    assert all(torch.isfinite(value) for value in figures.values())
+    assert {"loss_id_appearance", "loss_id_generated_appearance"} <= figures.keys()

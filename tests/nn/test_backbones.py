@@ -13,9 +13,10 @@ import timm
 from torchvision.models import resnet18
 
 from crosslight.errors import CheckpointError, ConfigError
+from crosslight.files import sha256_of
 from crosslight.nn.backbones import LIGHT_BACKBONES, create_backbone
 from crosslight.nn.two_stream import split_backbone
-from crosslight.nn.weights import initial_weights_left_out, sha256_of
+from crosslight.nn.weights import initial_weights_left_out
 
 IMAGES = torch.rand(2, 3, 64, 32, generator=torch.Generator().manual_seed(0))
 
@@ -60,14 +61,16 @@ def test_unknown_backbone_suggests_the_nearest() -> None:
         create_backbone("resnet18_half")
 
 
-def test_new_input_channels_are_the_mean_of_the_old(tmp_path: Path) -> None:
+def test_a_gray_image_in_one_of_two_channels_is_seen_as_in_three(tmp_path: Path) -> None:
     path = tmp_path / "r18.pth"
     source = timm.create_model("resnet18")
     torch.save(source.state_dict(), path)
     network = create_backbone("resnet18", weights=str(path), in_channels=2).network
-    kernels = source.conv1.weight.mean(dim=1)
-    for channel in range(2):
-        torch.testing.assert_close(network.conv1.weight[:, channel], kernels)  # type: ignore[union-attr, index, operator]
+    gray = torch.rand(2, 1, 32, 16, generator=torch.Generator().manual_seed(0))
+    seen = source.conv1(gray.expand(-1, 3, -1, -1))
+    for padded in ((gray, 0 * gray), (0 * gray, gray)):
+        found = network.conv1(torch.cat(padded, dim=1))  # type: ignore[operator]
+        torch.testing.assert_close(found, seen)
 
 
 def test_channels_beyond_three_are_their_mean_and_the_three_stay() -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from crosslight.nn.backbones import create_backbone
 from crosslight.nn.nonlocal_block import NonLocal
 from crosslight.nn.per_modality import PerModality
 from crosslight.nn.two_stream import Streams, TwoStream, build_streams
+from crosslight.types import Modality
 
 
 def _streams(kind: Streams) -> PerModality | TwoStream:
@@ -33,3 +35,17 @@ def test_whole_streams_share_no_weight() -> None:
         {id(p) for p in network.parameters()} for network in _streams("whole").networks
     )
     assert not first & second
+
+
+@pytest.mark.parametrize("kind", ["stem", "whole"])
+def test_streams_can_be_compiled(kind: Streams) -> None:
+    streams = _streams(kind).eval()
+    images, modality = torch.rand(4, 3, 32, 16), torch.tensor([0, 1, 1, 0])
+    compiled = torch.compile(streams, backend="eager")
+    with torch.no_grad():
+        expected = streams(images, modality=modality)
+        assert torch.equal(compiled(images, modality=modality), expected)
+        streams.only = Modality.INFRARED
+        whole = torch.compile(streams, backend="eager", fullgraph=True)
+        found = whole(images, modality=modality)
+    torch.testing.assert_close(found[1:3], expected[1:3])

@@ -8,7 +8,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from crosslight.errors import CheckpointError
-from crosslight.nn.weights import load_weights, read_weights, sha256_of
+from crosslight.files import sha256_of
+from crosslight.nn.weights import load_weights, read_weights
 
 
 class Payload:

@@ -104,3 +104,29 @@ def test_pixels_are_means_of_blocks():
     assert code.shape == (1, 16 * 8 * 3)
     assert code[0, 0] == pytest.approx(0.5)
     assert code[0, 1:].max() == 0
+
+
+@pytest.mark.parametrize("probe", ["linear", "mlp"])
+def test_values_that_no_teacher_had_do_not_run_away(known, probe):
+    """Behind a ReLU a number is 0 in most images, and large where it is not."""
+    _, factors, pids = known
+    rng = np.random.default_rng(5)
+    rare = np.maximum(rng.normal(size=(len(pids), 60)) - 2.5, 0) ** 3
+    rare[pids == pids[-1]] *= 1e4
+    scores = [
+        score
+        for one in read_out({"rare": rare}, factors[:1], pids, seeds=range(6), probes=(probe,))
+        for score in one.scores
+    ]
+    assert min(scores) > -0.2
+
+
+@pytest.mark.parametrize("probe", ["linear", "mlp"])
+def test_a_person_known_by_heart_says_nothing_about_others(probe):
+    """Images of one person are alike: whoever learns people, not the factor, is refused."""
+    rng = np.random.default_rng(7)
+    pids = np.repeat(np.arange(60), 8)
+    code = rng.normal(size=(60, 40))[pids] + 0.02 * rng.normal(size=(len(pids), 40))
+    numbers = (Factor(name="n", numbers=rng.normal(size=(60, 2))[pids]),)
+    (one,) = read_out({"who": code}, numbers, pids, seeds=range(4), probes=(probe,))
+    assert np.mean(one.scores) > -0.12

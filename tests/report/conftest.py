@@ -64,6 +64,8 @@ def write_log(path: Path) -> Path:
             f'{{"iteration": {iteration}, "epoch": {iteration / 50}, "stage": "main", '
             f'"losses": {{"id": {0.2 + 5 * fade:.4f}, "triplet": {0.1 + fade:.4f}}}, '
             f'"weights": {{"id": 1.0, "triplet": {iteration / 500}}}, '
+            f'"weighted": {{"id": {0.2 + 5 * fade:.4f}, '
+            f'"triplet": {iteration / 500 * (0.1 + fade):.4f}}}, '
             f'"lr": {{"main": {3e-4 * fade:.6f}}}}}'
         )
         if iteration % 100 == 0:

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -16,7 +15,8 @@ from tests.report.conftest import features_of, made_up_features, made_up_inputs
 from crosslight.data.table import SampleTable, build_table
 from crosslight.errors import ConfigError, DataError, ProtocolError
 from crosslight.evaluation.protocols import SCORE_KEYS, get_protocol
-from crosslight.report.html import build_report, render_report
+from crosslight.methods.terms import Term
+from crosslight.report.html import BEFORE_THE_GAP, build_report, render_report
 from crosslight.report.inputs import ReportInputs
 
 SECTIONS = [
@@ -143,9 +143,17 @@ def test_facts_of_the_run_are_told(rendered: Rendered) -> None:
         assert rule in configuration
 
 
-def test_the_weights_of_losses_are_told(rendered: Rendered) -> None:
-    words = Page(rendered[1]).section_words["training"]
-    assert "First and last value: triplet 0.02 → 1. Weight 1 throughout: id." in words
+def test_training_is_told_by_the_names_of_the_paper_with_weights_and_ends(
+    tmp_path: Path,
+) -> None:
+    terms = {"triplet": Term(meaning="people apart", symbol="L_{wrt}", equation=4)}
+    text = render_report(made_up_inputs(tmp_path, people=3, terms=terms))
+    assert '<i class="symbol">L<sub>wrt</sub></i> eq. 4' in text
+    words = " ".join(Page(text).section_words["training"].split())
+    assert "× 0.02 → 1" in words
+    assert "triplet People apart. 1.05 → 0.182" in words
+    plain = Page(render_report(made_up_inputs(tmp_path, people=3))).section_words["training"]
+    assert "triplet" in plain, "a method without terms has the names of its log"
 
 
 def test_every_table_names_its_data(rendered: Rendered) -> None:
@@ -157,10 +165,10 @@ def test_every_table_names_its_data(rendered: Rendered) -> None:
 def test_the_page_needs_nothing_but_itself(rendered: Rendered) -> None:
     _, text = rendered
     page = Page(text)
-    assert not re.search(r"https?://|//cdn|@import|url\(", text)
+    assert not re.search(r"https?://|//cdn|@import|url\((?!#)", text)
     assert not page.all("script")
     for _, values in page.tags:
-        for name in ("src", "href"):
+        for name in ("src", "href", "xlink:href"):
             if name in values:
                 assert str(values[name]).startswith(("data:", "#"))
     assert len(text) < 8_000_000
@@ -168,19 +176,28 @@ def test_the_page_needs_nothing_but_itself(rendered: Rendered) -> None:
 
 def test_every_picture_decodes_and_is_described(rendered: Rendered) -> None:
     page = Page(rendered[1])
-    kinds = set()
     for image in page.all("img"):
         assert len(str(image["alt"])) > 10
         kind, content = str(image["src"]).removeprefix("data:").split(";base64,")
-        kinds.add(kind)
-        raw = base64.b64decode(content, validate=True)
-        if kind == "image/svg+xml":
-            assert ElementTree.fromstring(raw).tag.endswith("svg")
-        else:
-            with Image.open(io.BytesIO(raw)) as picture:
-                picture.load()
-                assert Image.MIME[str(picture.format)] == kind
-    assert kinds == {"image/svg+xml", "image/png", "image/jpeg"}
+        with Image.open(io.BytesIO(base64.b64decode(content, validate=True))) as picture:
+            picture.load()
+            assert Image.MIME[str(picture.format)] == kind == "image/jpeg"
+    charts = page.all("svg")
+    assert len(charts) == len({chart["aria-label"] for chart in charts}) > 8
+    for chart in charts:
+        assert chart["role"] == "img"
+        assert len(str(chart["aria-label"])) > 10
+
+
+def test_what_charts_refer_to_is_there_and_said_once_for_one_meaning(rendered: Rendered) -> None:
+    page = Page(rendered[1])
+    meanings: dict[str, set[str]] = {}
+    for tag, values in page.tags:
+        if "id" in values and tag in {"path", "clippath", "pattern"}:
+            meanings.setdefault(str(values["id"]), set()).add(str(values.get("d", "")))
+    referred = re.findall(r'(?:xlink:href="#|url\(#)([^")]+)', rendered[1])
+    assert set(referred) <= set(meanings)
+    assert all(len(shapes) == 1 for shapes in meanings.values())
 
 
 def test_ranked_lists_frame_right_and_wrong_as_the_result_says(tmp_path: Path) -> None:
@@ -203,10 +220,36 @@ def test_ranked_lists_frame_right_and_wrong_as_the_result_says(tmp_path: Path) -
         ["right" if right else "wrong" for right, row in zip(c, rows, strict=False) if row >= 0]
         for c, rows in zip(correct, per_query.gallery_rows[:, :10].tolist(), strict=True)
     ]
-    assert all(kinds in valid for kinds in seen)
+    assert all(kinds in [own[: len(kinds)] for own in valid] for kinds in seen)
+    assert {len(kinds) for kinds in seen if "right" in kinds} == {10}
+    assert {len(kinds) for kinds in seen if "right" not in kinds} <= {BEFORE_THE_GAP}
     assert {"right", "wrong"} <= {kind for kinds in seen for kind in kinds}
     best = int(np.nanargmax(per_query.average_precision))
     assert seen[0] == valid[best]
+
+
+def test_the_worst_queries_show_where_their_person_stands(tmp_path: Path) -> None:
+    inputs = made_up_inputs(tmp_path, people=30, noise=1e4, protocols=("sysu-mm01/all/1",))
+    per_query = inputs.results["sysu-mm01/all/1"].per_query
+    assert per_query is not None
+    page = Page(render_report(inputs))
+    found = [
+        (int(told[1]), int(told[2]))
+        for image in page.all("img")
+        if (told := re.match(r"Rank (\d+), right: person (\d+)", str(image["alt"])))
+    ]
+    far = {
+        (int(rank), int(inputs.table.pids[row]))
+        for rank, row, right in zip(
+            per_query.first_rank, per_query.first_row, per_query.correct[:, :10], strict=True
+        )
+        if not right.any()
+    }
+    assert len(far & set(found)) >= 3
+    tiles = [str(values.get("class")) for values in page.all("figure")]
+    assert tiles.count("tile right first") == page.section_words["ranked-lists"].count("⋯") >= 3
+    for rank, _ in far & set(found):
+        assert f"rank {rank}" in page.section_words["ranked-lists"]
 
 
 def test_one_query_a_small_gallery_and_nothing_optional(tmp_path: Path) -> None:
@@ -225,7 +268,7 @@ def test_one_query_a_small_gallery_and_nothing_optional(tmp_path: Path) -> None:
 
 def test_visible_data_has_one_panel_of_distances_and_one_map(tmp_path: Path) -> None:
     page = Page(render_report(_market_inputs(_market(tmp_path, people=8))))
-    alts = [str(image["alt"]) for image in page.all("img")]
+    alts = [str(chart["aria-label"]) for chart in page.all("svg")]
     assert sum(alt.startswith("Distances of") for alt in alts) == 1
     assert sum(alt.startswith("Map of") for alt in alts) == 1
     assert "±" not in page.section_words["results"]  # one trial has no deviation

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from crosslight.data.table import SampleTable, build_table
 from crosslight.evaluation.protocols.scores import PerQuery
 from crosslight.report.ranked_lists import (
+    Answer,
     choose_queries,
     place_of,
     ranked_lists,
@@ -61,6 +63,8 @@ def _per_query() -> PerQuery:
         valid=np.array([True]),
         average_precision=np.array([0.75]),
         first_rank=np.array([1]),
+        first_row=np.array([1]),
+        first_distance=np.array([0.1]),
         gallery_rows=np.array([[1, 3, 4, -1]]),
         distances=np.array([[0.1, 0.2, 0.3, np.nan]]),
         correct=np.array([[True, False, True, False]]),
@@ -76,6 +80,23 @@ def test_a_known_case_is_told_right_from_wrong(tmp_path: Path) -> None:
         (3, False, 0.2),
         (4, True, 0.3),
     ]
+
+
+def test_the_first_positive_is_named_where_the_answers_hold_none(tmp_path: Path) -> None:
+    table = _table(tmp_path)
+    (hit,) = ranked_lists(_per_query(), table.pids)
+    assert hit.first is None, "it is among the answers"
+    missed = dataclasses.replace(
+        _per_query(),
+        correct=np.zeros((1, 4), dtype=bool),
+        first_rank=np.array([57]),
+        first_row=np.array([4]),
+        first_distance=np.array([0.9]),
+    )
+    (ranked,) = ranked_lists(missed, table.pids)
+    assert ranked.first == Answer(row=4, right=True, distance=0.9)
+    columns = [ranked_sheet([one], table).width for one in (hit, ranked)]
+    assert columns[1] - columns[0] >= 2 * 64, "a gap with the rank, and the picture"
 
 
 def test_places_name_what_is_known(tmp_path: Path) -> None:

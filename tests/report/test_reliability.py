@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from crosslight.report.reliability import Reliability, reliability_figure
@@ -15,8 +17,13 @@ CURVE = Reliability(
 
 def test_the_error_counts_every_pair_once():
     assert CURVE.error == pytest.approx((600 * 0.1 + 100 * 0.1) / 1000)
-    assert "off by 7.0% on average over 1,000 pairs" in CURVE.sentence
+    assert "all 1,000 pairs of people left out are off by 7.0% on average" in CURVE.sentence
     assert "0.10% of different people pass and misses 25.0%" in CURVE.sentence
+
+
+def test_what_became_of_sure_pairs_is_said_before_the_average():
+    told = replace(CURVE, sure="of 9 said to be 50 % or more, 3 were").sentence
+    assert told.index("of 9 said to be") < told.index("on average")
 
 
 def test_the_figure_has_a_line_for_each_kind_beside_the_perfect_one():

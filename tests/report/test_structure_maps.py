@@ -14,7 +14,7 @@ from crosslight.drawing.structure_maps import (
 def test_a_row_for_each_image_and_a_column_for_each_view() -> None:
     maps = np.random.default_rng(0).normal(size=(3, 8, 4, 2)).astype(np.float32)
     images = [Image.new("RGB", (16, 32), "green")] * 3
-    grid = structure_map_grid(images, ["a", "b", "c"], maps)
+    grid = structure_map_grid(images, [("a",), ("b",), ("c",)], maps)
     assert grid.width > (3 + CHANNELS) * 64, "four times as large as the images"
     assert grid.height > 3 * 128
 
@@ -34,7 +34,7 @@ def test_like_structure_gets_like_colours_in_every_row() -> None:
 def test_few_channels_and_flat_maps_can_be_drawn() -> None:
     flat = np.zeros((1, 2, 4, 2), dtype=np.float32)
     image = Image.new("RGB", (8, 16))
-    assert structure_map_grid([image], ["a"], flat).width > 4 * 8
+    assert structure_map_grid([image], [("a",)], flat).width > 4 * 8
 
 
 def test_selective_channels_come_first() -> None:

@@ -29,6 +29,8 @@ def _result(first_rank: list[int], *, rank1: list[float], invalid: int = 0) -> R
             valid=np.array(first_rank) > 0,
             average_precision=np.where(np.array(first_rank) > 0, 0.5, np.nan),
             first_rank=np.array(first_rank),
+            first_row=np.full(queries, queries),
+            first_distance=np.zeros(queries),
             gallery_rows=np.full((queries, 1), queries),
             distances=np.zeros((queries, 1)),
             correct=np.zeros((queries, 1), dtype=bool),

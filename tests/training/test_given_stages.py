@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 
 from crosslight.data.table import SampleTable
 from crosslight.errors import CheckpointError
+from crosslight.files import sha256_of
 from crosslight.methods.contract import Method, Stage
-from crosslight.nn.weights import sha256_of
 from crosslight.training.given_stages import take_given
 from crosslight.training.loop import fit
 from tests.training.states import lines

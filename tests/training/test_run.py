@@ -99,6 +99,14 @@ def test_a_folder_with_other_files_is_refused(table: SampleTable, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_what_a_killed_call_left_before_its_configuration_is_taken(
+    table: SampleTable, tmp_path: Path
+) -> None:
+    begun = open_run(tmp_path, recipe(), table)
+    begun.config_path.rename(tmp_path / ".config.yaml.ab12.part")
+    assert open_run(tmp_path, recipe(), table).config_path.is_file()
+
+
 @pytest.mark.parametrize("content", ["a: [", "just words"])
 def test_a_damaged_configuration_is_one_sentence(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.yaml").write_text(content, encoding="utf-8")

@@ -16,9 +16,19 @@ from crosslight.cli.data import data_app
 from crosslight.cli.endings import spoken
 from crosslight.cli.flat import Flat
 from crosslight.cli.gallery import gallery_app, serve
+from crosslight.cli.people import people as _people  # noqa: F401  its commands are the gallery's
+from crosslight.cli.repeats import refuse_repeats
+from crosslight.cli.users import users_app
 from crosslight.drawing.options import Swapping
 from crosslight.evaluation.scoring import Scoring
-from crosslight.experiments.options import Ablating, Evaluating, Filling, Probing, Refining
+from crosslight.experiments.options import (
+    Ablating,
+    Evaluating,
+    Exporting,
+    Filling,
+    Probing,
+    Refining,
+)
 from crosslight.ranges import Count, Seed, Trial, Workers, in_range
 from crosslight.training.machines import Machines
 from crosslight.types import LIGHTS, Light
@@ -119,6 +129,34 @@ def import_released(
     from crosslight.commands.import_released import run_import
 
     run_import(system, files, out, overrides=overrides)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Exporting(Exporting):
+    flip: Switch = Exporting.flip
+    unit_views: Switch = Exporting.unit_views
+    int8: Switch = Exporting.int8
+    fp16: Switch = Exporting.fp16
+    calibrate: Annotated[str | None, arg(metavar="LAYOUT:ROOT")] = Exporting.calibrate
+    data: Annotated[str | None, arg(metavar="LAYOUT:ROOT")] = Exporting.data
+
+
+@app.command(name="export")
+@in_range
+def export(run: Positional[Path], *, out: Path, exporting: Flat[_Exporting]) -> None:
+    """Make a model of a run that embeds without torch, and keep it only if it is as good.
+
+    Normalisation, mirror images and the length of embeddings are part of its graph, which takes
+    any number of images. `evaluate` and `gallery create --model` take the result as a run.
+
+    Args:
+        run: Run folder, or promenade, the weights that come with crosslight.
+        out: Folder for the graphs and export.json, a new one.
+        exporting: What and how.
+    """
+    from crosslight.commands.export import run_export
+
+    run_export(run, out, exporting)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -359,6 +397,7 @@ def report(
 
 
 app.command(name="serve")(serve)
+app.command(users_app, name="users", help="Say who may use a service, and what each may do.")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -367,7 +406,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # with loading processes or other users, that multiplies the work. Must precede torch's import.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with spoken():
-        if list(sys.argv[1:] if arguments is None else arguments) in (["--version"], ["-V"]):
+        typed = list(sys.argv[1:] if arguments is None else arguments)
+        if typed in (["--version"], ["-V"]):
             print(f"crosslight {__version__}")
             return
+        refuse_repeats(typed)
         app.cli(prog="crosslight", description=DESCRIPTION, args=arguments)

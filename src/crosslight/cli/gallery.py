@@ -10,7 +10,17 @@ from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
 
 from crosslight.cli.flat import Flat
-from crosslight.gallery.options import Asking, Calibrating, Labels, Watching, Where, WhereOrWho
+from crosslight.cli.shares import ShareFlag
+from crosslight.gallery.options import (
+    Asking,
+    Calibrating,
+    Comparing,
+    Labels,
+    Live,
+    Watching,
+    Where,
+    WhereOrWho,
+)
 from crosslight.gallery.service.settings import Address, Allowed
 
 gallery_app = SubcommandApp()
@@ -21,7 +31,8 @@ StoreArgument = Positional[
         arg(metavar="STORE", help="Folder such as gallery.lance, or milvus://host:port/name."),
     ]
 ]
-Cameras = Annotated[tuple[int, ...], arg(metavar="CAM")]
+Cameras = Annotated[tuple[str, ...], arg(metavar="CAM")]
+People = Annotated[tuple[str, ...], arg(metavar="PERSON")]
 Time = Annotated[str | None, arg(metavar="TIME")]
 
 
@@ -33,10 +44,29 @@ class _Where(Where):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _WhereOrWho(WhereOrWho):
+class WhereOrWhoFlags(WhereOrWho):
+    """`WhereOrWho` as help shows it."""
+
+    person: People = WhereOrWho.person
     camera: Cameras = Where.camera
     since: Time = Where.since
     until: Time = Where.until
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asking(Asking):
+    false_alarms: ShareFlag | None = Asking.false_alarms
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Comparing(Comparing):
+    prior: ShareFlag = Comparing.prior
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Calibrating(Calibrating):
+    false_match_rate: ShareFlag = Calibrating.false_match_rate
+    prior: ShareFlag | None = Calibrating.prior
 
 
 @gallery_app.command(name="create")
@@ -66,6 +96,7 @@ def add(
     sources: Positional[tuple[str, ...]],
     *,
     split: tuple[str, ...] = (),
+    columns: tuple[str, ...] = (),
     labels: Flat[Labels],
     model: Path | None = None,
     workers: int = 2,
@@ -78,6 +109,7 @@ def add(
         store: A store.
         sources: Folders of images, images, tables (CSV, Parquet), LAYOUT:ROOT, or one video.
         split: Only these splits of a table or layout.
+        columns: Columns that a table calls otherwise, like path=File camera=Kamera.
         model: Run folder, where the one that the store remembers has moved.
         workers: Threads that decode images.
         deep_range: Black and white of images of one channel with more than 8 bits. None: the
@@ -85,9 +117,12 @@ def add(
         labels: What is known of all images.
         watching: How a video is watched.
     """
+    from crosslight.commands.gallery_flags import require_adding
+
+    require_adding(sources, workers=workers, watching=watching, deep_range=deep_range)
     from crosslight.gallery.sources import is_video
 
-    if len(sources) == 1 and is_video(sources[0]):
+    if len(sources) == 1 and is_video(sources[0]) and not columns:
         from crosslight.commands.gallery_video import add_video
 
         add_video(store, Path(sources[0]), labels, watching, model=model, workers=workers)
@@ -100,48 +135,116 @@ def add(
         labels,
         model=model,
         splits=split,
+        columns=columns,
         workers=workers,
         deep_range=deep_range,
     )
 
 
+@gallery_app.command(name="watch")
+def watch(
+    store: StoreArgument,
+    source: Positional[str],
+    *,
+    live: Flat[Live],
+    model: Path | None = None,
+) -> None:
+    """Enrol the people whom a camera sees, until Ctrl-C; one command for each camera.
+
+    Args:
+        store: A store.
+        source: rtsp://..., http://..., the number of a webcam, or a video file to try it with.
+        model: Run folder, where the one that the store remembers has moved.
+        live: How it is watched.
+    """
+    from crosslight.commands.gallery_flags import require_watching
+
+    require_watching(live)
+    from crosslight.commands.gallery_watch import watch as run
+
+    run(store, source, live, model=model)
+
+
 @gallery_app.command(name="search")
 def search(
     store: StoreArgument,
-    image: Positional[Path],
+    images: Positional[tuple[Path, ...]],
     *,
-    asking: Flat[Asking],
+    asking: Flat[_Asking],
     where: Flat[_Where],
     model: Path | None = None,
     json: bool = False,
     sheet: Path | None = None,
+    csv: Path | None = None,
     deep_range: tuple[float, float] | None = None,
+    audit: Path | None = None,
 ) -> None:
-    """Rank the people of a store by how near they are to the one on an image.
+    """Rank the people of a store by how near they are to the one on an image, or on each.
 
     Args:
         store: A store.
-        image: The query, of either light.
+        images: The queries, of either light: images, or folders of them.
         where: Which may be found.
         model: Run folder, where the one that the store remembers has moved.
-        json: Print JSON.
-        sheet: Also draw the results into this PNG file.
+        json: Print JSON, a line for each query.
+        sheet: Also draw the results into this PNG file, a row for each query.
+        csv: Also write them into this table, a row for each result.
         deep_range: Black and white of images of one channel with more than 8 bits. None: the
             store's.
+        audit: File to which a line of JSON about this is added.
         asking: How.
     """
-    from crosslight.commands.gallery_filter import filter_from
     from crosslight.commands.gallery_search import search as run
 
     run(
         store,
-        image,
+        images,
         asking,
-        filter_from(where),
+        where,
         model=model,
         as_json=json,
         sheet=sheet,
+        csv=csv,
         deep_range=deep_range,
+        audit=audit,
+    )
+
+
+@gallery_app.command(name="same")
+def same(
+    store: StoreArgument,
+    first: Positional[Path],
+    second: Positional[Path],
+    *,
+    comparing: Flat[_Comparing],
+    model: Path | None = None,
+    json: bool = False,
+    deep_range: tuple[float, float] | None = None,
+    audit: Path | None = None,
+) -> None:
+    """Say whether two images show the same person, and how sure that is.
+
+    Args:
+        store: A store, whose model and calibration answer; its people take no part.
+        first: An image, of either light.
+        second: Another one.
+        comparing: How.
+        model: Run folder, where the one that the store remembers has moved.
+        json: Print JSON.
+        deep_range: Black and white of images of one channel with more than 8 bits. None: the
+            store's.
+        audit: File to which a line of JSON about this is added.
+    """
+    from crosslight.commands.gallery_same import same as run
+
+    run(
+        store,
+        (first, second),
+        comparing,
+        model=model,
+        as_json=json,
+        deep_range=deep_range,
+        audit=audit,
     )
 
 
@@ -149,7 +252,7 @@ def search(
 def list_rows(
     store: StoreArgument,
     *,
-    where: Flat[_WhereOrWho],
+    where: Flat[WhereOrWhoFlags],
     offset: int = 0,
     limit: int = 50,
     json: bool = False,
@@ -164,9 +267,8 @@ def list_rows(
         json: Print JSON.
     """
     from crosslight.commands.gallery import list_rows as run
-    from crosslight.commands.gallery_filter import filter_from
 
-    run(store, filter_from(where), offset=offset, limit=limit, as_json=json)
+    run(store, where, offset=offset, limit=limit, as_json=json)
 
 
 @gallery_app.command(name="remove")
@@ -174,21 +276,43 @@ def remove(
     store: StoreArgument,
     *,
     ids: Annotated[tuple[str, ...], arg(name="id")] = (),
-    where: Flat[_WhereOrWho],
+    where: Flat[WhereOrWhoFlags],
     everything: Annotated[bool, arg(name="all")] = False,
+    dry_run: bool = False,
+    yes: bool = False,
+    audit: Path | None = None,
 ) -> None:
-    """Remove rows from a store, for good.
+    """Remove rows from a store, for good: nothing of them stays in its files.
 
     Args:
         store: A store.
         ids: Rows with these ids, as `list` prints them.
         where: Which.
         everything: Every row.
+        dry_run: List what would go, and remove nothing.
+        yes: Do not ask, however many people go.
+        audit: File to which a line of JSON about this is added.
     """
-    from crosslight.commands.gallery import remove as run
-    from crosslight.commands.gallery_filter import filter_from
+    from crosslight.commands.gallery_remove import remove as run
 
-    run(store, filter_from(where), ids=ids, everything=everything)
+    run(store, where, ids=ids, everything=everything, dry_run=dry_run, yes=yes, audit=audit)
+
+
+@gallery_app.command(name="retain")
+def retain(
+    store: StoreArgument, *, days: int, dry_run: bool = False, audit: Path | None = None
+) -> None:
+    """Keep what was taken in the last days and remove what is older, for good; for a scheduler.
+
+    Args:
+        store: A store.
+        days: How many. Rows without a time of capture are kept.
+        dry_run: List what would go, and remove nothing.
+        audit: File to which a line of JSON about this is added.
+    """
+    from crosslight.commands.gallery_remove import retain as run
+
+    run(store, days=days, dry_run=dry_run, audit=audit)
 
 
 @gallery_app.command(name="stats")
@@ -206,7 +330,7 @@ def stats(store: StoreArgument, *, json: bool = False) -> None:
 
 @gallery_app.command(name="optimize")
 def optimize(store: StoreArgument) -> None:
-    """Compact a store, index it where that pays, and check what the index finds.
+    """Compact a store, index it where that pays, and check or build its quick search.
 
     Args:
         store: A store.
@@ -217,16 +341,17 @@ def optimize(store: StoreArgument) -> None:
 
 
 @gallery_app.command(name="copy")
-def copy(source: StoreArgument, target: StoreArgument) -> None:
+def copy(source: StoreArgument, target: StoreArgument, *, audit: Path | None = None) -> None:
     """Copy all rows to another store, of the same kind or another, and verify them.
 
     Args:
         source: A store.
         target: A new store, or one that an interrupted copy began.
+        audit: File to which a line of JSON about this is added.
     """
     from crosslight.commands.gallery import copy as run
 
-    run(source, target)
+    run(source, target, audit=audit)
 
 
 @gallery_app.command(name="calibrate")
@@ -234,7 +359,7 @@ def calibrate(
     store: StoreArgument,
     *,
     data: str,
-    calibrating: Flat[Calibrating],
+    calibrating: Flat[_Calibrating],
     model: Path | None = None,
 ) -> None:
     """Learn what a distance means: the probability of the same person, and a threshold.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 from crosslight.config import require_range
 from crosslight.data.check import check_data
@@ -22,8 +23,8 @@ def make_promenade(out: Path, wishes: Wishes, *, workers: int) -> None:
 
     summary = make(out, workers=workers, **vars(wishes))
     print(f"{summary.images} images in {out} ({summary.seconds:.0f} s).")
-    print(f"Next: crosslight data check {wishes.layout} {out}")
-    print(f"      crosslight data show {out} --out sheet.png")
+    print(f"Next: crosslight data check {wishes.layout} {quote(str(out))}")
+    print(f"      crosslight data show {quote(str(out))} --out sheet.png")
 
 
 def check(

@@ -1,48 +1,58 @@
-"""The stores of people: list, remove, stats, optimize, copy."""
+"""The stores of people: list, stats, optimize, copy."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import polars as pl
 
 from crosslight.commands.counting_bar import bar
 from crosslight.commands.flag_numbers import LARGEST, require_from_to
-from crosslight.errors import ConfigError, GalleryError
+from crosslight.commands.gallery_filter import filter_from
+from crosslight.errors import GalleryError
 from crosslight.files import printable
+from crosslight.gallery.audit import COMMAND, audit_of, this_user
 from crosslight.gallery.calibration import Calibration
 from crosslight.gallery.copying import copy_rows
+from crosslight.gallery.names import Names, names_of
 from crosslight.gallery.opening import create_like, open_store
-from crosslight.gallery.rows import Filter
+from crosslight.gallery.options import WhereOrWho
 from crosslight.times import text_of
 from crosslight.types import UNKNOWN_CAM, Modality
 
+_NAMES = 10
+"""Names that `stats` lists."""
 
-def list_rows(store: str, where: Filter, *, offset: int, limit: int, as_json: bool) -> None:
+
+def list_rows(store: str, meant: WhereOrWho, *, offset: int, limit: int, as_json: bool) -> None:
     """Prints rows."""
     require_from_to("offset", offset, 0, LARGEST)
     require_from_to("limit", limit, 1, LARGEST)
     with open_store(store) as opened:
+        where = filter_from(meant, opened)
         rows = opened.page(where, offset=offset, limit=limit).drop("model")
         count = opened.count(where)
+        names = names_of(opened, rows["pid"].to_list())
     if as_json:
-        print(json.dumps({"count": count, "rows": rows.to_dicts()}))
+        told = [row | named(row, names) for row in rows.to_dicts()]
+        print(json.dumps({"count": count, "rows": told}))
         return
-    for row in rows.to_dicts():
-        print(f"{row['id']}  {described(row)}  {row['path']}")
+    print_rows(rows, names)
     print(f"{len(rows)} of {count} rows" + (f", from {offset}" if offset else ""))
 
 
-def remove(store: str, where: Filter, *, ids: Sequence[str], everything: bool) -> None:
-    """Removes rows by id or by filter."""
-    if bool(ids) + (not where.everything) + everything != 1:
-        raise ConfigError(
-            "Say which rows to remove in one way: with --id, with filters such as --camera or "
-            "--person, or with --all."
-        )
-    with open_store(store) as opened:
-        count = opened.remove_ids([printable(i) for i in ids]) if ids else opened.remove(where)
-        print(f"{count} removed; {opened.location} now holds {opened.count()}.")
+def print_rows(rows: pl.DataFrame, names: Names) -> None:
+    """A line for each."""
+    for row in rows.to_dicts():
+        print(f"{row['id']}  {described(row, names)}  {row['path']}")
+
+
+def named(row: Mapping[str, Any], names: Names) -> dict[str, str | None]:
+    """Names of a row's person and camera, None without one."""
+    return {"person": names.people.get(row["pid"]), "camera": names.cameras.get(row["cam"])}
 
 
 def stats(store: str, *, as_json: bool) -> None:
@@ -52,16 +62,25 @@ def stats(store: str, *, as_json: bool) -> None:
         calibration = Calibration.from_plain(info.calibration)
         times = frame["time"].drop_nulls()
         groups = frame.group_by("cam", "modality").len().sort("cam", "modality")
+        known = set(frame["pid"].drop_nulls().unique().to_list())
+        names = names_of(opened)
+        called = sorted(names.people[pid] for pid in known & names.people.keys())
         found = {
             "location": printable(opened.location),
             "kind": opened.kind,
             "rows": len(frame),
-            "people": frame["pid"].drop_nulls().n_unique(),
+            "people": len(known),
+            "named": len(called),
             "tracks": frame["track"].drop_nulls().n_unique(),
             "first_time": times.min() if len(times) else None,
             "last_time": times.max() if len(times) else None,
             "cameras": [
-                {"cam": cam, "modality": Modality(modality).name.lower(), "rows": rows}
+                {
+                    "cam": cam,
+                    "camera": names.cameras.get(cam),
+                    "modality": Modality(modality).name.lower(),
+                    "rows": rows,
+                }
                 for cam, modality, rows in groups.iter_rows()
             ],
             "model": info.model,
@@ -83,8 +102,11 @@ def stats(store: str, *, as_json: bool) -> None:
     print(
         f"  rows      {found['rows']} of {found['people']} known people, {found['tracks']} tracks"
     )
+    if called:
+        more = f" and {len(called) - _NAMES} more" if len(called) > _NAMES else ""
+        print(f"            {len(called)} have a name: {', '.join(called[:_NAMES])}{more}")
     for cam, modality, rows in groups.iter_rows():
-        print(f"            {place_of(cam, modality)}: {rows}")
+        print(f"            {place_of(cam, modality, names)}: {rows}")
     if disk := _size(Path(store)):
         print(f"  disk      {disk / 2**20:.1f} MiB")
     print(f"  calibrated: {found['calibration'] or 'no; see crosslight gallery calibrate'}")
@@ -96,37 +118,46 @@ def optimize(store: str) -> None:
         print(opened.optimize())
 
 
-def copy(source: str, target: str) -> None:
+def copy(source: str, target: str, *, audit: Path | None = None) -> None:
     """Copies rows and verifies them."""
+    log = audit_of(audit)
     with open_store(source) as origin:
+        if log is not None:
+            what = {"store": printable(source), "to": printable(target)}
+            log.write("export", who=this_user(), origin=COMMAND, what=what, rows=origin.count())
         try:
             goal = open_store(target)
         except GalleryError:
             goal = create_like(target, origin.info)
-        with goal, bar("copied and compared", 2 * origin.count()) as advance:
+        with goal, bar("copied and compared", origin.count()) as advance:
             done = copy_rows(origin, goal, advance=advance)
         print(
             f"{done.rows} rows of {source} are in {target}, {done.added} of them new; "
             f"checksum {done.checksum[:16]} on both sides."
         )
+        if done.others:
+            print(
+                f"{done.others} more rows are only in {target}; where they were removed from "
+                f"{source}, copy to a new store, or remove them there too."
+            )
 
 
-def described(row: dict[str, object]) -> str:
+def described(row: Mapping[str, Any], names: Names) -> str:
     """Who, where and when of a row, as far as it is known."""
-    parts = [place_of(int(str(row["cam"])), int(str(row["modality"])))]
+    parts = [place_of(row["cam"], row["modality"], names)]
     if row["pid"] is not None:
-        parts.insert(0, f"person {row['pid']}")
+        parts.insert(0, names.person(row["pid"]))
     if row["time"] is not None:
-        parts.append(text_of(float(str(row["time"]))))
+        parts.append(text_of(row["time"]))
     if row["track"] is not None:
         parts.append(f"track {row['track']}")
     return ", ".join(parts)
 
 
-def place_of(cam: int, modality: int) -> str:
+def place_of(cam: int, modality: int, names: Names) -> str:
     """Camera and light."""
     light = Modality(modality).name.lower()
-    return light if cam == UNKNOWN_CAM else f"cam {cam} {light}"
+    return light if cam == UNKNOWN_CAM else f"{names.camera(cam)} {light}"
 
 
 def _size(place: Path) -> int:

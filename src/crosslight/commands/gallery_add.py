@@ -8,23 +8,23 @@ from pathlib import Path
 from PIL import Image
 
 from crosslight.commands.counting_bar import bar
-from crosslight.commands.flag_numbers import LARGEST, LARGEST_PERSON, require_from_to
 from crosslight.commands.gallery_filter import light_named
 from crosslight.config import require_range
 from crosslight.data.folders import PassedOver
+from crosslight.data.table import columns_called
 from crosslight.errors import ConfigError, DataError
 from crosslight.experiments.embedder import embedder_for, load_embedder
 from crosslight.gallery.contradictions import each_once
 from crosslight.gallery.enrolment import Enrolled, enrol
+from crosslight.gallery.names import Kind, number_or_name
 from crosslight.gallery.opening import create_store, open_store
 from crosslight.gallery.options import Labels
 from crosslight.gallery.sources import candidates_from, is_video
 from crosslight.gallery.store import Store
 from crosslight.shipped import PROMENADE, SHIPPED, shipped
-from crosslight.types import UNKNOWN_CAM, DeepRange, Modality
+from crosslight.types import DeepRange, Modality
 
 _SHOWN_FAILURES = 20
-MOST_WORKERS = 1024
 
 
 def create(store: str, *, model: Path | None, deep_range: DeepRange | None = None) -> None:
@@ -55,18 +55,14 @@ def add(
     *,
     model: Path | None,
     splits: Sequence[str],
+    columns: Sequence[str],
     workers: int,
     deep_range: DeepRange | None,
 ) -> Enrolled:
     """Enrols images; exits with an error where not one could be read."""
-    require_range(deep_range, "--deep-range")
-    require_labels(labels)
-    require_from_to("workers", workers, 0, MOST_WORKERS)
-    if not sources:
-        raise ConfigError(
-            "Nothing to add; give a folder of images, a table, a video or LAYOUT:ROOT."
-        )
-    if any(map(is_video, sources)):
+    camera, person = stated(labels.camera, "camera"), stated(labels.person, "person")
+    called = columns_called(columns)
+    if any(map(is_video, sources)) and not called:
         raise ConfigError("Videos are added one at a time; give this video alone.")
     left = PassedOver()
     candidates, contradictions = each_once(
@@ -76,8 +72,9 @@ def add(
             source,
             splits=splits,
             modality=light_named(labels.modality),
-            cam=labels.camera,
-            pid=labels.person,
+            cam=camera,
+            pid=person,
+            called=called,
             passed_over=left,
         )
     )
@@ -101,14 +98,13 @@ def add(
     return outcome
 
 
-def require_labels(labels: Labels) -> None:
-    """Refuses numbers that no store can keep.
+def stated(given: str | None, kind: Kind) -> int | str | None:
+    """The number or name of a flag; None where nothing is said.
 
     Raises:
-        ConfigError: Such a number.
+        ConfigError: A number that no store can keep, or no name.
     """
-    require_from_to("camera", labels.camera, UNKNOWN_CAM, LARGEST)
-    require_from_to("person", labels.person, 0, LARGEST_PERSON)
+    return None if given is None else number_or_name(given, kind)
 
 
 def tell(store: Store, outcome: Enrolled) -> None:

@@ -1,22 +1,20 @@
-"""Fits what a distance means, on people who took part in neither training nor search."""
+"""Learns what a distance means, on people who took part in neither training nor search."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-import numpy as np
 
 from crosslight.commands.flag_numbers import LARGEST, require_from_to
 from crosslight.data.layouts import parse_data_argument, read_layout
 from crosslight.data.naming import name_of_data
 from crosslight.errors import ConfigError
 from crosslight.experiments.embedder import embedder_for
+from crosslight.gallery.calibrating import calibrate_store
 from crosslight.gallery.calibration import Calibration, Curve
-from crosslight.gallery.calibration_fit import fit_calibration
+from crosslight.gallery.open_set import USUAL_RATE
 from crosslight.gallery.opening import open_store
 from crosslight.gallery.options import Calibrating
-from crosslight.training.embedding import embed_table
-from crosslight.training.run import RunFolder
+from crosslight.types import Modality
 
 
 def calibrate(
@@ -30,7 +28,7 @@ def calibrate(
 
     Raises:
         ConfigError: A rate or a prior outside of 0 to 1.
-        DataError: No such split, or too little in it.
+        DataError: No such split, too little in it, or images that the store holds.
     """
     for name, value in (("false-match-rate", how.false_match_rate), ("prior", how.prior)):
         if value is not None and not 0 < value < 1:
@@ -40,42 +38,45 @@ def calibrate(
     table = read_layout(layout.name, root, trial=how.trial).split(how.split)
     with open_store(store) as opened:
         # Refuses another model before anything is embedded.
-        place = Path(embedder_for(opened.info, model).run)
-        folder = RunFolder.open(place)
-        config = folder.load_config()
-        feats = embed_table(
-            folder.load_method(),
-            table.with_range(opened.info.deep_range),
-            height=config.data.height,
-            width=config.data.width,
-            interpolation=config.data.interpolation,
-            workers=0,  # processes forked from one in which a store is open can hang
-            precision=config.training.precision,
-        )
-        found = fit_calibration(
-            feats,
-            table.known_pids,
-            table.cams,
-            table.modality,
-            distance=opened.info.distance,
-            false_match_rate=how.false_match_rate,
-            data=f"{name_of_data(layout, root)}, split {how.split}",
-            prior=how.prior,
-        )
-        opened.set_calibration(found.to_plain())
+        embedder = embedder_for(opened.info, model)
+        name = f"{name_of_data(layout, root)}, split {how.split}"
+        found = calibrate_store(opened, embedder, table, how, data=name)
     print(f"{store}: calibrated on {found.people} people of {found.data}.")
-    for name, curve in (("within one light", found.within), ("across lights", found.across)):
-        print(f"  {name}: {_described(curve)}")
+    for kind, curve in (("within one light", found.within), ("across lights", found.across)):
+        for line in _described(curve):
+            print(f"  {kind}: {line}")
+    for line in _strangers(found):
+        print(f"  {line}")
     return found
 
 
-def _described(curve: Curve | None) -> str:
+def _strangers(found: Calibration) -> list[str]:
+    if not found.alarms:
+        return [
+            "who is not in the store: cannot be told of an empty one; calibrate again when it is "
+            "filled"
+        ]
+    lines = []
+    for alarms in found.alarms:
+        rate = max(USUAL_RATE, alarms.smallest(alarms.rows))
+        share = alarms.share_found(rate, alarms.rows)
+        finds = "" if share is None else f", which finds about {share:.0%} of enrolled images"
+        lines.append(
+            f"{Modality(alarms.query).name.lower()} strangers among {alarms.rows:,} "
+            f"{Modality(alarms.row).name.lower()} rows: {alarms.people} people show false alarms "
+            f"of {100 * rate:.2g} % or more{finds}"
+        )
+    return lines
+
+
+def _described(curve: Curve | None) -> list[str]:
     if curve is None:
-        return "too few pairs; such results carry no probability"
-    off = np.array([abs(said - true) * pairs for said, true, pairs in curve.reliability])
-    pairs = sum(pairs for *_, pairs in curve.reliability)
-    return (
+        return ["too few pairs; such results carry no probability"]
+    lines = [
         f"{curve.fit}, match up to distance {curve.threshold:.3f}, which misses "
-        f"{curve.missed:.1%} of {curve.same} same-person pairs; on people left out, probabilities "
-        f"are off by {off.sum() / max(pairs, 1):.2%} on average"
-    )
+        f"{curve.missed:.1%} of {curve.same} same-person pairs"
+    ]
+    if curve.sure is not None:
+        lines.append(f"on people left out, {curve.sure.sentence}")
+    lines.append(f"on people left out, all pairs are off by {curve.error:.2%} on average")
+    return lines

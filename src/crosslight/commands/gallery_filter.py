@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from crosslight.commands.flag_numbers import LARGEST, LARGEST_PERSON, require_from_to
 from crosslight.errors import ConfigError
+from crosslight.gallery.names import Kind, number_of, number_or_name
 from crosslight.gallery.options import Where, WhereOrWho
 from crosslight.gallery.rows import Filter
+from crosslight.gallery.store import Store
 from crosslight.times import seconds_from
-from crosslight.types import LIGHTS, UNKNOWN_CAM
+from crosslight.types import LIGHTS
 
 
-def filter_from(where: Where) -> Filter:
+def filter_from(where: Where, store: Store) -> Filter:
     """The filter; nothing said: every row.
 
+    Args:
+        where: As a user says it.
+        store: Knows who is called how.
+
     Raises:
-        ConfigError: A time that is not one, or a number out of range.
+        ConfigError: A time that is not one, a number out of range, or a name that nobody has.
     """
     people = where.person if isinstance(where, WhereOrWho) else ()
-    for camera in where.camera:
-        require_from_to("camera", camera, UNKNOWN_CAM, LARGEST)
-    for person in people:
-        require_from_to("person", person, 0, LARGEST_PERSON)
+
+    def numbers(given: tuple[str, ...], kind: Kind) -> frozenset[int] | None:
+        found = {number_of(store, number_or_name(one, kind), kind) for one in given}
+        return frozenset(found) or None
+
     return Filter(
-        cams=frozenset(where.camera) or None,
+        cams=numbers(where.camera, "camera"),
         modalities=None if where.modality is None else frozenset({int(LIGHTS[where.modality])}),
         since=None if where.since is None else time_from(where.since),
         until=None if where.until is None else time_from(where.until),
-        pids=frozenset(people) or None,
+        pids=numbers(people, "person"),
     )
 
 

@@ -36,6 +36,7 @@ def reliability_of(calibration: Calibration | None) -> Mapping[str, Reliability]
             threshold=curve.threshold,
             false_match_rate=calibration.false_match_rate,
             missed=curve.missed,
+            sure=curve.sure.sentence if curve.sure else "",
         )
         for name, curve in curves
         if curve is not None

@@ -1,98 +1,228 @@
-"""Asks a store for the people in an image: a list, JSON, or a picture."""
+"""Asks a store for the people in images: lists, JSON, a table, or a picture."""
 
 from __future__ import annotations
 
 import io
 import json
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import polars as pl
 from PIL import Image
 
 from crosslight.commands.flag_numbers import require_from_to
-from crosslight.commands.gallery import described, place_of
-from crosslight.commands.gallery_filter import light_named
+from crosslight.commands.gallery import described, named, place_of
+from crosslight.commands.gallery_filter import filter_from, light_named
 from crosslight.config import require_range
 from crosslight.data.depth import DepthTally
+from crosslight.data.folders import images_below
 from crosslight.data.images import read_with_depth
+from crosslight.errors import ConfigError, DataError
 from crosslight.experiments.embedder import embedder_for
-from crosslight.files import printable, require_place, written_whole
+from crosslight.files import printable, require_place, sha256_of, written_whole
+from crosslight.gallery.audit import COMMAND, audit_of, filter_told, this_user
+from crosslight.gallery.legibility import fault_of
+from crosslight.gallery.names import NO_NAMES, Names, names_of
 from crosslight.gallery.opening import open_store
-from crosslight.gallery.options import Asking
-from crosslight.gallery.rows import Filter
+from crosslight.gallery.options import Asking, Where
 from crosslight.gallery.search import Answer, Searcher
 from crosslight.gallery.store import Store
 from crosslight.report.grid import Cell, Verdict, image_grid
 from crosslight.types import DeepRange, Modality
 
 MOST_RESULTS = 100_000
-
-VERDICTS = {
-    "in-gallery": "This person seems to be in the gallery.",
-    "not-in-gallery": "This person seems not to be in the gallery: nobody is near enough.",
-    "unknown": "Whether this person is in the gallery is unknown: calibrate the store first.",
-}
+TELLING = 0.5
+"""Share of enrolled people's images that is found, below which "nobody is near" says little."""
 
 
 def search(
     store: str,
-    image: Path,
+    images: Sequence[Path],
     asking: Asking,
-    where: Filter,
+    meant: Where,
     *,
     model: Path | None,
     as_json: bool,
     sheet: Path | None,
+    csv: Path | None = None,
     deep_range: DeepRange | None,
-) -> Answer:
-    """Prints the ranked list."""
+    audit: Path | None = None,
+) -> list[Answer]:
+    """Prints the ranked list of each image, in the order of their names within a folder."""
     require_range(deep_range, "--deep-range")
     require_from_to("top", asking.top, 1, MOST_RESULTS)
-    if sheet is not None:
-        require_place(sheet)
-    depths = DepthTally()
+    if asking.false_alarms is not None and not 0 < asking.false_alarms < 1:
+        raise ConfigError(
+            f"--false-alarms is {asking.false_alarms:g}; give a share between 0 and 1, like 0.01."
+        )
+    for place in (sheet, csv):
+        if place is not None:
+            require_place(place)
+    log = audit_of(audit)
+    queries = _queries(images)
+    depths, unread = DepthTally(), list[str]()
+    found: list[tuple[Image.Image, str, Answer]] = []
+    table: list[dict[str, object]] = []
     with open_store(store) as opened:
         stated = deep_range or opened.info.deep_range
-        picture, depth = read_with_depth(image, deep_range=stated)
-        depths.add(depth)
+        where = filter_from(meant, opened)
         searcher = Searcher(opened, embedder_for(opened.info, model))
-        answer = searcher.search(
-            picture,
-            k=asking.top,
-            where=where,
-            modality=light_named(asking.query_modality),
-            exact=asking.exact,
-        )
+        is_empty = not opened.count()
+        for image in queries:
+            try:
+                picture, depth = read_with_depth(image, deep_range=stated)
+            except DataError as error:
+                if len(queries) == 1:
+                    raise
+                unread.append(str(error))
+                continue
+            depths.add(depth)
+            answer = searcher.search(
+                picture,
+                k=asking.top,
+                where=where,
+                modality=light_named(asking.query_modality),
+                exact=asking.exact,
+                false_alarms=asking.false_alarms,
+            )
+            if log is not None:
+                what = {"store": printable(store), "sha256": sha256_of(image), **filter_told(where)}
+                log.write(
+                    "search", who=this_user(), origin=COMMAND, what=what, rows=len(answer.results)
+                )
+            names = names_of(opened, [result.hit.pid for result in answer.results])
+            fault = fault_of(picture)
+            table += _lines_of(image, answer)
+            if as_json:
+                warning = None if fault is None else f"{printable(image)} {fault}."
+                print(json.dumps({**to_json(image, answer, names), "warning": warning}))
+            else:
+                _print(image, answer, names, fault)
+                print(_nobody_there(store) if is_empty else verdict_of(answer, store))
+            found.append((picture, printable(image.name), answer))
+        if not found:
+            raise DataError(f"None of {len(queries)} images can be read; the first: {unread[0]}")
         if sheet is not None:
-            drawn = sheet_of(opened, [(picture, printable(image.name), answer)])
+            drawn = sheet_of(opened, found)
             with written_whole(sheet) as file:
                 drawn.save(file, format="PNG")
+    if csv is not None:
+        with written_whole(csv) as file:
+            pl.DataFrame(table, schema=_TABLE, strict=False).write_csv(file)
+    if unread:
+        print(f"{len(unread)} of {len(queries)} images were not read:", file=sys.stderr)
+        for sentence in unread:
+            print(f"  {sentence}", file=sys.stderr)
     if as_json:
-        print(json.dumps(to_json(image, answer)))
-        return answer
+        return [answer for *_, answer in found]
     if depths.narrow:
         remedy = depths.remedy("Search again with --deep-range {0} {1}.")
         print(f"Warning: {depths.told()} {remedy}")
+    for word, place in (("Sheet", sheet), ("Table", csv)):
+        if place is not None:
+            print(f"{word}: {place}")
+    return [answer for *_, answer in found]
+
+
+_TABLE = {
+    "query": pl.String,
+    "rank": pl.Int64,
+    "distance": pl.Float64,
+    "probability": pl.Float64,
+    "id": pl.String,
+    "path": pl.String,
+    "pid": pl.Int64,
+    "cam": pl.Int64,
+    "modality": pl.String,
+    "time": pl.Float64,
+    "track": pl.String,
+}
+
+
+def _lines_of(image: Path, answer: Answer) -> list[dict[str, object]]:
+    """A row of the table for each result of an answer."""
+    return [
+        {
+            **asdict(result.hit),
+            "query": printable(image),
+            "rank": result.rank,
+            "probability": result.probability,
+            "modality": Modality(result.hit.modality).name.lower(),
+        }
+        for result in answer.results
+    ]
+
+
+def _queries(images: Sequence[Path]) -> list[Path]:
+    """The images, and those of the folders among them."""
+    found: list[Path] = []
+    for place in images:
+        if not place.is_dir():
+            found.append(place)
+            continue
+        inside = images_below(place)
+        if not inside:
+            raise DataError(f"The folder {place} holds no image; give another one, or an image.")
+        found += inside
+    return found
+
+
+def _print(image: Path, answer: Answer, names: Names, fault: str | None) -> None:
+    if fault:
+        print(f"Warning: {image} {fault}; the list means nothing.")
     print(f"{image}: {Modality(answer.modality).name.lower()}, {1000 * answer.seconds:.0f} ms")
     for result in answer.results:
         chance = "" if result.probability is None else f"  {result.probability:6.1%}"
         print(
             f"{result.rank:4}  {result.hit.distance:.3f}{chance}  "
-            f"{described(asdict(result.hit))}  {result.hit.path}"
+            f"{described(asdict(result.hit), names)}  {result.hit.path}"
         )
-    print(VERDICTS[answer.verdict] if answer.results else "No row fits the filters.")
-    if sheet is not None:
-        print(f"Sheet: {sheet}")
-    return answer
 
 
-def to_json(image: Path, answer: Answer) -> dict[str, object]:
+def verdict_of(answer: Answer, store: str) -> str:
+    """Whether the person is in the gallery, in words, and what that rests on."""
+    if not answer.results:
+        return "No row fits the filters."
+    if answer.false_alarms is None or answer.alarm is None or answer.verdict == "unknown":
+        return (
+            "Whether this person is in the gallery is unknown: what strangers find there was not "
+            f"measured; say: crosslight gallery calibrate {store} --data LAYOUT:ROOT"
+        )
+    inside = answer.verdict == "in-gallery"
+    finds = ""
+    if answer.share_found is not None:
+        little = ", so this says little" if not inside and answer.share_found < TELLING else ""
+        finds = (
+            f" At {_share(answer.false_alarms)} false alarms about {answer.share_found:.0%} of the "
+            f"images of people who are in it are found{little}."
+        )
+    return (
+        f"{'In the gallery, it seems' if inside else 'Nobody in the gallery is near enough'}: "
+        f"people who are not in it find somebody as near in {_share(answer.alarm)} of their "
+        f"searches of {answer.searched:,} rows.{finds}"
+    )
+
+
+def _nobody_there(store: str) -> str:
+    return f"The store is empty; enrol people first: crosslight gallery add {store} FOLDER"
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.2g} %" if value < 0.995 else "nearly all"
+
+
+def to_json(image: Path, answer: Answer, names: Names = NO_NAMES) -> dict[str, object]:
     """The answer as plain values."""
     return {
         "query": printable(image),
         "modality": Modality(answer.modality).name.lower(),
         "verdict": answer.verdict,
-        "false_match_rate": answer.false_match_rate,
+        "false_alarms": answer.false_alarms,
+        "alarm": answer.alarm,
+        "share_found": answer.share_found,
+        "searched": answer.searched,
         "seconds": answer.seconds,
         "results": [
             {
@@ -101,6 +231,7 @@ def to_json(image: Path, answer: Answer) -> dict[str, object]:
                 "accepted": result.accepted,
                 **asdict(result.hit),
                 "modality": Modality(result.hit.modality).name.lower(),
+                **named(asdict(result.hit), names),
             }
             for result in answer.results
         ],
@@ -121,6 +252,7 @@ def sheet_of(
         people: The person of each query where it is known; results are then marked right or wrong.
     """
     rows = []
+    names = names_of(store, [result.hit.pid for *_, answer in answers for result in answer.results])
     for number, (picture, name, answer) in enumerate(answers):
         found = store.get([result.hit.id for result in answer.results])
         thumbnails = dict(zip(found.ids, found.frame["thumbnail"].to_list(), strict=True))
@@ -133,7 +265,7 @@ def sheet_of(
                 verdict = Verdict.RIGHT if right else Verdict.WRONG
             chance = "" if result.probability is None else f"  {result.probability:.0%}"
             lines = (
-                place_of(result.hit.cam, result.hit.modality),
+                place_of(result.hit.cam, result.hit.modality, names),
                 f"{result.hit.distance:.3f}{chance}",
             )
             content = thumbnails.get(result.hit.id)

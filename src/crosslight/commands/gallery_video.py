@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from crosslight.commands.counting_bar import bar
-from crosslight.commands.flag_numbers import LARGEST, require_from_to
-from crosslight.commands.gallery_add import MOST_WORKERS, require_labels, tell
+from crosslight.commands.gallery_add import stated, tell
 from crosslight.commands.gallery_filter import light_named, time_from
 from crosslight.errors import ConfigError, DataError
 from crosslight.experiments.embedder import embedder_for
 from crosslight.gallery.boxes import BoxesFile, Detector
-from crosslight.gallery.detectors import FORMS, load_detector
+from crosslight.gallery.detectors import load_detector
 from crosslight.gallery.enrolment import Enrolled, enrol
+from crosslight.gallery.legibility import SMALLEST_PX
 from crosslight.gallery.opening import open_store
 from crosslight.gallery.options import Labels, Watching
-from crosslight.gallery.video import SMALLEST_PX, Watched, candidates_in_video
+from crosslight.gallery.video import Watched, candidates_in_video
+from crosslight.shipped import NANODET
 from crosslight.types import UNKNOWN_CAM
 
 
@@ -31,14 +32,10 @@ def add_video(
     """Finds, follows and enrols people.
 
     Raises:
-        ConfigError: No boxes and no detector, or both, or a number that makes no sense.
+        ConfigError: Both boxes and a detector, or a time that is none.
         DataError: Not a video, nothing in it can be decoded, or nobody is found in it.
     """
-    require_labels(labels)
-    require_from_to("workers", workers, 0, MOST_WORKERS)
-    require_from_to("crops", watching.crops, 1, LARGEST)
-    require_from_to("every", watching.every, 0, LARGEST)
-    require_from_to("detector-threshold", watching.detector_threshold, 0, 1)
+    camera, person = stated(labels.camera, "camera"), stated(labels.person, "person")
     start_s = None if watching.start is None else time_from(watching.start)
     finder = _finder(watching)
     with open_store(store) as opened:
@@ -53,15 +50,15 @@ def add_video(
                 start_s=start_s,
                 crops=watching.crops,
                 modality=light_named(labels.modality),
-                cam=UNKNOWN_CAM if labels.camera is None else labels.camera,
-                pid=labels.person,
+                cam=UNKNOWN_CAM if camera is None else camera,
+                pid=person,
                 advance=advance,
                 watched=watched,
             )
             outcome = enrol(opened, embedder, candidates, workers=workers)
         tell_watched(video, watched)
         if not outcome.added and not outcome.present:
-            raise DataError(_nobody(video, watched))
+            raise DataError(_nobody(video, watched, watching))
         tell(opened, outcome)
     return outcome
 
@@ -69,17 +66,21 @@ def add_video(
 def _finder(watching: Watching) -> Detector:
     boxes, detector = watching.boxes, watching.detector
     threshold = watching.detector_threshold
-    if boxes is not None and detector is None:
+    if boxes is not None and detector is not None:
+        raise ConfigError(
+            "Both --boxes and --detector say where the people in the video are; give one of them."
+        )
+    if boxes is not None:
         given = BoxesFile(boxes, threshold)
         if given.left_out.count:
             print(f"boxes left out: {given.left_out.reasons(threshold)}")
         return given
-    if detector is not None and boxes is None:
-        return load_detector(detector, threshold)
-    raise ConfigError(
-        "Say in one way where the people in the video are: with --boxes FILE.csv or with "
-        f"--detector ({FORMS})."
-    )
+    if detector is None:
+        print(
+            f"People are found by {NANODET}, which comes with crosslight; --boxes FILE.csv or "
+            "--detector would take their places from elsewhere."
+        )
+    return load_detector(detector or NANODET, threshold)
 
 
 def tell_watched(video: Path, watched: Watched) -> None:
@@ -103,7 +104,15 @@ def tell_watched(video: Path, watched: Watched) -> None:
         )
 
 
-def _nobody(video: Path, watched: Watched) -> str:
+def _nobody(video: Path, watched: Watched, watching: Watching) -> str:
+    if watching.boxes is None:
+        return (
+            f"Nobody was enrolled: {watched.boxes} people were found on the {watched.frames} "
+            f"frames of {video} that were looked at, {watched.boxes - watched.small} of them large "
+            f"enough; lower the threshold of {watching.detector_threshold:g} "
+            "(--detector-threshold), look at more frames (--every 0), or say where the people are "
+            "(--boxes FILE.csv)."
+        )
     return (
         f"Nobody was enrolled: {watched.boxes} boxes lie on the {watched.frames} frames of {video} "
         f"that were looked at, {watched.boxes - watched.small} of them large enough inside the "

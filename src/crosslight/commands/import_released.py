@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 from crosslight.experiments.importing import Gathered, import_files
 
@@ -32,7 +33,12 @@ def _told(imported: Gathered, run: Path) -> list[str]:
     ]
     lines += [f"Warning: {warning}" for warning in imported.warnings]
     if all("embedding" not in needs for needs in imported.untrained.values()):
-        lines.append(f"Next: crosslight evaluate {run} --data LAYOUT:ROOT{program.flags}")
+        lines.append(
+            f"Next: crosslight evaluate {quote(str(run))} --data LAYOUT:ROOT{program.flags}"
+        )
     else:
-        lines.append(f"Next: crosslight translate {run} --images FOLDER --to infrared --out DRAWN")
+        named = quote(str(run))
+        lines.append(
+            f"Next: crosslight translate {named} --images FOLDER --to infrared --out DRAWN"
+        )
     return lines

@@ -14,11 +14,12 @@ from crosslight.drawing.contact_sheet import draw_contact_sheet
 from crosslight.errors import GalleryError
 from crosslight.experiments.embedder import fingerprint_of
 from crosslight.experiments.evaluation import Evaluation, load_evaluation
-from crosslight.experiments.probing import read_probed
+from crosslight.experiments.probing import read_probed, sheets_of
 from crosslight.files import require_place
 from crosslight.gallery.calibration import Calibration
 from crosslight.gallery.opening import open_store
 from crosslight.gallery.store import refusal
+from crosslight.registry import method_class
 from crosslight.report.html import ReportInputs, build_report
 from crosslight.training.run import RunFolder
 
@@ -97,11 +98,13 @@ def write_report(
             chance=evaluation.chance,
             start=start.results if start else {},
             config=to_plain(config),
+            terms=method_class(config.method).terms,
             log=folder.log_path,
             contact_sheet=draw_contact_sheet(evaluation.table),
             previews=tuple(sorted(folder.previews_path.glob("[0-9]*.png"))),
             calibration=reliability_of(calibration),
             probe=probed.to_json() if (probed := read_probed(run)) else {},
+            probe_sheets=sheets_of(run),
             search_sheet=search_sheet,
             seconds=seconds or {},
             notes=tuple(notes),

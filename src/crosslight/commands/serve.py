@@ -14,14 +14,18 @@ from types import FrameType
 import uvicorn
 
 from crosslight.commands.flag_numbers import require_from_to
+from crosslight.commands.serve_address import print_code, reachable
 from crosslight.errors import ConfigError
 from crosslight.experiments.embedder import embedder_for
+from crosslight.gallery.audit import audit_of
 from crosslight.gallery.opening import open_store
 from crosslight.gallery.search import Searcher
-from crosslight.gallery.service.access import new_token
+from crosslight.gallery.service.access import Access
 from crosslight.gallery.service.app import create_app
 from crosslight.gallery.service.limits import Limits, is_loopback
+from crosslight.gallery.service.proxies import Proxies
 from crosslight.gallery.service.settings import Address, Allowed
+from crosslight.gallery.service.users import UsersFile, exposure_of, new_token
 
 TOKEN_VARIABLE = "CROSSLIGHT_TOKEN"
 CONNECTIONS = 256
@@ -40,20 +44,26 @@ def run_serve(
 
     Raises:
         GalleryError: There is no such store, or its model is another one.
-        ConfigError: The address cannot be bound, or the token is unusable.
+        ConfigError: The address cannot be bound, or the token, the users or a proxy is unusable.
     """
     host, port = address.host, address.port
     require_from_to("port", port, 0, 65_535)
-    token = token_for(host, address.token_file)
+    proxies = Proxies(address.trusted_proxy)
+    users = None if address.users is None else UsersFile(address.users)
+    token = None if users else token_for(address)
+    Access(token, users)  # what is wrong with them is said before a model is loaded
+    audit = audit_of(address.audit)
     store = open_store(location)
     searcher = Searcher(store, embedder_for(store.info, model))
-    app = create_app(searcher, token=token, limits=Limits(**vars(allowed)))
+    limits = Limits(**vars(allowed))
+    app = create_app(
+        searcher, token=token, users=users, proxies=proxies, limits=limits, audit=audit
+    )
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
-        # A client may write any X-Forwarded-For; the rate must count its true address.
-        proxy_headers=False,
+        proxy_headers=False,  # it believes whatever the client wrote first; see service/proxies.py
         server_header=False,
         access_log=False,
         log_level="warning",
@@ -62,11 +72,13 @@ def run_serve(
         timeout_graceful_shutdown=LEAVING_S,
     )
     listening = _listen(host, port)
-    name = f"[{host}]" if ":" in host else host
-    bound = listening.getsockname()[1]
+    page = f"http://{reachable(host)}:{listening.getsockname()[1]}/"
+    opened = f"{page}#token={token}" if token else page
     print(f"Gallery:  {location}, {store.count():,} images", flush=True)
-    print(f"Page:     http://{name}:{bound}/{f'#token={token}' if token else ''}", flush=True)
-    print(f"API:      http://{name}:{bound}/docs", flush=True)
+    print(f"Page:     {opened}", flush=True)
+    print(f"API:      {page}docs", flush=True)
+    if not is_loopback(host):
+        print_code(opened)
     print("Ctrl-C stops it.", flush=True)
     with _stops_are_ordinary():
         uvicorn.Server(config).run(sockets=[listening])
@@ -99,28 +111,38 @@ def _ignored(_: int, __: FrameType | None) -> None:
     """Of the signal that has been obeyed already."""
 
 
-def token_for(host: str, file: Path | None) -> str | None:
+def token_for(address: Address) -> str | None:
     """The token from the file, from the environment, or a new one where others can come in.
 
     Raises:
         ConfigError: The file cannot be read.
     """
+    file = address.token_file
     if file is not None:
         try:
-            return file.read_text(encoding="utf-8").strip()
+            token = file.read_text(encoding="utf-8").strip()
+            exposed = exposure_of(file, file.stat().st_mode)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"The token cannot be read from {file} ({error}); expected a text file."
             ) from error
+        if exposed:
+            print(exposed, file=sys.stderr)
+        return token
     given = os.environ.get(TOKEN_VARIABLE)
     if given:
         return given.strip()
-    if is_loopback(host):
+    if is_loopback(address.host) and not address.trusted_proxy:
         return None
+    way = "The named proxy" if is_loopback(address.host) else address.host
     print(
-        f"{host} can be reached by others, so a token was made; keep one of your own with "
-        f"--token-file FILE or {TOKEN_VARIABLE}. The connection is not encrypted; docs/service.md "
-        "says how to put it behind TLS.",
+        f"{way} can be reached by others, so a token was made; keep one of your own with "
+        f"--token-file FILE or {TOKEN_VARIABLE}, or name users with --users FILE.",
         file=sys.stderr,
     )
+    if not address.trusted_proxy:
+        print(
+            "The connection is not encrypted; docs/operations.md says how to put it behind TLS.",
+            file=sys.stderr,
+        )
     return new_token()

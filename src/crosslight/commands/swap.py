@@ -112,7 +112,9 @@ def _draw_given(
             for look, picture in zip(looks, drawn, strict=True):
                 write_png(picture, how.each / f"{look.name}__{body.name}.png")
     grid.save(how.out)
-    print(f"{how.out}: {len(bodies)} bodies in {len(looks)} looks; clothes follow the column.")
+    print(
+        f"{how.out}: {len(bodies)} bodies in {len(looks)} looks; clothes by column, bodies by row."
+    )
     if how.each is not None:
         print(f"{how.each}: {len(bodies) * len(looks)} images, named CLOTHES__BODY.png.")
     return bodies

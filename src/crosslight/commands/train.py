@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 from crosslight.experiments.fitting import prepare
+from crosslight.registry import TRUSTED_VARIABLE, is_file_method
 from crosslight.training.loop import FitSummary
 from crosslight.training.machines import Machines
 
@@ -28,7 +30,11 @@ def run_training(
         _say(fitting.chosen_by)
     summary = fitting.train_all(machines)
     _say(f"{out}: {summary.iterations} iterations in {summary.seconds:.0f} s.")
-    _say(f"Next: crosslight evaluate {out} --data {data}")
+    method = fitting.recipe.method
+    if is_file_method(method):
+        # What opens the run later must be told that this file may be run.
+        _say(f"Next: export {TRUSTED_VARIABLE}={quote(method.rpartition(':')[0])}")
+    _say(f"Next: crosslight evaluate {quote(str(out))} --data {quote(data)}")
     return summary
 
 

@@ -7,9 +7,12 @@ guessed from its first rows, and a value that does not fit is named by its line 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,6 +28,9 @@ from crosslight.types import Modality
 
 BLANK = ("", "nan", "null", "none", "na", "n/a", "<na>")
 """What stands for no value in columns of numbers and of light, in any case."""
+
+NOBODY = ("unknown", "?", "-")
+"""What stands beside them for a person or a camera that nobody knows, where names may stand."""
 
 _WHOLE = re.compile(r"[+-]?[0-9]+(?:[.,]0*)?")
 _DECIMAL_COMMA = r"^([+-]?\d+),(\d+)$"
@@ -70,6 +76,8 @@ class Cells:
         lines: Of a CSV file, `(rows,)`: where each row begins; None for Parquet.
         encoding: Of a CSV file, as `Delimited.encoding`.
         certain: See `Delimited.certain`.
+        called: Our name of a column → what the file calls it, where that is another name.
+        left: Names of columns that were left in the file.
     """
 
     path: Path
@@ -77,6 +85,8 @@ class Cells:
     lines: NDArray[np.int64] | None = None
     encoding: str = "UTF-8"
     certain: bool = True
+    called: Mapping[str, str] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.columns[0][1]) if self.columns else 0
@@ -84,7 +94,7 @@ class Cells:
     @property
     def names(self) -> list[str]:
         """Names of the columns that have one."""
-        return [name for name, _ in self.columns if name]
+        return [name for name in (*(name for name, _ in self.columns), *self.left) if name]
 
     def listed(self) -> str:
         """The names, for a sentence."""
@@ -103,6 +113,7 @@ class Cells:
         Raises:
             DataError: Several have this name, or its encoding is not certain.
         """
+        name = self.called.get(name, name)
         found = [values for own, values in self.columns if own == name]
         found = found or [v for own, v in self.columns if own.casefold() == name.casefold()]
         if not found:
@@ -135,11 +146,22 @@ class Cells:
             DataError: It does.
         """
         own = {name.casefold() for name in self.names}
+        for name in self.called.values():
+            if name.casefold() not in own:
+                raise DataError(
+                    f"{self.path} has no column {name!r}, its columns are {self.listed()}; name "
+                    "one of these."
+                )
         for name in needed:
-            if name not in own:
+            if self.called.get(name, name).casefold() not in own:
+                remedy = (
+                    f"name its columns like {example}."
+                    if self.lines is None
+                    else f"write a first line like {example}, with commas, semicolons or tabs."
+                )
                 raise DataError(
                     f"{self.path} lacks the column {name!r}, its columns are {self.listed()}; "
-                    f"write a first line like {example}, with commas, semicolons or tabs."
+                    f"{remedy}"
                 )
         if not len(self):
             raise DataError(
@@ -154,13 +176,12 @@ class Cells:
             else f"Line {self.lines[row]} of {self.path}"
         )
         what = "nothing" if _is_blank(value) else _shown(value)
-        return f"{where} has {what} in the column {column}"
+        return f"{where} has {what} in the column {self.called.get(column, column)}"
 
     def numbering(self, column: str) -> str:
         """See `Place`."""
-        return (
-            f"write a number for each name in {column}, and the names in a column of another name"
-        )
+        name = self.called.get(column, column)
+        return f"write a number for each name in {name}, and the names in a column of another name"
 
     def _require_ascii(self, name: str, values: pl.Series) -> None:
         other = values.str.contains(r"[^\x00-\x7F]").fill_null(False).arg_true()
@@ -177,17 +198,25 @@ def is_parquet(path: Path) -> bool:
     return path.suffix.lower() in PARQUET_ENDINGS
 
 
-def read_cells(path: Path, wanted: Sequence[str], *, only: bool = False) -> Cells:
+def read_cells(
+    path: Path,
+    wanted: Sequence[str],
+    *,
+    only: bool = False,
+    called: Mapping[str, str] = MappingProxyType({}),
+) -> Cells:
     """The columns of a CSV or Parquet file, by its ending.
 
     Args:
         path: The file.
         wanted: Names that it may have; they tell the separator of a CSV file.
         only: Leave all others in the file, which saves reading them from Parquet.
+        called: See `Cells.called`.
 
     Raises:
         DataError: Not readable.
     """
+    wanted = [called.get(name, name) for name in wanted]
     if not is_parquet(path):
         read = read_delimited(path, wanted)
         return Cells(
@@ -196,10 +225,11 @@ def read_cells(path: Path, wanted: Sequence[str], *, only: bool = False) -> Cell
             lines=read.lines,
             encoding=read.encoding,
             certain=read.certain,
+            called=called,
         )
     try:
         scan = pl.scan_parquet(path)
-        names = scan.collect_schema().names()
+        names = there = scan.collect_schema().names()
         if only:
             chosen = {name.casefold() for name in wanted}
             names = [name for name in names if name.strip().casefold() in chosen]
@@ -209,7 +239,9 @@ def read_cells(path: Path, wanted: Sequence[str], *, only: bool = False) -> Cell
             f"{path} is not readable as Parquet: it is damaged, cut off or something else; write "
             "it again."
         ) from error
-    return Cells(path=path, columns=tuple((name.strip(), frame[name]) for name in frame.columns))
+    columns = tuple((name.strip(), frame[name]) for name in frame.columns)
+    left = tuple(name.strip() for name in there if name not in names)
+    return Cells(path=path, columns=columns, called=called, left=left)
 
 
 def whole(values: pl.Series, place: Place) -> pl.Series:
@@ -220,6 +252,37 @@ def whole(values: pl.Series, place: Place) -> pl.Series:
 def ids(values: pl.Series, place: Place) -> pl.Series:
     """Ids of people or cameras, Int64, as `whole`; the sentence about a name says how to number."""
     return _whole(values, place, place.numbering(values.name))
+
+
+def ids_or_names(values: pl.Series, place: Place) -> tuple[pl.Series, dict[int, str]]:
+    """Ids as `ids`, and names of people or cameras, which get ids that no cell of the column has.
+
+    Returns:
+        Int64, null where nobody is known, and the names by their ids. Names that differ in case or
+        blanks alone are one, in its first spelling.
+    """
+    given = _plain(values, place, "numbers or names")
+    if given.dtype != pl.String:
+        return ids(values, place), {}
+    texts = _without_blanks(given)
+    texts = texts.set(texts.str.to_lowercase().is_in(NOBODY).fill_null(False), None)
+    words = [
+        word for word in texts.drop_nulls().unique(maintain_order=True) if not _is_number(word)
+    ]
+    numbers = ids(texts.set(texts.is_in(words).fill_null(False), None).alias(values.name), place)
+    used = set(numbers.drop_nulls().to_list())
+    free = (number for number in count(1) if number not in used)
+    known: dict[str, int] = {}
+    names: dict[int, str] = {}
+    found: dict[str, int] = {}
+    for word in words:
+        name = " ".join(unicodedata.normalize("NFC", word).split())
+        if name.casefold() not in known:
+            known[name.casefold()] = next(free)
+            names[known[name.casefold()]] = name
+        found[word] = known[name.casefold()]
+    named = texts.replace_strict(found, default=None, return_dtype=pl.Int64)
+    return numbers.fill_null(named), names
 
 
 def number(values: pl.Series, place: Place) -> pl.Series:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from crosslight.data.images import read_image
 from crosslight.errors import DataError
-from crosslight.types import DeepRange
+from crosslight.types import LIGHTS, DeepRange, Light, Modality
 
-GivenImage: TypeAlias = str | PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor
-GivenImages: TypeAlias = GivenImage | Iterable[GivenImage]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+GivenImage: TypeAlias = "str | PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor"
+GivenImages: TypeAlias = "GivenImage | Iterable[GivenImage]"
+GivenLight: TypeAlias = Modality | Light
+GivenLights: TypeAlias = GivenLight | Iterable[GivenLight] | None
 
 _EXPECTED = (
     "expected a path, a PIL image, an array (H, W, 3) or (H, W) of uint8, or a tensor (3, H, W) "
@@ -50,12 +54,45 @@ def listed(images: GivenImages) -> list[Any]:
     """
     if isinstance(images, str | PathLike | Image.Image):
         return [images]
-    if isinstance(images, np.ndarray | Tensor):
-        return list(images) if images.ndim == 4 else [images]
+    if isinstance(images, np.ndarray) or _is_tensor(images):
+        several: Any = images
+        return list(several) if several.ndim == 4 else [several]
     try:
         return list(images)
     except TypeError as error:
         raise DataError(f"{type(images).__name__} is no image; {_EXPECTED}.") from error
+
+
+def lights_given(modality: GivenLights, count: int) -> list[int] | None:
+    """The `Modality` of each of so many images, or None where nobody says.
+
+    Raises:
+        DataError: An unknown word, or not one light for each image.
+    """
+    if modality is None:
+        return None
+    if isinstance(modality, str | Modality):
+        return [light_given(modality)] * count
+    lights = [light_given(light) for light in modality]
+    if len(lights) != count:
+        raise DataError(
+            f"{len(lights)} lights are given for {count} images; give one for all, or one for each."
+        )
+    return lights
+
+
+def light_given(light: Any) -> int:
+    """The number of a light that somebody wrote.
+
+    Raises:
+        DataError: It is none.
+    """
+    if isinstance(light, str) and light.lower() in LIGHTS:
+        return int(LIGHTS[light.lower()])
+    try:
+        return int(Modality(light))
+    except ValueError as error:
+        raise DataError(f"{light!r} is no light; write 'visible' or 'infrared'.") from error
 
 
 def _picture(image: Any, number: int, deep_range: DeepRange | None) -> Image.Image:
@@ -63,7 +100,7 @@ def _picture(image: Any, number: int, deep_range: DeepRange | None) -> Image.Ima
         return read_image(Path(image), deep_range=deep_range)
     if isinstance(image, Image.Image):
         return image.convert("RGB")
-    if isinstance(image, Tensor):
+    if _is_tensor(image):
         return _from_tensor(image.detach().cpu(), number)
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
@@ -74,7 +111,15 @@ def _picture(image: Any, number: int, deep_range: DeepRange | None) -> Image.Ima
     raise DataError(f"Image {number} is a {type(image).__name__}; {_EXPECTED}.")
 
 
+def _is_tensor(image: Any) -> bool:
+    """Whether it is one of torch's, which nobody can have who has not loaded it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(image, torch.Tensor)
+
+
 def _from_tensor(image: Tensor, number: int) -> Image.Image:
+    import torch
+
     if image.dtype == torch.uint8 and image.ndim == 3 and len(image) == 3:
         return Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
     if not image.is_floating_point() or image.ndim != 3 or len(image) != 3:

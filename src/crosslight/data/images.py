@@ -140,6 +140,8 @@ def _opened(
         raise DataError(f"There is no image at {name}; check the path or the table.") from error
     except UnidentifiedImageError as error:
         raise DataError(_no_image(name, source)) from error
+    except IsADirectoryError as error:
+        raise DataError(f"{name} is a folder; give the image files in it.") from error
     except OSError as error:
         if error.errno is not None:
             raise DataError(

@@ -30,6 +30,20 @@ def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, wi
     return text + "…"
 
 
+def _lines(
+    text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, widest: float
+) -> list[str]:
+    """The words of a title in as many lines as they need; a word that is wider is cut."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= widest or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return [_shortened(line, font, widest) for line in lines]
+
+
 def _thumbnail(
     path: Path | None, height: int, width: int, deep_range: DeepRange | None
 ) -> Image.Image:
@@ -102,7 +116,8 @@ def contact_sheet(
     line = int(font.getbbox("Ag")[3]) + 4
     widest = max(font.getlength(title) for title in row_titles)
     left = _MARGIN_PX + int(min(widest, _LONGEST_LABEL_PX)) + (_MARGIN_PX if widest else 0)
-    top = _MARGIN_PX + line
+    titles = [_lines(title, font, width) for title in column_titles]
+    top = _MARGIN_PX + line * max(map(len, titles))
     sheet = Image.new(
         "RGB",
         (
@@ -112,10 +127,11 @@ def contact_sheet(
         _PAPER,
     )
     pen = ImageDraw.Draw(sheet)
-    for column, title in enumerate(column_titles):
+    for column, lines in enumerate(titles):
         x = left + column * (width + _GAP_PX)
-        label = _shortened(title, font, width)
-        pen.text((x + (width - font.getlength(label)) / 2, _MARGIN_PX), label, _INK, font)
+        for number, label in enumerate(lines):
+            place = (x + (width - font.getlength(label)) / 2, _MARGIN_PX + number * line)
+            pen.text(place, label, _INK, font)
     for number, (row, title) in enumerate(zip(rows, row_titles, strict=True)):
         y = top + number * (height + _GAP_PX)
         label = _shortened(title, font, _LONGEST_LABEL_PX)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, overload
 
 import numpy as np
@@ -16,6 +18,7 @@ from crosslight.data.columns import (
     Kind,
     Place,
     ids,
+    ids_or_names,
     is_parquet,
     light,
     paths,
@@ -27,7 +30,7 @@ from crosslight.data.columns import (
     text,
 )
 from crosslight.data.spelling import as_on_disk
-from crosslight.errors import DataError
+from crosslight.errors import ConfigError, DataError
 from crosslight.files import written_whole
 from crosslight.types import UNKNOWN_CAM, DeepRange, Modality
 
@@ -58,6 +61,10 @@ _KINDS: Mapping[str, Kind] = {
     "time": seconds,
 }
 
+
+_SPELLED: Mapping[str, str] = {"camera": "cam", "person": "pid", "light": "modality"}
+_OFTEN = ("camera", "person")
+"""What tables often call them, and never mean something else by."""
 
 DISTRACTORS: Mapping[str, int] = {"market1501": 0, "dukemtmc": 0}
 """Layout to the id that its authors gave to whoever belongs to nobody they know."""
@@ -96,6 +103,8 @@ class SampleTable:
         deep_range: As in `DataConfig`: how the images are to be read.
         remark: A sentence for whoever checks the data, about how the file is written.
         states_light: False where the source says nothing of some image's light: visible is assumed.
+        people: Names of those of the ids that the file has as names.
+        cameras: Likewise of cameras.
     """
 
     layout: str
@@ -104,6 +113,8 @@ class SampleTable:
     deep_range: DeepRange | None = None
     remark: str | None = None
     states_light: bool = True
+    people: Mapping[int, str] = field(default_factory=dict)
+    cameras: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.frame.height
@@ -225,25 +236,73 @@ def build_table(layout: str, root: Path, columns: Mapping[str, Any]) -> SampleTa
     return _table(layout, root, given, place)
 
 
-def read_table(path: Path) -> SampleTable:
+def columns_called(told: Sequence[str]) -> dict[str, str]:
+    """What a table calls our columns, from `OURS=THEIRS` each, as in `camera=Kamera`.
+
+    Raises:
+        ConfigError: Not of this form, no column of ours, or one twice.
+    """
+    called: dict[str, str] = {}
+    for one in (part.strip() for several in told for part in several.split(",")):
+        ours, equals, theirs = (part.strip() for part in one.partition("="))
+        name = _SPELLED.get(ours.casefold(), ours.casefold())
+        if not equals or not theirs or name not in SCHEMA:
+            raise ConfigError(
+                f"--columns has {one!r}; write OURS=THEIRS, like path=File, with one of "
+                f"{', '.join(SCHEMA)} before the sign."
+            )
+        if name in called:
+            raise ConfigError(f"--columns names {name} twice, {called[name]} and {theirs}; choose.")
+        called[name] = theirs
+    return called
+
+
+def read_table(
+    path: Path, *, called: Mapping[str, str] = MappingProxyType({}), named: bool = False
+) -> SampleTable:
     """Reads a user's own CSV or Parquet table; image paths are relative to the file's folder.
 
     Columns: `path` and `pid`; optional `cam` (whole number), `modality` (visible, infrared),
-    `split`, `track`, `time` (seconds, or a date). Other columns are ignored.
+    `split`, `track`, `time` (seconds, or a date). `person` stands for `pid` and `camera` for `cam`
+    where these are absent; other columns are ignored.
+
+    Args:
+        path: The file.
+        called: Of these columns, those that have another name in the file, as from
+            `columns_called`.
+        named: Names may stand for people and cameras, and nothing for who is unknown.
 
     Raises:
         DataError: Not readable, not a table, or values that do not fit.
     """
     if not path.is_file():
         raise DataError(f"No table at {path}; expected a CSV or Parquet file with path, pid, ...")
-    cells = read_cells(path, list(SCHEMA), only=True)
+    cells = read_cells(path, [*SCHEMA, *_OFTEN], only=True, called=called)
+    own = {name.casefold() for name in cells.names}
+    often = {_SPELLED[name]: name for name in _OFTEN if name in own and _SPELLED[name] not in own}
+    cells = replace(cells, called={**often, **called})
     cells.require_columns(REQUIRED, "path,pid,cam,modality,split")
-    read = {name: cells.read(name, kind) for name, kind in _KINDS.items()}
+    people: dict[int, str] = {}
+    cameras: dict[int, str] = {}
+
+    def kind_of(name: str, kind: Kind) -> Kind:
+        names = {"pid": people, "cam": cameras}.get(name) if named else None
+        return kind if names is None else partial(_numbers, names=names)
+
+    read = {name: cells.read(name, kind_of(name, kind)) for name, kind in _KINDS.items()}
     given = {name: values for name, values in read.items() if values is not None}
     table = _table("table", path.parent, given, cells)
+    table = replace(table, people=people, cameras=cameras)
     found = as_on_disk(table.root, table.relative_paths)
     frame = table.frame.with_columns(pl.Series("path", found))
     return replace(table, frame=frame, remark=cells.remark())
+
+
+def _numbers(values: pl.Series, place: Place, *, names: dict[int, str]) -> pl.Series:
+    """Ids, and -1 for whom nobody knows; keeps the names among them."""
+    numbers, found = ids_or_names(values, place)
+    names.update(found)
+    return numbers.fill_null(-1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,9 +18,9 @@ import crosslight.data.torchvision_build  # noqa: F401
 # isort: split
 from torchvision.transforms.v2 import functional as F
 
-from crosslight.config import AugmentationConfig, DataConfig, Interpolation
+from crosslight.config import AugmentationConfig, DataConfig
 from crosslight.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
-from crosslight.types import Modality
+from crosslight.types import Interpolation, Modality
 
 _CAJ_LUMA = (0.2989, 0.587, 0.114)  # of its program; that of `crosslight.data.luma` has 0.299
 _ERASING_ATTEMPTS = 100

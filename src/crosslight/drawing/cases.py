@@ -109,11 +109,13 @@ def draw_cases(
             cells = [Cell(image=as_picture(pixels)) for pixels in pictures]
             for place, row in enumerate((meeting.first, meeting.second)):
                 name = Modality(int(table.modality[row])).name.lower()
-                lines = (f"{place + 1} {name}", f"{table.pids[row]}/{table.paths[row].stem}")
+                path = table.paths[row]
+                who, file = f"person {table.pids[row]}", f"{path.parent.name}/{path.stem}"
+                lines = (f"{place + 1}: {who}", file, name)
                 cells[place] = Cell(image=cells[place].image, verdict=Verdict.QUERY, lines=lines)
                 if case.endswith("different light"):
-                    label = f"{lines[1]} {name}"
-                    across.append(Sitter(name=label, label=label, pixels=(first, second)[place]))
+                    label = (who, file, name)
+                    across.append(Sitter(name=file, label=label, pixels=(first, second)[place]))
             drawn = ("1 on 1", "2 on 1", "1 on 2", "2 on 2")
             cells[2:] = [
                 Cell(image=cell.image, lines=(name,))

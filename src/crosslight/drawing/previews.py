@@ -57,8 +57,9 @@ class Previews:
             except ConfigError:  # nothing in this configuration draws
                 return
             cells = []
-            for before, after in zip(images, drawn, strict=True):
-                cells.append(Cell(image=as_picture(before), verdict=Verdict.QUERY))
+            for n, before, after in zip(chosen, images, drawn, strict=True):
+                lines = (f"person {self._train.pids[n]}", f"{paths[n].parent.name}/{paths[n].stem}")
+                cells.append(Cell(image=as_picture(before), verdict=Verdict.QUERY, lines=lines))
                 cells.append(Cell(image=as_picture(after), lines=(other.name.lower(),)))
             rows.append(cells)
         height, width = legible(*self._size)

@@ -19,7 +19,7 @@ _SELDOM = 1.0  # percent of the values that may lie beyond the ends of a colour 
 
 
 def structure_map_grid(
-    images: Sequence[Image.Image], names: Sequence[str], maps: NDArray[np.float32]
+    images: Sequence[Image.Image], names: Sequence[tuple[str, ...]], maps: NDArray[np.float32]
 ) -> Image.Image:
     """A row per image: itself, how strong its code is, its main directions, and some channels.
 
@@ -29,7 +29,7 @@ def structure_map_grid(
 
     Args:
         images: B pictures of one size.
-        names: B titles.
+        names: B titles, in lines.
         maps: (B, C, h, w).
     """
     height, width = legible(images[0].height, images[0].width)
@@ -40,7 +40,7 @@ def structure_map_grid(
     }
     rows = []
     for number, (image, name) in enumerate(zip(images, names, strict=True)):
-        row = [Cell(image=image, verdict=Verdict.QUERY, lines=(name,))]
+        row = [Cell(image=image, verdict=Verdict.QUERY, lines=name)]
         for title, column in columns.items():
             drawn = Image.fromarray(column[number])
             picture = drawn.resize((width, height), Image.Resampling.NEAREST)

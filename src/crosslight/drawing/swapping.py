@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from crosslight.data.images import read_image
+from crosslight.data.layouts.bounding_boxes import PERSON_AND_CAMERA
 from crosslight.data.transforms import InferenceTransform
 from crosslight.drawing.grids import Grid
 from crosslight.drawing.pictures import as_picture
@@ -28,12 +29,12 @@ class Sitter:
 
     Attributes:
         name: For files.
-        label: For the sheet.
+        label: For the sheet, in lines: who it is, where that is known, and which file.
         pixels: (3, H, W) in [0, 1].
     """
 
     name: str
-    label: str
+    label: tuple[str, ...]
     pixels: Tensor
 
 
@@ -149,11 +150,11 @@ def draw_swaps(method: nn.Module, looks: Sequence[Look], bodies: Sequence[Sitter
             "does, such as dgnet."
         )
     corner = Heading(lines=("across: whose clothes", "down: whose body"))
-    rows: list[list[Place]] = [[corner, *(_title(look) for look in looks)]]
+    rows: list[list[Place]] = [[corner, *(heading_of(look) for look in looks)]]
     drawn = []
     for body in bodies:
         pictures = tuple(as_picture(pixels) for pixels in _drawn(method, looks, body))
-        start = Cell(image=as_picture(body.pixels), verdict=Verdict.QUERY, lines=(body.label,))
+        start = Cell(image=as_picture(body.pixels), verdict=Verdict.QUERY, lines=body.label)
         rows.append([start, *(Cell(image=picture) for picture in pictures)])
         drawn.append(pictures)
     cell_height, cell_width = legible(*bodies[0].pixels.shape[1:])
@@ -193,20 +194,34 @@ def _drawn(method: nn.Module, looks: Sequence[Look], body: Sitter) -> list[Tenso
     return [image.float().cpu() for image in images]
 
 
-def _title(look: Look) -> Place:
+def heading_of(look: Look) -> Place:
+    """What stands above a column: whose clothes, or how far between whose."""
     if look.fraction:
-        return Heading(lines=(f"{look.fraction:.0%} of the way from left to right",))
+        ends = (look.first.label[0], look.second.label[0])
+        return Heading(lines=(f"{look.fraction:.0%} of the way", "from", ends[0], "to", ends[1]))
     picture = as_picture(look.first.pixels)
-    return Cell(image=picture, verdict=Verdict.QUERY, lines=(look.first.label,))
+    return Cell(image=picture, verdict=Verdict.QUERY, lines=look.first.label)
 
 
-def labels_of(images: Sequence[Path]) -> dict[Path, str]:
-    """Folder and file, which in most layouts name the person; more folders where two are alike."""
+def labels_of(images: Sequence[Path]) -> dict[Path, tuple[str, ...]]:
+    """Who each image shows, where its name or folder says so, and folder and file.
+
+    More folders where two would be called alike.
+    """
     parts = {path: path.absolute().with_suffix("").parts[1:] for path in images}
-    labels: dict[Path, str] = {}
+    files: dict[Path, str] = {}
     longest = max(map(len, parts.values()), default=0)
     for count in range(2, longest + 1):
-        labels = {path: "/".join(own[-count:]) for path, own in parts.items()}
-        if len(set(labels.values())) == len(set(parts.values())):
+        files = {path: "/".join(own[-count:]) for path, own in parts.items()}
+        if len(set(files.values())) == len(set(parts.values())):
             break
-    return labels
+    return {path: (*_person(path), file) for path, file in files.items()}
+
+
+def _person(path: Path) -> tuple[str, ...]:
+    """`person 7` of `0007_c1s1_01.jpg` and of `cam1/0007/0001.jpg`; nothing of other names."""
+    told = PERSON_AND_CAMERA.match(path.name)
+    folder = path.absolute().parent.name
+    if told is not None:
+        return (f"person {int(told[1])}",) if told[1] != "-1" else ("nobody known",)
+    return (f"person {int(folder)}",) if folder.isdecimal() else ()

@@ -19,7 +19,7 @@ from crosslight.data.promenade.recipe import MANIFEST
 from crosslight.data.transforms import InferenceTransform
 from crosslight.drawing.grids import Grid
 from crosslight.drawing.pictures import as_picture
-from crosslight.drawing.swapping import Sitter
+from crosslight.drawing.swapping import Sitter, labels_of
 from crosslight.errors import ConfigError
 from crosslight.evaluation.generation import TranslationScore, Values, score_translation
 from crosslight.methods.contract import Method, Translates
@@ -152,7 +152,7 @@ def draw_translations(method: Method, images: Sequence[Sitter], *, to: Modality)
     for own in images:
         found = method.translate(own.pixels[None].to(place), source, to)[0].float().cpu()
         drawn.append((as_picture(found),))
-        before = Cell(image=as_picture(own.pixels), verdict=Verdict.QUERY, lines=(own.label,))
+        before = Cell(image=as_picture(own.pixels), verdict=Verdict.QUERY, lines=own.label)
         rows.append([before, Cell(image=drawn[-1][0], lines=(f"drawn {to.name.lower()}",))])
     height, width = legible(*images[0].pixels.shape[1:])
     sheet = image_grid(rows, cell_height=height, cell_width=width)
@@ -162,17 +162,17 @@ def draw_translations(method: Method, images: Sequence[Sitter], *, to: Modality)
 def row_of(found: Translation, to: Modality) -> list[Cell]:
     """The row of a sheet: the image, its plain gray, what was drawn, and the truth."""
     light = to.name.lower()
-    name = f"{found.path.parent.name}/{found.path.stem}"
-    pictures = [(found.source, name, Verdict.QUERY)]
+    pictures = [(found.source, labels_of([found.path])[found.path], Verdict.QUERY)]
     if to == Modality.INFRARED:
         gray = found.source.permute(1, 2, 0).numpy() @ np.array(LUMA, np.float32)
-        pictures.append((torch.from_numpy(gray).expand(3, -1, -1), "plain gray", Verdict.UNJUDGED))
-    pictures.append((found.drawn, f"drawn {light}", Verdict.UNJUDGED))
+        plain = torch.from_numpy(gray).expand(3, -1, -1)
+        pictures.append((plain, ("plain gray",), Verdict.UNJUDGED))
+    pictures.append((found.drawn, (f"drawn {light}",), Verdict.UNJUDGED))
     if found.truth is not None:
-        pictures.append((found.truth.image, f"true {light}", Verdict.UNJUDGED))
+        pictures.append((found.truth.image, (f"true {light}",), Verdict.UNJUDGED))
     return [
-        Cell(image=as_picture(pixels), lines=(line,), verdict=verdict)
-        for pixels, line, verdict in pictures
+        Cell(image=as_picture(pixels), lines=lines, verdict=verdict)
+        for pixels, lines, verdict in pictures
     ]
 
 

@@ -108,6 +108,7 @@ class _Training(Work):
             trial=self._how.trial,
             protocols=self._how.protocols,
             workers=fitting.recipe.data.workers,
+            accelerator=self._how.accelerator,
         )
         evaluation = evaluate_run(self.place, self._data, evaluating)
         finished = _finished(self._variant, self._overrides, fitting, summary, evaluation)

@@ -20,9 +20,8 @@ from crosslight.experiments.options import Filling
 from crosslight.experiments.rows import alone
 from crosslight.experiments.systems import SYSTEMS, Preset, fitting, named_system
 from crosslight.experiments.validation import split_people
-from crosslight.files import require_folder, write_text
+from crosslight.files import require_folder, sha256_of, write_text
 from crosslight.methods.beginning import beginning_of
-from crosslight.nn.weights import sha256_of
 from crosslight.ranges import Count, Part, Pixels, Positive, Seed, Trial
 from crosslight.training.devices import fastest_precision
 

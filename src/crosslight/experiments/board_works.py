@@ -230,6 +230,10 @@ class Training(Work):
         self._keep_fault(sentence)
         return sentence
 
+    def _end(self, fitting: Fitting) -> None:
+        """Removes what a training continues from: of hundreds of rows it fills a disk."""
+        shutil.rmtree(fitting.run.checkpoints_path, ignore_errors=True)
+
     def _called(self, system: str, layout: str) -> str:
         return f"{system} on {layout}"
 
@@ -336,8 +340,7 @@ class _Try(Training):
             protocol=validation_protocol(fitting.held_out),
             people=len(np.unique(fitting.held_out.pids)),
         )
-        # Hundreds of tries fill a disk, and nothing continues them.
-        shutil.rmtree(fitting.run.checkpoints_path, ignore_errors=True)
+        self._end(fitting)
 
     def _called(self, system: str, layout: str) -> str:
         return f"{super()._called(system, layout)}, learning rate x {self._factor:g}"
@@ -431,6 +434,7 @@ class _Final(Training):
             made=made_now(),
         )
         keep(self._row, row)
+        self._end(fitting)
         return evaluation
 
 
@@ -467,7 +471,8 @@ def _save_untrained(fitting: Fitting, ships: Path | None) -> None:
 
 def _scored(place: _Place, run: Path, fitting: Fitting) -> Evaluation:
     workers, trial = fitting.recipe.data.workers, place.asked.board.trial
-    return evaluate_run(run, place.given.argument, Evaluating(trial=trial, workers=workers))
+    evaluating = Evaluating(trial=trial, workers=workers, accelerator=place.how.accelerator)
+    return evaluate_run(run, place.given.argument, evaluating)
 
 
 def _cost(

@@ -14,31 +14,36 @@ from torch import Tensor
 from crosslight.data.transforms import InferenceTransform
 from crosslight.drawing.pictures import as_picture
 from crosslight.errors import ConfigError, GalleryError
+from crosslight.exporting.card import is_exported, read_card
+from crosslight.exporting.exported import Exported
 from crosslight.gallery.opening import open_store
 from crosslight.gallery.search import Embedder, Searcher
 from crosslight.gallery.store import StoreInfo, refusal
 from crosslight.methods.contract import Method, Swaps, Translates
+from crosslight.training.devices import device_of
 from crosslight.training.embedding import embed_images
 from crosslight.training.run import RunFolder
 
 
 def load_embedder(run: Path, *, device: torch.device | str | None = None) -> Embedder:
-    """The model of a run.
+    """The model of a run, or an exported one.
 
     Args:
-        run: Run folder.
+        run: Run folder, or that of an exported model.
         device: Where to compute; None: the first CUDA device, or the CPU.
 
     Raises:
         ConfigError: No such run.
         CheckpointError: It has no weights, or damaged ones.
     """
+    if is_exported(run):
+        return _of_exported(run, None if device is None else str(device))
     folder = RunFolder.open(run)
     folder.refuse_untrained("embedding")
     config = folder.load_config()
     data, precision = config.data, config.training.precision
     transform = InferenceTransform(data.height, data.width, data.interpolation)
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = device_of("auto") if device is None else torch.device(device)
     method = folder.load_method().to(place)
     untrained = folder.load_card().untrained
     return Embedder(
@@ -64,6 +69,22 @@ def load_embedder(run: Path, *, device: torch.device | str | None = None) -> Emb
         swap=partial(_swapped, method, transform)
         if isinstance(method, Swaps) and "swapping" not in untrained
         else None,
+    )
+
+
+def _of_exported(path: Path, device: str | None) -> Embedder:
+    model = Exported(path, device=device)
+    card = model.card
+    return Embedder(
+        fingerprint=card.fingerprint,
+        method=card.method,
+        run=str(path.resolve()),
+        distance=card.distance,
+        height=card.height,
+        width=card.width,
+        interpolation=card.interpolation,
+        deep_range=card.deep_range,
+        embed=model.embed_pictures,
     )
 
 
@@ -107,6 +128,8 @@ def fingerprint_of(run: Path) -> str:
         ConfigError: No such run.
         CheckpointError: It has no weights.
     """
+    if is_exported(run):
+        return read_card(run).fingerprint
     folder = RunFolder.open(run)
     config = folder.load_config()
     data = config.data

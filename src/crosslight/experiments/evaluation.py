@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crosslight.config import build
 from crosslight.data.layouts import parse_data_argument, read_layout
@@ -22,10 +23,13 @@ from crosslight.evaluation.reranking import Refinement, check_refinement
 from crosslight.evaluation.scoring import check_distance
 from crosslight.experiments.costs import cpu_seconds
 from crosslight.experiments.options import Evaluating
+from crosslight.exporting.card import is_exported
+from crosslight.exporting.exported import Exported
 from crosslight.files import require_folder, written_together
-from crosslight.methods.contract import Method
+from crosslight.training.devices import device_of
 from crosslight.training.embedding import embed_table
 from crosslight.training.run import RunFolder
+from crosslight.types import DeepRange, Distance
 
 FEATURES, TABLE, SETTINGS = "features.npz", "table.parquet", "settings.json"
 
@@ -130,18 +134,14 @@ def evaluate_run(
     code = how.code
     if how.unit_views and not how.flip:
         raise ConfigError("--unit-views says how --flip sums; add --flip, or leave it out.")
-    folder = RunFolder.open(run)
-    out = out or folder.known_as
+    subject = _export(run, how) if is_exported(run) else _run(run, how)
+    out = out or subject.known_as
     require_folder(evaluation_folder(out, code))
-    folder.refuse_untrained("embedding")
-    if code is not None:
-        folder.refuse_untrained(f"code {code}")
     layout, root = parse_data_argument(data)
-    _refuse_other_split(folder, layout.name, how.trial)
-    table = _tested(read_layout(layout.name, root, trial=how.trial))
-    table = table.with_range(folder.load_config().data.deep_range)
-    method = folder.load_method()
-    distance = how.distance or ("cosine" if code else method.distance)
+    _refuse_other_split(subject, layout.name, how.trial)
+    table = tested(read_layout(layout.name, root, trial=how.trial))
+    table = table.with_range(subject.deep_range)
+    distance = how.distance or ("cosine" if code else subject.distance)
     for refinement in refinements:
         check_refinement(refinement, check_distance(distance))
     settings = Settings(
@@ -153,19 +153,107 @@ def evaluate_run(
         distance=distance,
         sampler=how.sampler,
         permutations=str(how.permutations.resolve()) if how.permutations else None,
-        flip=how.flip,
-        unit_views=how.unit_views,
+        flip=subject.flip,
+        unit_views=subject.unit_views,
         code=code,
     )
     before = cpu_seconds()
-    features = _embedded(folder, method, table, how)
+    features = features_of(table, subject.embed(table))
     took = cpu_seconds() - before
     evaluation = replace(_score(settings, table, features, refinements), cpu_s=took)
     _write(out, evaluation)
     return evaluation
 
 
-def _tested(table: SampleTable) -> SampleTable:
+@dataclass(frozen=True, kw_only=True)
+class _Subject:
+    """What is scored: a run, or an exported model."""
+
+    known_as: Path
+    trained_on: Mapping[str, Any]
+    distance: Distance
+    deep_range: DeepRange | None
+    flip: bool
+    unit_views: bool
+    embed: Callable[[SampleTable], NDArray[np.float32]]
+
+
+def _run(run: Path, how: Evaluating) -> _Subject:
+    folder = RunFolder.open(run)
+    folder.refuse_untrained("embedding")
+    if how.code is not None:
+        folder.refuse_untrained(f"code {how.code}")
+    config, method = folder.load_config(), folder.load_method()
+
+    def embed(table: SampleTable) -> NDArray[np.float32]:
+        return embed_table(
+            method,
+            table,
+            height=config.data.height,
+            width=config.data.width,
+            interpolation=config.data.interpolation,
+            workers=how.workers,
+            device=device_of(how.accelerator),
+            flip=how.flip,
+            unit_views=how.unit_views,
+            precision=config.training.precision,
+            code=how.code,
+        )
+
+    return _Subject(
+        known_as=folder.known_as,
+        trained_on=folder.load_data(),
+        distance=method.distance,
+        deep_range=config.data.deep_range,
+        flip=how.flip,
+        unit_views=how.unit_views,
+        embed=embed,
+    )
+
+
+def _export(run: Path, how: Evaluating) -> _Subject:
+    model = Exported(run, device="cuda" if how.accelerator == "cuda" else None)
+    card = model.card
+    if how.code is not None:
+        raise ConfigError(f"{run} is an exported model, which has no codes; leave --code out.")
+    if how.flip > card.flip or how.unit_views > card.unit_views:
+        raise ConfigError(
+            f"{run} was exported without --{'flip' if how.flip > card.flip else 'unit-views'}, "
+            "which is a part of its graph; export the run with it, or leave it out."
+        )
+
+    def embed(table: SampleTable) -> NDArray[np.float32]:
+        return model.embed(table.paths, modality=table.modality)
+
+    return _Subject(
+        known_as=run,
+        trained_on=card.data,
+        distance=card.distance,
+        deep_range=card.deep_range,
+        flip=card.flip,
+        unit_views=card.unit_views,
+        embed=embed,
+    )
+
+
+def features_of(table: SampleTable, feats: NDArray[np.float32]) -> Features:
+    """The embeddings of a table's images, as protocols take them."""
+    return Features(
+        feats=feats,
+        pids=table.pids,
+        cams=table.cams,
+        modality=table.modality,
+        split=table.splits,
+        paths=np.array(table.relative_paths),
+    )
+
+
+def tested(table: SampleTable) -> SampleTable:
+    """The rows that are scored.
+
+    Raises:
+        DataError: There are none.
+    """
     present = set(table.splits)
     splits = [split for split in TEST_SPLITS if split in present]
     if not splits:
@@ -175,30 +263,6 @@ def _tested(table: SampleTable) -> SampleTable:
             "split of the table."
         )
     return table.split(*splits)
-
-
-def _embedded(folder: RunFolder, method: Method, table: SampleTable, how: Evaluating) -> Features:
-    config = folder.load_config()
-    feats = embed_table(
-        method,
-        table,
-        height=config.data.height,
-        width=config.data.width,
-        interpolation=config.data.interpolation,
-        workers=how.workers,
-        flip=how.flip,
-        unit_views=how.unit_views,
-        precision=config.training.precision,
-        code=how.code,
-    )
-    return Features(
-        feats=feats,
-        pids=table.pids,
-        cams=table.cams,
-        modality=table.modality,
-        split=table.splits,
-        paths=np.array(table.relative_paths),
-    )
 
 
 def _write(run: Path, evaluation: Evaluation) -> None:
@@ -291,12 +355,12 @@ def _permutations(settings: Settings) -> Path | None:
     return Path(settings.root) if settings.sampler == "official" else None
 
 
-def _refuse_other_split(folder: RunFolder, layout: str, trial: int) -> None:
-    trained = folder.load_data()
+def _refuse_other_split(subject: _Subject, layout: str, trial: int) -> None:
+    trained = subject.trained_on
     if trained.get("layout") == layout and trained.get("trial", trial) != trial:
         raise ConfigError(
-            f"{folder.path} was trained on split {trained['trial']} of {layout}; split {trial} "
-            f"tests people it has seen. Say --trial {trained['trial']}."
+            f"{subject.known_as} was trained on split {trained['trial']} of {layout}; split "
+            f"{trial} tests people it has seen. Say --trial {trained['trial']}."
         )
 
 

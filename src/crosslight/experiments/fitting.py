@@ -14,6 +14,8 @@ from crosslight.data.table import SampleTable
 from crosslight.drawing.previews import Previews
 from crosslight.experiments.run import Run
 from crosslight.experiments.validation import make_validation, split_people, validation_protocol
+from crosslight.methods.contract import refuse_few_ids
+from crosslight.registry import method_class
 from crosslight.training.devices import fastest_precision
 from crosslight.training.loop import FitSummary
 from crosslight.training.loop import fit as fit_method
@@ -103,6 +105,7 @@ def prepare(
     """
     out = Path(out)
     config = _with_arithmetic(load_recipe(str(recipe), overrides), out, accelerator)
+    refuse_few_ids(method_class(config.method), config.method, config.data.ids_per_batch)
     layout, root = parse_data_argument(data)
     table = read_layout(layout.name, root, trial=trial)
     train, held_out = split_people(table, config.data, seed=config.training.seed)

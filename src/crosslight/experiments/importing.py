@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from crosslight.config import Recipe, load_recipe, to_plain
 from crosslight.errors import CheckpointError, ConfigError
 from crosslight.experiments.run import Run
-from crosslight.files import write_text
-from crosslight.nn.weights import sha256_of
+from crosslight.files import folder_made_whole, sha256_of, write_text
 from crosslight.released.contract import Settings, System
 from crosslight.released.files import OPTION_FILES, read_networks, read_options
 from crosslight.released.systems import Recognised, recognised, system_named
@@ -83,7 +82,8 @@ def import_files(
     method = bare_method(gathered.recipe, num_ids=gathered.people or NOBODY)
     refuse_misfits(gathered, method.state_dict())
     method.load_state_dict(dict(gathered.weights), strict=False)
-    _write(out, gathered, method)
+    with disk_faults_told(out), folder_made_whole(out) as folder:
+        _write(folder, gathered, method)
     return gathered
 
 
@@ -267,5 +267,4 @@ def _write(out: Path, gathered: Gathered, method: nn.Module) -> None:
         "warnings": gathered.warnings,
         "sha256": sha256_of(folder.model_path),
     }
-    with disk_faults_told(out / CARD):
-        write_text(out / CARD, json.dumps(content, indent=2) + "\n")
+    write_text(out / CARD, json.dumps(content, indent=2) + "\n")

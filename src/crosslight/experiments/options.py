@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from crosslight.errors import ConfigError
 from crosslight.evaluation.scoring import Sampler, Scoring
+from crosslight.exporting.card import Format
 from crosslight.ranges import Count, Part, Pixels, Positive, Seed, Trial, Workers
 from crosslight.training.machines import Machines
 from crosslight.types import Accelerator, Distance
@@ -30,6 +31,7 @@ class Evaluating:
         unit_views: With --flip: bring both to length 1 before, as CAJ's test program does.
         code: Score one of the method's codes instead, e.g. dgnet's teacher, into files of its own.
         workers: Processes that load images.
+        accelerator: Where to embed.
     """
 
     trial: Trial = 1
@@ -40,6 +42,41 @@ class Evaluating:
     flip: bool = False
     unit_views: bool = False
     code: str | None = None
+    workers: Workers = 2
+    accelerator: Accelerator = Machines.accelerator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exporting:
+    """What is exported of a run, and how it is checked.
+
+    Attributes:
+        format: What the graphs are written in.
+        flip: Sum the embeddings of each image and its mirror image, inside the graph.
+        unit_views: With --flip: bring both to length 1 before, as CAJ's test program does.
+        int8: Quantise weights and activations to 8 bits; refused where mAP falls by more than half
+            a point.
+        calibrate: LAYOUT:ROOT whose training crops --int8 is fitted to, and whose test images it
+            is then scored on.
+        crops: Crops of each light that --int8 is fitted to.
+        fp16: Store OpenVINO's weights in 16 bits; refused as --int8 is.
+        data: LAYOUT:ROOT whose test images the export is compared on, with mAP. None: a few of
+            those of the run's own data set.
+        trial: Split number, for layouts that have several.
+        images: Images whose values and neighbours are compared.
+        workers: Processes that load images for the run.
+    """
+
+    format: Format = "onnx"
+    flip: bool = False
+    unit_views: bool = False
+    int8: bool = False
+    calibrate: str | None = None
+    crops: Count = 300
+    fp16: bool = False
+    data: str | None = None
+    trial: Trial = 1
+    images: Count = 256
     workers: Workers = 2
 
 
@@ -169,6 +206,8 @@ class Probing:
         crowd: Pictures of each draw whose distribution is compared with real ones.
         seed: Of the first draw.
         trial: Split number, for layouts that have several.
+        inception: File of Inception's weights, such as pt_inception-2015-12-05-6726825d.pth: FID
+            and KID of what is drawn are measured too.
     """
 
     people: Count = 200
@@ -178,3 +217,4 @@ class Probing:
     crowd: Count = 300
     seed: Seed = 0
     trial: Trial = 1
+    inception: Path | None = None

@@ -22,16 +22,20 @@ from crosslight.data.layouts import parse_data_argument, read_layout
 from crosslight.data.promenade.dataset import load_world
 from crosslight.data.promenade.recipe import MANIFEST
 from crosslight.data.splits import TEST_SPLITS
+from crosslight.drawing.beside_truth import draw_beside_truth
+from crosslight.drawing.pictures import write_png
 from crosslight.errors import ConfigError
 from crosslight.evaluation.features import Features
 from crosslight.experiments.embedder import fingerprint_of
+from crosslight.experiments.inception import Inception
 from crosslight.experiments.options import Probing
-from crosslight.experiments.run import Run, load_run
-from crosslight.files import require_folder, write_text
+from crosslight.experiments.run import Run
+from crosslight.files import require_folder, sha256_of, write_text
 from crosslight.methods.contract import Disentangles, Swaps, Translates
 from crosslight.parts import named_if_missing
 from crosslight.probing.factors import factors_of, true_code
 from crosslight.probing.interventions import movements
+from crosslight.probing.kept import read_codes, write_codes
 from crosslight.probing.people import Images, Numbers, People, Photographs, draw_people
 from crosslight.probing.pictures import (
     MEASURES,
@@ -50,12 +54,25 @@ JUDGE = "promenade"
 UNTRAINED = "untrained "
 PIXELS, TRUTH = "raw pixels", "the factors themselves"
 PARTS = ("leakage", "movements", "use", "swaps", "translations", "realism")
+INCEPTION = "inception"
+"""One more part, where the user has the file of weights."""
+SHEET_ROWS = 8
+"""Pairs of the first draw that a sheet of pictures shows."""
+FEWEST = 50
+"""Pictures whose distribution can be compared in a space of 2,048 numbers at all."""
 
-PROTOCOL = 2
+PROTOCOL: Mapping[str, int] = {**dict.fromkeys((*PARTS, INCEPTION), 2), "leakage": 3}
 """Counted up when a part is measured in another way: what was measured before is measured again."""
 
 Figures: TypeAlias = dict[str, Any]
 """Names → names → a list with a figure of every draw."""
+
+
+def sheets_of(run: Path) -> tuple[Path, ...]:
+    """Pictures that a probe left beside its figures: what was drawn, and the truth."""
+    probed = read_probed(run)
+    kinds = [kind for kind in ("swaps", "translations") if probed and kind in probed.parts]
+    return tuple(path for kind in kinds for path in sorted((run / FOLDER).glob(f"{kind}-*.png")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +114,11 @@ def probe_run(
 
     Raises:
         ConfigError: The method has no codes and draws nothing.
+        CheckpointError: `how.inception` is not the file that it should be.
+        MissingPartError: Of `how.inception`, the extra `generation` is not installed.
     """
     how = how or Probing()
-    opened = load_run(run)
+    opened = Run(run)
     if not isinstance(opened.method, Disentangles | Swaps | Translates):
         raise ConfigError(
             f"The method {opened.recipe.method} of {run} has neither codes nor pictures to probe; "
@@ -109,29 +128,34 @@ def probe_run(
     settings = {
         "method": opened.recipe.method,
         "weights": fingerprint_of(run),
-        "protocol": PROTOCOL,
+        "protocol": max(PROTOCOL.values()),
         "layout": layout.name,
         "root": str(root.resolve()),
-        **asdict(how),
+        **{name: value for name, value in asdict(how).items() if name != INCEPTION},
     }
-    probe = _Probe(opened, layout.name, root, how, tell)
     folder = run / FOLDER
     require_folder(folder)
+    probe = _Probe(opened, layout.name, root, how, tell)
+    whose = settings
+    if how.inception is not None:
+        probe.space = Inception(how.inception, opened.device)
+        whose = {**settings, INCEPTION: sha256_of(how.inception)}
     parts: dict[str, Figures] = {}
     missing: dict[str, str] = {}
-    for part in PARTS:
+    for part in PARTS if how.inception is None else (*PARTS, INCEPTION):
         reason = probe.lacks(part)
         if reason is not None:
             missing[part] = reason
             continue
         kept = folder / f"{part}.json"
-        figures = _kept(kept, settings)
+        asked = {**(whose if part == INCEPTION else settings), "protocol": PROTOCOL[part]}
+        figures = _kept(kept, asked)
         if figures is None:
             tell(part)
             figures = getattr(probe, part)()
-            write_text(kept, json.dumps({"settings": settings, "figures": figures}) + "\n")
+            write_text(kept, json.dumps({"settings": asked, "figures": figures}) + "\n")
         parts[part] = figures
-    probed = Probed(settings=settings, parts=parts, missing=missing)
+    probed = Probed(settings=whose, parts=parts, missing=missing)
     write_text(folder / RESULT, json.dumps(probed.to_json(), indent=2) + "\n")
     return probed
 
@@ -159,11 +183,18 @@ class _Probe:
     """A run and the people it is probed with; each part measures one thing."""
 
     def __init__(
-        self, run: Run, layout: str, root: Path, how: Probing, tell: Callable[[str], None]
+        self,
+        run: Run,
+        layout: str,
+        root: Path,
+        how: Probing,
+        tell: Callable[[str], None],
     ) -> None:
         self.run, self.layout, self.root, self.how, self.tell = run, layout, root, how, tell
+        self.folder = run.path / FOLDER
         self.method = run.method
         self.draws = range(how.seed, how.seed + how.draws)
+        self.space: Inception | None = None
 
     @property
     def _swaps(self) -> bool:
@@ -185,8 +216,13 @@ class _Probe:
             return f"{name} does not swap."
         if part == "translations" and not self._translates:
             return f"{name} does not translate."
-        if part == "realism" and not (self._swaps or self._translates):
+        if part in ("realism", INCEPTION) and not (self._swaps or self._translates):
             return f"{name} draws nothing."
+        if part == INCEPTION and (fewest := min(map(self._crowd, self.people.lights))) < FEWEST:
+            return (
+                f"{fewest} pictures of a light are too few for its 2,048 numbers; say --crowd and "
+                f"--people so that there are {FEWEST} or more, and as many real ones."
+            )
         if part in ("movements", "swaps", "translations") and not (self.root / MANIFEST).exists():
             return f"{self.root} is no Promenade: nobody knows the true picture or its factors."
         if part == "translations" and len(self.people.lights) < 2:
@@ -225,8 +261,19 @@ class _Probe:
 
     @cached_property
     def codes(self) -> dict[str, NDArray[np.float32]]:
-        self.tell(f"codes of {len(self.people)} images")
-        return self.encode(self.people.images, self.people.modality)
+        made_of = {
+            "weights": fingerprint_of(self.run.path),
+            "layout": self.layout,
+            "root": str(self.root.resolve()),
+            "people": self.how.people,
+            "trial": self.how.trial,
+        }
+        codes = read_codes(self.folder, made_of)
+        if codes is None:
+            self.tell(f"codes of {len(self.people)} images")
+            codes = self.encode(self.people.images, self.people.modality)
+            write_codes(self.folder, codes, self.people, made_of)
+        return codes
 
     @cached_property
     def judge(self) -> Judge:
@@ -234,7 +281,7 @@ class _Probe:
 
     @cached_property
     def _stranger(self) -> Run:
-        return load_run(JUDGE)
+        return Run(JUDGE)
 
     def encode(self, images: Images, modality: Numbers) -> dict[str, NDArray[np.float32]]:
         return self.run.codes(list(images), modality=[Modality(int(m)) for m in modality])
@@ -368,6 +415,12 @@ class _Probe:
                 drawn = self.swap(images[pairs.looks], images[pairs.bodies])
                 like = swaps_beside_truth(self.truth, pairs, drawn, self.shown)
                 judged = whom_swaps_show(self.judge, pairs, drawn)
+                if seed == self.draws[0]:
+                    self._keep_sheet(
+                        f"swaps {_pair(appearance, structure)}".replace(" ", "-"),
+                        {"appearance of": pairs.looks, "structure of": pairs.bodies},
+                        {"drawn": drawn, "the truth": like.truth},
+                    )
                 _append(place, {**_told(like), "judged": judged})
         return found
 
@@ -384,6 +437,12 @@ class _Probe:
                 like = translations_beside_truth(
                     self.truth, asked, drawn, self.shown, to=to, seed=seed
                 )
+                if seed == self.draws[0]:
+                    self._keep_sheet(
+                        f"translations-to-{to.name.lower()}",
+                        {"image of": asked},
+                        {"drawn": drawn, "the truth": like.truth},
+                    )
                 rank1 = {
                     "drawn": found_by_drawn(self.judge, asked, drawn, to),
                     "the input": found_by_drawn(self.judge, asked, self.shown(given), to),
@@ -410,11 +469,54 @@ class _Probe:
                     )
         return found
 
+    def inception(self) -> Figures:
+        """As `realism`, in the space of Inception: FID and KID.
+
+        Both sets of a row have one size, as FID falls with it.
+        """
+        assert self.space is not None
+        found: Figures = {}
+        spaces = {
+            light: self.space(self._shown_whole(self.people.of(light)))
+            for light in self.people.lights
+        }
+        for seed in self.draws:
+            for name, pictures, light in self._drawn(seed):
+                features, count = spaces[light], len(pictures)
+                spare = np.random.default_rng(seed).permutation(len(features))
+                real = features[spare[-count:]]
+                rows = (
+                    (name, self.space(_eight_bits(pictures))),
+                    (f"real {light.name.lower()}", features[spare[:count]]),
+                )
+                for word, crowd in rows:
+                    distances = {
+                        "FID (Inception)": frechet_distance(crowd, real),
+                        "KID (Inception)": kernel_distance(crowd, real),
+                    }
+                    _append(found.setdefault(word, {}), distances)
+        return found
+
+    def _keep_sheet(
+        self, name: str, sources: Mapping[str, Numbers], made: Mapping[str, Floats]
+    ) -> None:
+        """Some rows of what was measured, to be looked at."""
+        few = {title: _eight_bits(pictures[:SHEET_ROWS]) for title, pictures in made.items()}
+        seen = self._shown_whole(np.arange(len(self.people)))
+        write_png(draw_beside_truth(self.people, seen, sources, few), self.folder / f"{name}.png")
+
+    def _shown_whole(self, rows: Numbers) -> Images:
+        return _eight_bits(self.shown(self.people.images[rows]))
+
+    def _crowd(self, light: Modality) -> int:
+        """How many pictures of a light are drawn; as many real ones are left to compare with."""
+        return min(len(self.people.of(light)) // 2, self.how.crowd)
+
     def _drawn(self, seed: int) -> Iterable[tuple[str, Floats, Modality]]:
         rng = np.random.default_rng(seed)
         for light in self.people.lights:
             able, name = self.people.of(light), light.name.lower()
-            count = min(len(able) // 2, self.how.crowd)
+            count = self._crowd(light)
             if self._swaps:
                 looks, bodies = (rng.choice(able, count, replace=False) for _ in range(2))
                 images = self.people.images

@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from crosslight import types
 from crosslight.config import Recipe
-from crosslight.data.given import GivenImages, listed, pictures_of
+from crosslight.data.given import (
+    GivenImages,
+    GivenLight,
+    GivenLights,
+    light_given,
+    lights_given,
+    listed,
+    pictures_of,
+)
 from crosslight.data.images import guess_modality
 from crosslight.data.transforms import InferenceTransform
 from crosslight.drawing.grids import Grid
 from crosslight.drawing.swapping import Sitter, draw_swaps, labels_of, looks_of
 from crosslight.drawing.translating import draw_translations
-from crosslight.errors import ConfigError, DataError
+from crosslight.errors import ConfigError
 from crosslight.evaluation.reranking import Refinement
 from crosslight.experiments.evaluation import Evaluation, evaluate_run
 from crosslight.experiments.options import Evaluating
 from crosslight.methods.contract import Disentangles, Method
+from crosslight.training.devices import device_of
 from crosslight.training.embedding import arithmetic
 from crosslight.training.run import RunFolder
-from crosslight.types import LIGHTS, Doing, Modality
+from crosslight.types import Doing, Modality
 
-Light: TypeAlias = Modality | types.Light
-Lights: TypeAlias = Light | Iterable[Light] | None
 _AT_ONCE = 64
 
 
@@ -58,7 +63,7 @@ class Run:
         self._folder = folder = RunFolder.open(Path(path))
         self.path: Path = folder.path
         self.recipe: Recipe = folder.load_config()
-        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        place = device_of("auto") if device is None else torch.device(device)
         self.method: Method = folder.load_method().to(place)
         self.untrained: frozenset[str] = frozenset(folder.load_card().untrained)
 
@@ -77,7 +82,7 @@ class Run:
         data = self.recipe.data
         return InferenceTransform(data.height, data.width, data.interpolation)
 
-    def embed(self, images: GivenImages, *, modality: Lights = None) -> NDArray[np.float32]:
+    def embed(self, images: GivenImages, *, modality: GivenLights = None) -> NDArray[np.float32]:
         """Embeddings, (N, D), to be compared by the cosine, or as `run.method.distance` says.
 
         Args:
@@ -98,7 +103,7 @@ class Run:
         )
 
     def codes(
-        self, images: GivenImages, *, modality: Lights = None
+        self, images: GivenImages, *, modality: GivenLights = None
     ) -> dict[str, NDArray[np.float32]]:
         """The method's codes by name, each (N, D); the arguments are those of `embed`.
 
@@ -135,7 +140,7 @@ class Run:
         clothes, bodies = self._sitters(appearance), self._sitters(structure)
         return draw_swaps(self.method, looks_of(clothes, steps), bodies)
 
-    def translate(self, images: GivenImages, *, to: Light) -> Grid:
+    def translate(self, images: GivenImages, *, to: GivenLight) -> Grid:
         """The same people in the other light: a row of each image and what was drawn of it.
 
         Args:
@@ -147,7 +152,7 @@ class Run:
             DataError: An image cannot be read.
         """
         self._refuse_untrained("translating")
-        return draw_translations(self.method, self._sitters(images), to=Modality(_light(to)))
+        return draw_translations(self.method, self._sitters(images), to=Modality(light_given(to)))
 
     def evaluate(
         self, data: str, *, refinements: Sequence[Refinement] = (), **options: Any
@@ -174,15 +179,17 @@ class Run:
         return [
             Sitter(
                 name=files[number].stem if number in files else f"image-{number}",
-                label=labels[files[number]] if number in files else f"image {number}",
+                label=labels[files[number]] if number in files else (f"image {number}",),
                 pixels=self.transform(picture),
             )
             for number, picture in enumerate(pictures)
         ]
 
-    def _batches(self, images: GivenImages, modality: Lights) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(
+        self, images: GivenImages, modality: GivenLights
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         pictures = pictures_of(images, deep_range=self.recipe.data.deep_range)
-        lights = lights_of(pictures, modality)
+        lights = lights_given(modality, len(pictures)) or list(map(guess_modality, pictures))
         precision = self.recipe.training.precision
         for start in range(0, len(pictures), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
@@ -190,36 +197,3 @@ class Run:
             light = torch.tensor(lights[part], dtype=torch.int64)
             with torch.inference_mode(), arithmetic(precision, self.device):
                 yield pixels.to(self.device), light.to(self.device)
-
-
-def load_run(path: Path | str, *, device: torch.device | str | None = None) -> Run:
-    """Opens a trained run, or `promenade`, the weights that come with crosslight; see `Run`."""
-    return Run(path, device=device)
-
-
-def lights_of(pictures: list[Image.Image], modality: Lights) -> list[int]:
-    """The `Modality` of each picture.
-
-    Raises:
-        DataError: An unknown word, or not one light for each picture.
-    """
-    if modality is None:
-        return [guess_modality(picture) for picture in pictures]
-    if isinstance(modality, str | Modality):
-        return [_light(modality)] * len(pictures)
-    lights = [_light(light) for light in modality]
-    if len(lights) != len(pictures):
-        raise DataError(
-            f"{len(lights)} lights are given for {len(pictures)} images; give one for all, or one "
-            "for each."
-        )
-    return lights
-
-
-def _light(light: Any) -> int:
-    if isinstance(light, str) and light.lower() in LIGHTS:
-        return int(LIGHTS[light.lower()])
-    try:
-        return int(Modality(light))
-    except ValueError as error:
-        raise DataError(f"{light!r} is no light; write 'visible' or 'infrared'.") from error

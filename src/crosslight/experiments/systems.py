@@ -55,6 +55,7 @@ SYSTEMS: dict[str, tuple[Preset, ...]] = {
     "case-net-aspp": (Preset(recipe="case-net-promenade", set=("method=case-net-aspp",)),),
     "case-net-released": (Preset(recipe="case-net-promenade", set=_AS_RELEASED),),
     "structure-id": (Preset(recipe="structure-id-promenade"),),
+    "structure-id-agw": (Preset(recipe="structure-id-agw-promenade"),),
     "proposed-2020": (Preset(recipe="proposed-2020-promenade"),),
     "dgnet": (Preset(recipe="dgnet-promenade"),),
     "dgnet-vi": (Preset(recipe="dgnet-vi-promenade"),),
@@ -62,7 +63,10 @@ SYSTEMS: dict[str, tuple[Preset, ...]] = {
     "unet-disentangle": (Preset(recipe="unet-disentangle-promenade"),),
     "embedding-disentangle": (Preset(recipe="embedding-disentangle-promenade"),),
 }
-"""Every method that ships, by the recipes that learn on two cores; two where it fits two kinds."""
+"""Every method that ships, by the recipes that learn on two cores; two where it fits two kinds.
+
+`structure-id-agw` is `structure-id` with AGW's appearance encoder, trained as AGW trains.
+"""
 
 
 def named_system(text: str) -> tuple[str, tuple[Preset, ...]]:

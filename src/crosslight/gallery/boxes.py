@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from PIL import Image
 
 from crosslight.data.columns import number, read_cells, whole
 from crosslight.errors import DataError
 
 COLUMNS = ("frame", "left", "top", "right", "bottom")
+ONE_PERSON = 0.5
+"""Intersection over union above which two boxes of a detector show one person."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,11 @@ class Box:
         """Square pixels."""
         return max(0.0, self.right - self.left) * max(0.0, self.bottom - self.top)
 
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Pixels from the left and from the upper edge."""
+        return (self.left + self.right) / 2, (self.top + self.bottom) / 2
+
     def inside(self, width: int, height: int) -> Box:
         """The part inside a picture, in whole pixels; none of a box without finite sides."""
         if not all(map(math.isfinite, (self.left, self.top, self.right, self.bottom))):
@@ -61,6 +70,29 @@ class Box:
         )
         union = self.area + other.area - both.area
         return both.area / union if union > 0 else 0.0
+
+
+def most_likely(boxes: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Which boxes stay when, of those that show one person, only the surest does; surest first.
+
+    Two show one person where they overlap by more than `ONE_PERSON`.
+
+    Args:
+        boxes: (N, 4) left, upper, right and lower sides.
+        scores: (N,) how sure a detector is.
+    """
+    left, top, right, bottom = boxes.T
+    area = np.maximum(right - left, 0) * np.maximum(bottom - top, 0)
+    waiting = np.argsort(-scores, kind="stable")
+    kept = []
+    while len(waiting):
+        first, waiting = waiting[0], waiting[1:]
+        kept.append(first)
+        wide = np.minimum(right[first], right[waiting]) - np.maximum(left[first], left[waiting])
+        high = np.minimum(bottom[first], bottom[waiting]) - np.maximum(top[first], top[waiting])
+        both = np.maximum(wide, 0) * np.maximum(high, 0)
+        waiting = waiting[both <= ONE_PERSON * (area[first] + area[waiting] - both)]
+    return np.array(kept, dtype=np.int64)
 
 
 class Detector(Protocol):

@@ -1,9 +1,10 @@
 """Learns the curves of a calibration from embeddings of known people.
 
-Pairs are counted in narrow bins of distance; everything after works on the counts. Two shapes are
-tried, a logistic function of the distance and an isotonic one; people are split into two halves,
-each judges what the other taught, and the shape that gives the lower log loss is kept. The
-reliability that is reported comes from these judgements, never from people who taught.
+Pairs are counted in narrow bins of distance; most of what follows works on the counts. Two shapes
+are tried, a logistic function of the distance and an isotonic one; people are split into folds,
+each pair is judged by what the people of the folds taught that neither of its people is in, and the
+shape is kept that does better where it says 50 % or more. What is reported, reliability and the
+error among such pairs, comes from these judgements, never from people who taught.
 
 Same-person pairs of one camera are left out: they are often of the same moment, and easier than
 what a search across cameras meets.
@@ -11,7 +12,6 @@ what a search across cameras meets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,31 +20,32 @@ from numpy.typing import NDArray
 
 from crosslight.data.table import junk
 from crosslight.errors import DataError
-from crosslight.gallery.calibration import Calibration, Curve
+from crosslight.gallery.calibration import Calibration, Curve, SurePairs
+from crosslight.gallery.calibration_pairs import (
+    FloatArray,
+    Pairs,
+    distances_between,
+    drawn_people,
+    pairs_of_lights,
+)
+from crosslight.gallery.calibration_shapes import SHAPES, Counts, Shape, probabilities
 from crosslight.gallery.store import prepared
-from crosslight.parts import named_if_missing
-from crosslight.types import UNKNOWN_CAM, Distance
+from crosslight.types import Distance
 
 BINS = 1_000
 KNOTS = 64
+FOLDS = 8
 MOST_IMAGES = 6_000
 FEWEST_SAME = 20
 FEWEST_PEOPLE = 4
+SURE = 0.5
+FEWEST_SURE_PEOPLE = 10
+"""People behind pairs that are said to be sure, below which no interval is given."""
 
-FloatArray = NDArray[np.float64]
-Groups = list[tuple[FloatArray, NDArray[np.bool_]]]
-"""Distances of pairs, and which of them show one person: of everybody, then of each half."""
-
-Shape = Callable[["_Counts"], FloatArray]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Counts:
-    """Pairs by distance: centres of the bins and how many of each sort are in them."""
-
-    centres: FloatArray
-    same: FloatArray
-    different: FloatArray
+_DRAWS = 1_000
+_CURVES = 200
+_MOST_REDRAWN = 500_000
+_INTERVAL = (0.025, 0.975)
 
 
 def fit_calibration(
@@ -70,7 +71,8 @@ def fit_calibration(
         false_match_rate: Share of different-person pairs that the thresholds let pass.
         data: Name of the data.
         prior: Share of same-person pairs that probabilities assume; None: that of the data.
-        seed: Decides the halves, and the images where there are more than `MOST_IMAGES`.
+        seed: Decides the folds, what is drawn again, and the images where there are more than
+            `MOST_IMAGES`.
 
     Raises:
         DataError: Too few people or pairs.
@@ -81,18 +83,17 @@ def fit_calibration(
         known = np.sort(rng.choice(known, MOST_IMAGES, replace=False))
     pids, cams, modality = pids[known], cams[known], modality[known]
     vectors = prepared(feats[known], distance)
-    people = np.unique(pids)
-    if len(people) < FEWEST_PEOPLE:
+    people = len(np.unique(pids))
+    if people < FEWEST_PEOPLE:
         raise DataError(
-            f"{len(people)} people are too few to calibrate on; give data of {FEWEST_PEOPLE} or "
+            f"{people} people are too few to calibrate on; give data of {FEWEST_PEOPLE} or "
             "more, best of hundreds."
         )
-    half = np.isin(pids, rng.permutation(people)[: len(people) // 2])
-    between = _distances(vectors, distance)
+    between = distances_between(vectors, vectors, distance)
     same_light = modality[:, None] == modality
     within, across = (
-        _curve(groups, false_match_rate, prior) if groups else None
-        for groups in _pairs(between, pids, cams, half, (same_light, ~same_light))
+        None if pairs.same.sum() < FEWEST_SAME else curve_of(pairs, false_match_rate, prior, seed)
+        for pairs in pairs_of_lights(between, pids, cams, (same_light, ~same_light))
     )
     if within is None and across is None:
         raise DataError(
@@ -102,48 +103,27 @@ def fit_calibration(
     return Calibration(
         false_match_rate=false_match_rate,
         data=data,
-        people=len(people),
+        people=people,
         within=within,
         across=across,
     )
 
 
-def _pairs(
-    between: NDArray[np.float32],
-    pids: NDArray[np.int64],
-    cams: NDArray[np.int64],
-    half: NDArray[np.bool_],
-    kinds: Sequence[NDArray[np.bool_]],
-) -> Iterator[Groups | None]:
-    """For each kind of pairs those of everybody and of each half, None where too few are alike.
+def curve_of(
+    pairs: Pairs, false_match_rate: float, prior: float | None = None, seed: int = 0
+) -> Curve:
+    """The curve of one kind of pairs, its band, and how it did on people left out.
 
     Args:
-        between: (N, N) distances.
-        pids: (N,) people.
-        cams: (N,) cameras; images of a person by one camera are no pair.
-        half: (N,) who belongs to the first half of the people.
-        kinds: (N, N) each, which pairs are of the kind.
+        pairs: Of the kind, with some of both sorts.
+        false_match_rate: Share of different-person pairs that the threshold lets pass.
+        prior: Share of same-person pairs; None: that of the pairs.
+        seed: Decides the folds and what is drawn again.
+
+    Raises:
+        DataError: Too few pairs of different people for the rate.
     """
-    same_person = pids[:, None] == pids
-    same_camera = (cams[:, None] == cams) & (cams[:, None] != UNKNOWN_CAM)
-    once = np.triu(np.ones(between.shape, dtype=bool), 1)
-    usable = once & ~(same_person & same_camera)
-    for kind in kinds:
-        pairs = usable & kind
-        if (pairs & same_person).sum() < FEWEST_SAME:
-            yield None
-            continue
-        halves = [pairs & inside[:, None] & inside for inside in (half, ~half)]
-        yield [(between[p], same_person[p]) for p in (pairs, *halves)]
-
-
-def _curve(
-    groups: Groups,
-    false_match_rate: float,
-    prior: float | None,
-) -> Curve:
-    """From the pairs of everybody and of the two halves."""
-    distances, same = groups[0]
+    distances, same = pairs.distances, pairs.same
     impostors = np.sort(distances[~same])
     if false_match_rate * len(impostors) < 1:
         raise DataError(
@@ -152,117 +132,219 @@ def _curve(
             "more, or give more data."
         )
     edges = np.linspace(distances.min(), distances.max() + 1e-9, BINS + 1)
-    everybody, *halves = [_counts(edges, *group) for group in groups]
+    place = np.clip(np.searchsorted(edges, distances, side="right") - 1, 0, BINS - 1)
     share = float(same.mean()) if prior is None else prior
-    judged = {name: _judge(shape, halves) for name, shape in SHAPES.items()}
-    name = min(judged, key=lambda key: judged[key][0])
+    folds = _folds(pairs, place, edges, seed)
+    judged = {name: _judged(shape, folds, share) for name, shape in SHAPES.items()}
+    name = min(judged, key=lambda key: judged[key].sure_loss)
+    best = judged[name]
+    ratios = SHAPES[name](_counts(edges, place, same), share)
     knots = np.unique(np.linspace(0, BINS - 1, KNOTS).round().astype(int))
-    ratios = SHAPES[name](everybody)
+    low, high = _band(SHAPES[name], pairs, place, edges, share, seed)
     threshold = float(impostors[int(false_match_rate * len(impostors)) - 1])
     return Curve(
         fit=name,
-        distances=tuple(everybody.centres[knots].tolist()),
-        log_ratios=tuple(np.minimum.accumulate(ratios[knots]).tolist()),
+        distances=tuple(((edges[:-1] + edges[1:]) / 2)[knots].tolist()),
+        log_ratios=_falling(ratios[knots]),
+        low_ratios=_falling(low[knots]),
+        high_ratios=_falling(high[knots]),
         prior=share,
         threshold=threshold,
         missed=float((distances[same] > threshold).mean()),
         same=int(same.sum()),
         different=int((~same).sum()),
-        log_loss=judged[name][0],
-        reliability=judged[name][1],
+        log_loss=best.log_loss,
+        reliability=best.reliability,
+        sure=_sure(pairs, place, folds, best.said, share, seed),
     )
 
 
-def _judge(
-    shape: Shape, halves: list[_Counts]
-) -> tuple[float, tuple[tuple[float, float, int], ...]]:
-    """Log loss, and what was said against what was true, each half judging the other's lesson."""
-    said: list[FloatArray] = []
-    same: list[FloatArray] = []
-    count: list[FloatArray] = []
-    for teacher, judge in (halves, halves[::-1]):
-        if not teacher.same.sum() or not teacher.different.sum():
-            continue
-        # Half of the people have a larger share of same-person pairs than all of them.
-        prior = judge.same.sum() / (judge.same.sum() + judge.different.sum())
-        if not 0 < prior < 1:
-            continue
-        odds = shape(teacher) + np.log(prior / (1 - prior))
-        said.append(1 / (1 + np.exp(-np.clip(odds, -50, 50))))
-        same.append(judge.same)
-        count.append(judge.same + judge.different)
-    if not said:
-        return np.inf, ()
-    p, s, n = (np.concatenate(parts) for parts in (said, same, count))
-    q = np.clip(p, 1e-12, 1 - 1e-12)
-    loss = float(-(s * np.log(q) + (n - s) * np.log(1 - q)).sum() / max(n.sum(), 1))
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Folds:
+    """Pairs by the folds that their people are in, and by distance.
+
+    Attributes:
+        cell: (N,) of each pair, which two folds it is of: a number below C.
+        teach: Of each cell, the pairs of people outside of its folds.
+        judge: Of each cell, its pairs.
+    """
+
+    cell: NDArray[np.int64]
+    teach: tuple[Counts, ...]
+    judge: tuple[Counts, ...]
+
+    def weights(self, prior: float) -> tuple[float, float]:
+        """What a same-person pair and another one count for, so that all together count for 1."""
+        same = sum(counts.same.sum() for counts in self.judge)
+        different = sum(counts.different.sum() for counts in self.judge)
+        return prior / max(same, 1), (1 - prior) / max(different, 1)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Judgement:
+    """How a shape did on people left out.
+
+    Attributes:
+        said: (C, B) probability at each distance; not a number where nobody taught.
+        log_loss: Mean -log of the probability given to what was true.
+        sure_loss: The same of probabilities raised to `SURE`: what is said above it decides alone.
+        reliability: As in `Curve`.
+    """
+
+    said: FloatArray
+    log_loss: float
+    sure_loss: float
+    reliability: tuple[tuple[float, float, int], ...]
+
+
+def _folds(pairs: Pairs, place: NDArray[np.int64], edges: FloatArray, seed: int) -> _Folds:
+    folds = min(FOLDS, pairs.people)
+    of = np.random.default_rng(seed).permutation(pairs.people) % folds
+    ends = np.sort(np.stack([of[pairs.first], of[pairs.second]]), axis=0)
+    cells = [(one, other) for other in range(folds) for one in range(other + 1)]
+    cell = ends[1] * (ends[1] + 1) // 2 + ends[0]
+    same, different = (
+        np.bincount(cell[sort] * BINS + place[sort], minlength=len(cells) * BINS)
+        .reshape(len(cells), BINS)
+        .astype(np.float64)
+        for sort in (pairs.same, ~pairs.same)
+    )
+    centres = (edges[:-1] + edges[1:]) / 2
+
+    def counts(which: list[int]) -> Counts:
+        return Counts(
+            centres=centres, same=same[which].sum(axis=0), different=different[which].sum(axis=0)
+        )
+
+    return _Folds(
+        cell=cell,
+        teach=tuple(
+            counts([n for n, others in enumerate(cells) if not set(own) & set(others)])
+            for own in cells
+        ),
+        judge=tuple(counts([n]) for n in range(len(cells))),
+    )
+
+
+def _judged(shape: Shape, folds: _Folds, prior: float) -> _Judgement:
+    said = np.stack(
+        [
+            probabilities(shape(teach, prior), prior)
+            if teach.both
+            else np.full(len(teach.centres), np.nan)
+            for teach in folds.teach
+        ]
+    )
+    weigh = folds.weights(prior)
+    taught = ~np.isnan(said)
+    p = said[taught]
+    same = np.stack([counts.same for counts in folds.judge])[taught]
+    different = np.stack([counts.different for counts in folds.judge])[taught]
+    s, n = weigh[0] * same, weigh[0] * same + weigh[1] * different
+    if not n.sum():
+        return _Judgement(said=said, log_loss=np.inf, sure_loss=np.inf, reliability=())
+
+    def loss(q: FloatArray) -> float:
+        q = np.clip(q, 1e-12, 1 - 1e-12)
+        return float(-(s * np.log(q) + (n - s) * np.log(1 - q)).sum() / n.sum())
+
     tenth = np.minimum((p * 10).astype(int), 9)
+    total = (same + different).sum()
     lines = []
     for number in range(10):
         here = (tenth == number) & (n > 0)
-        pairs = n[here].sum()
-        if pairs:
-            mean = float((p[here] * n[here]).sum() / pairs)
-            lines.append((mean, float(s[here].sum() / pairs), int(pairs)))
-    return loss, tuple(lines)
-
-
-def _logistic(counts: _Counts) -> FloatArray:
-    """Log ratio as a straight line in the distance."""
-    with named_if_missing():
-        from sklearn.linear_model import LogisticRegression
-
-    x = np.concatenate([counts.centres, counts.centres])[:, None]
-    mean, scale = float(x.mean()), float(x.std()) or 1.0
-    y = np.repeat([1, 0], len(counts.centres))
-    weight = np.concatenate(
-        [counts.same / counts.same.sum(), counts.different / counts.different.sum()]
-    )
-    model = LogisticRegression(C=1e6).fit((x - mean) / scale, y, sample_weight=weight)
-    slope = min(float(model.coef_[0, 0]), 0.0)  # a larger distance never speaks for the same person
-    line: FloatArray = slope * (counts.centres - mean) / scale + float(model.intercept_[0])
-    return line
-
-
-def _isotonic(counts: _Counts) -> FloatArray:
-    """Log ratio as falling steps; a step's own counts, smoothed, bound what it may claim."""
-    with named_if_missing():
-        from sklearn.isotonic import IsotonicRegression
-
-    same, different = counts.same.sum(), counts.different.sum()
-    weight = counts.same / same + counts.different / different
-    seen = weight > 0
-    posterior = (counts.same[seen] / same) / weight[seen]
-    fitted = IsotonicRegression(increasing=False).fit_transform(
-        counts.centres[seen], posterior, sample_weight=weight[seen]
-    )
-    _, step = np.unique(-fitted, return_inverse=True)
-    s = np.bincount(step, counts.same[seen])[step]
-    d = np.bincount(step, counts.different[seen])[step]
-    ratios = np.log((s + 0.5) / (same + 1)) - np.log((d + 0.5) / (different + 1))
-    ratios = np.minimum.accumulate(ratios)
-    return np.interp(counts.centres, counts.centres[seen], ratios)
-
-
-SHAPES: dict[str, Shape] = {"logistic": _logistic, "isotonic": _isotonic}
-
-
-def _counts(edges: FloatArray, distances: FloatArray, same: NDArray[np.bool_]) -> _Counts:
-    return _Counts(
-        centres=(edges[:-1] + edges[1:]) / 2,
-        same=np.histogram(distances[same], edges)[0].astype(np.float64),
-        different=np.histogram(distances[~same], edges)[0].astype(np.float64),
+        weight = n[here].sum()
+        if weight:
+            mean = float((p[here] * n[here]).sum() / weight)
+            count = max(1, round(float(total * weight / n.sum())))
+            lines.append((mean, float(s[here].sum() / weight), count))
+    return _Judgement(
+        said=said,
+        log_loss=loss(p),
+        sure_loss=loss(np.maximum(p, SURE)),
+        reliability=tuple(lines),
     )
 
 
-def _distances(vectors: NDArray[np.float32], distance: Distance) -> NDArray[np.float32]:
-    """(N, N), as stores give them."""
-    products = vectors @ vectors.T
-    if distance == "dot":
-        found = -products
-    elif distance == "cosine":
-        found = np.clip(1 - products, 0, 2)
-    else:
-        squares = np.square(vectors).sum(axis=1)
-        found = np.sqrt(np.maximum(squares[:, None] + squares - 2 * products, 0))
-    return np.asarray(found, dtype=np.float32)
+def _sure(
+    pairs: Pairs,
+    place: NDArray[np.int64],
+    folds: _Folds,
+    said: FloatArray,
+    prior: float,
+    seed: int,
+) -> SurePairs:
+    """What became of pairs of people left out that were said to be `SURE` or more."""
+    claims = said[folds.cell, place]
+    sure = pairs.take(chosen := np.flatnonzero(np.nan_to_num(claims) >= SURE))
+    if not len(sure):
+        return SurePairs(pairs=0, people=0)
+    claim = claims[chosen]
+    people = len(np.unique(np.concatenate([sure.first, sure.second])))
+    weigh = folds.weights(prior)
+    weight = np.where(sure.same, *weigh)
+
+    def shares(count: FloatArray) -> tuple[float, float]:
+        return float(np.average(claim, weights=count)), float(np.average(sure.same, weights=count))
+
+    mean, true = shares(weight)
+    interval = None
+    if people >= FEWEST_SURE_PEOPLE:
+        own = np.bincount(pairs.first[pairs.same], minlength=pairs.people)
+        others = pairs.take(~pairs.same)
+        met = sum(np.bincount(who, minlength=pairs.people) for who in (others.first, others.second))
+        errors = []
+        for draw in drawn_people(pairs.people, _DRAWS, seed):
+            # The share of same-person pairs stays the prior in every draw.
+            same = own.sum() / max(draw @ own, 1)
+            different = len(others) / max(draw @ met - len(others), 1)
+            count = weight * sure.drawn(draw) * np.where(sure.same, same, different)
+            if count.sum():
+                again = shares(count)
+                errors.append(again[0] - again[1])
+        low, high = np.quantile(errors, _INTERVAL)
+        interval = (float(low), float(high))
+    return SurePairs(pairs=len(sure), people=people, said=mean, true=true, interval=interval)
+
+
+def _band(
+    shape: Shape,
+    pairs: Pairs,
+    place: NDArray[np.int64],
+    edges: FloatArray,
+    prior: float,
+    seed: int,
+) -> tuple[FloatArray, FloatArray]:
+    """Between which log ratios the curve lies when other people are drawn, (B,) each."""
+    rng = np.random.default_rng(seed)
+    chosen = np.arange(len(pairs))
+    if len(pairs) > _MOST_REDRAWN:
+        same, others = np.flatnonzero(pairs.same), np.flatnonzero(~pairs.same)
+        chosen = np.concatenate([same, rng.choice(others, _MOST_REDRAWN, replace=False)])
+    some, where = pairs.take(chosen), place[chosen]
+    curves = []
+    for draw in drawn_people(pairs.people, _CURVES, seed):
+        counts = _counts(edges, where, some.same, some.drawn(draw))
+        if counts.both:
+            curves.append(shape(counts, prior))
+    low, high = np.quantile(curves, _INTERVAL, axis=0)
+    return low, high
+
+
+def _counts(
+    edges: FloatArray,
+    place: NDArray[np.int64],
+    same: NDArray[np.bool_],
+    weight: FloatArray | None = None,
+) -> Counts:
+    def counted(sort: NDArray[np.bool_]) -> FloatArray:
+        weights = None if weight is None else weight[sort]
+        return np.bincount(place[sort], weights, minlength=BINS).astype(np.float64)
+
+    return Counts(
+        centres=(edges[:-1] + edges[1:]) / 2, same=counted(same), different=counted(~same)
+    )
+
+
+def _falling(ratios: FloatArray) -> tuple[float, ...]:
+    return tuple(np.minimum.accumulate(ratios).tolist())

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from crosslight.gallery.enrolment import Candidate
+from crosslight.gallery.candidates import Candidate
 from crosslight.types import Modality
 
 _WORDS = {"pid": "person", "cam": "camera", "modality": "light", "time": "time", "track": "track"}

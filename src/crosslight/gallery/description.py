@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from crosslight.errors import GalleryError
-from crosslight.files import write_text
+from crosslight.files import folder_made_whole, write_text
 from crosslight.gallery.complaints import sentence, told
 from crosslight.gallery.store import StoreInfo
 
@@ -45,8 +47,24 @@ def read_description(folder: Path) -> tuple[str, StoreInfo]:
     return kind, StoreInfo.from_plain(content, where=str(folder))
 
 
-def make_folder(folder: Path) -> None:
-    """Makes the folder of a new store.
+@contextmanager
+def new_folder(folder: Path, *engine: type[Exception]) -> Iterator[Path]:
+    """The folder of a new store, to be filled; it has its name when the block has ended well.
+
+    Args:
+        folder: Of the store.
+        engine: What the store's engine raises.
+
+    Raises:
+        GalleryError: Something is there already, or the disk or the engine fails.
+    """
+    require_new(folder)
+    with told(str(folder), *engine), folder_made_whole(folder) as part:
+        yield part
+
+
+def require_new(folder: Path) -> None:
+    """Makes the folder of a new store, empty.
 
     Raises:
         GalleryError: Something is there already.

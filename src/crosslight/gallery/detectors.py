@@ -6,21 +6,27 @@ from pathlib import Path
 
 from crosslight.errors import ConfigError
 from crosslight.gallery.boxes import Detector
+from crosslight.shipped import NANODET
 
 TORCHVISION = "torchvision:"
-FORMS = "FILE.onnx, torchvision:NAME or torchvision:NAME:WEIGHTS.pth"
+FORMS = f"{NANODET}, FILE.onnx, torchvision:NAME or torchvision:NAME:WEIGHTS.pth"
 
 
 def load_detector(name: str, threshold: float) -> Detector:
     """The detector of a name.
 
     Args:
-        name: `FILE.onnx`, `torchvision:NAME` or `torchvision:NAME:WEIGHTS.pth`.
+        name: `nanodet`, `FILE.onnx`, `torchvision:NAME` or `torchvision:NAME:WEIGHTS.pth`.
         threshold: Smallest score that counts.
 
     Raises:
         ConfigError: No such detector, or its file cannot be used.
+        CheckpointError: The one that ships is damaged or missing.
     """
+    if name == NANODET:
+        from crosslight.gallery.nanodet_detector import NanoDetDetector
+
+        return NanoDetDetector(threshold)
     if name.startswith(TORCHVISION):
         from crosslight.gallery.torchvision_detector import TorchvisionDetector
 

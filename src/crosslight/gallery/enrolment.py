@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,59 +17,21 @@ from PIL import Image
 from crosslight.data.depth import Depth, DepthTally
 from crosslight.data.images import guess_modality, read_with_depth
 from crosslight.errors import DataError
+from crosslight.gallery.candidates import LABELS, Candidate
+from crosslight.gallery.ledger import TRACK, digest
+from crosslight.gallery.names import numbered
 from crosslight.gallery.rows import COLUMNS, Rows, build_rows
 from crosslight.gallery.search import Embedder
 from crosslight.gallery.store import Store
-from crosslight.types import UNKNOWN_CAM, DeepRange
+from crosslight.types import DeepRange
 
 BATCH = 256
 """Images that are added to the store at once; a killed enrolment repeats at most this many."""
-
-LABELS = ("pid", "cam", "modality", "time", "track")
-"""What may be known about an image, and may become known later."""
 
 THUMBNAIL_PX = (128, 256)
 """Largest width and height of a thumbnail."""
 
 _EMBEDDED_AT_ONCE = 64
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Candidate:
-    """An image that is to be enrolled.
-
-    Attributes:
-        id: Of its row; the same image has the same id in every run.
-        image: File, or the picture where it comes from a video.
-        path: What a person is shown as its origin.
-        pid: Person, None where nobody knows.
-        cam: Camera, -1 where unknown.
-        modality: `Modality`; None: guessed from its colours.
-        time: Seconds, or None.
-        track: Name of the track, or None.
-        assumed: Those of the labels that nobody stated: they are for a new row, and change no
-            label of one that is there.
-    """
-
-    id: str
-    image: Path | Image.Image
-    path: str
-    pid: int | None = None
-    cam: int = UNKNOWN_CAM
-    modality: int | None = None
-    time: float | None = None
-    track: str | None = None
-    assumed: frozenset[str] = frozenset()
-
-    def stated(self) -> dict[str, Any]:
-        """The labels that somebody stated."""
-        labels = {name: getattr(self, name) for name in LABELS}
-        unknown = {name: UNKNOWN_CAM if name == "cam" else None for name in LABELS}
-        return {
-            name: value
-            for name, value in labels.items()
-            if value != unknown[name] and name not in self.assumed
-        }
 
 
 @dataclass(kw_only=True)
@@ -93,13 +53,6 @@ class Enrolled:
     depths: DepthTally = field(default_factory=DepthTally)
 
 
-def id_of(*parts: object) -> str:
-    """An id that is the same for the same parts: a digest of 32 hexadecimal digits."""
-    # Names of files may hold bytes that are no text.
-    content = "\n".join(map(str, parts)).encode(errors="surrogateescape")
-    return hashlib.sha256(content).hexdigest()[:32]
-
-
 def enrol(
     store: Store,
     embedder: Embedder,
@@ -112,7 +65,8 @@ def enrol(
     """Adds candidates to a store, a batch at a time; what is there already is not even read.
 
     Where another label is stated than the one that is known, the row gets it; what nobody states
-    stays. Another light takes reading and embedding the image again.
+    stays. Another light takes reading and embedding the image again. A person or a camera with a
+    name gets the number that the store has for it, or a new one.
 
     Args:
         store: Receives the rows.
@@ -126,9 +80,13 @@ def enrol(
         GalleryError: The store was filled by another model, or cannot be written.
     """
     outcome = Enrolled()
+    if isinstance(candidates, Sequence):
+        candidates = numbered(store, candidates)
     read = partial(_picture, deep_range=deep_range or store.info.deep_range)
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        for batch in _chunks(candidates, BATCH):
+        for chunk in _chunks(candidates, BATCH):
+            batch = numbered(store, chunk)
+            _keep_who_was_beside(store, batch)
             labels = store.labels([candidate.id for candidate in batch])
             known = {row["id"]: row for row in labels.iter_rows(named=True)}
             fresh = [candidate for candidate in batch if candidate.id not in known]
@@ -155,6 +113,22 @@ def enrol(
                 outcome.added += store.add(rows)  # without those that are there
             advance(len(batch))
     return outcome
+
+
+def _keep_who_was_beside(store: Store, candidates: Sequence[Candidate]) -> None:
+    """Before their rows: whoever finds two rows must know that they are two people."""
+    beside: dict[str, set[str]] = {}
+    for candidate in candidates:
+        if candidate.track is not None and candidate.beside:
+            beside.setdefault(candidate.track, set()).update(candidate.beside)
+    if beside:
+        store.begin_writing()  # a removal would forget tracks that have no rows yet
+        with store.ledger.changing() as changes:
+            known = changes.get(TRACK, map(digest, beside))
+            for track, others in beside.items():
+                before = known.get(digest(track), {"beside": []})["beside"]
+                entry = {"track": track, "beside": sorted(others.union(before))}
+                changes.put(TRACK, digest(track), entry)
 
 
 def _relabelled(candidate: Candidate, row: Mapping[str, Any]) -> Candidate | None:

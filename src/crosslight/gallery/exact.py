@@ -2,14 +2,15 @@
 
 On disk it is a folder of Parquet segments. Each `add` writes one, whole or not at all, so that
 what was acknowledged survives a crash; `optimize` joins them. A crash while they are joined can
-leave a row in two segments: reading keeps the first, removing removes both.
+leave a row in two segments: reading keeps the first, removing removes both. A segment that holds
+removed rows is written again without them; whoever has the store open reads it again.
 """
 
 from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,10 @@ from numpy.typing import NDArray
 from crosslight.errors import GalleryError
 from crosslight.files import written_whole
 from crosslight.gallery.complaints import sentence, told
-from crosslight.gallery.description import make_folder, read_description, write_description
+from crosslight.gallery.description import new_folder, read_description, write_description
+from crosslight.gallery.forgetting import forget_gone
+from crosslight.gallery.ledger import FileLedger
+from crosslight.gallery.removal import Mark, count_one_more, mark, marked, state_of, unmark
 from crosslight.gallery.rows import (
     COLUMNS,
     EVERYTHING,
@@ -44,13 +48,15 @@ from crosslight.types import DeepRange, Distance
 
 VECTOR = "vector"
 _ENGINE = (pl.exceptions.PolarsError,)
+_ASKED_AGAIN = 3
 _COMPARED_AT_ONCE = 50_000_000  # similarities: 200 MB
 
 
 class ExactStore(ClosedAtTheEnd):
     """See the module's docstring and `crosslight.gallery.store.Store`.
 
-    Rows that another process adds are seen after the store is opened again.
+    Rows that another process adds are seen after the store is opened again; those that it removes
+    are gone at once.
     """
 
     kind = "exact"
@@ -62,7 +68,10 @@ class ExactStore(ClosedAtTheEnd):
             raise GalleryError(f"{folder} is a store of the kind {kind}, not {self.kind}.")
         self._lock = WriterLock(folder)
         self._guard = threading.RLock()
+        self.ledger = FileLedger(folder)
+        self._removals: tuple[int, int] | None = None
         self._load()
+        self._finish_removal()
 
     @classmethod
     def create(cls, folder: Path, info: StoreInfo) -> ExactStore:
@@ -71,9 +80,8 @@ class ExactStore(ClosedAtTheEnd):
         Raises:
             GalleryError: Something is there already.
         """
-        make_folder(folder)
-        with told(str(folder)):
-            write_description(folder, cls.kind, info)
+        with new_folder(folder) as part:
+            write_description(part, cls.kind, info)
         return cls(folder)
 
     @property
@@ -102,11 +110,13 @@ class ExactStore(ClosedAtTheEnd):
     def present(self, ids: Sequence[str]) -> set[str]:
         """As `Store.present`."""
         with self._guard:
+            self._forget_removed()
             return {i for i in ids if i in self._positions}
 
     def labels(self, ids: Sequence[str]) -> pl.DataFrame:
         """As `Store.labels`."""
         with self._guard:
+            self._forget_removed()
             return self._frame[[self._positions[i] for i in set(ids) & self._positions.keys()]]
 
     def update(self, rows: Rows) -> int:
@@ -119,6 +129,7 @@ class ExactStore(ClosedAtTheEnd):
                 with self._told():
                     for path in self._segments():
                         _replace_rows(path, self._with_vectors(rows))
+                    count_one_more(self._folder)
                 self._load()
             return len(rows)
 
@@ -133,6 +144,7 @@ class ExactStore(ClosedAtTheEnd):
         """As `Store.search`; always exact."""
         queries = checked_queries(self._info, vectors, k)
         with self._guard:
+            self._forget_removed()
             frame, known = self._frame, self._joined()
         fits = None if where.everything else _fitting(frame, where)
         chosen = known if fits is None else known[torch.from_numpy(fits)]
@@ -153,62 +165,99 @@ class ExactStore(ClosedAtTheEnd):
 
     def get(self, ids: Sequence[str]) -> Rows:
         """As `Store.get`."""
+        with self._told():
+            for _ in range(_ASKED_AGAIN):
+                try:
+                    return self._get(ids)
+                except FileNotFoundError:  # a segment of nothing but removed rows
+                    continue
+            return self._get(ids)
+
+    def _get(self, ids: Sequence[str]) -> Rows:
         with self._guard:
+            self._forget_removed()
             rows = np.array([self._positions[i] for i in ids if i in self._positions], dtype=int)
             frame, vectors = self._frame[rows], self._joined()[torch.from_numpy(rows)]
             segments = self._present_segments()
         wanted = frame.select("id").unique()
         thumbnails = [
-            pl.scan_parquet(path).select("id", "thumbnail").join(wanted.lazy(), on="id", how="semi")
+            _columns_of(path, ["id", "thumbnail"]).join(wanted, on="id", how="semi")
             for path in segments
         ]
         if thumbnails:
-            with self._told():
-                found = pl.concat(thumbnails).unique("id").collect()
+            found = pl.concat(thumbnails).unique("id")
             frame = frame.join(found, on="id", how="left", maintain_order="left")
         return Rows(
             frame=frame.select(list(SCHEMA)) if thumbnails else _without_rows(),
             vectors=vectors.numpy(),
         )
 
-    def frame(self, where: Filter = EVERYTHING) -> pl.DataFrame:
+    def frame(
+        self, where: Filter = EVERYTHING, *, columns: Sequence[str] = tuple(COLUMNS)
+    ) -> pl.DataFrame:
         """As `Store.frame`."""
-        return self._frame.filter(where.expression()).sort("id")
+        self._forget_removed()
+        return self._frame.filter(where.expression()).sort("id").select(columns)
 
     def page(self, where: Filter = EVERYTHING, *, offset: int = 0, limit: int = 50) -> pl.DataFrame:
         """As `Store.page`."""
+        self._forget_removed()
         return self._frame.filter(where.expression()).slice(offset, limit)
 
     def batches(self, size: int) -> Iterator[Rows]:
         """As `Store.batches`."""
+        self._forget_removed()
         ids = self._frame["id"].to_list()
         for start in range(0, len(ids), size):
             yield self.get(ids[start : start + size])
 
     def remove(self, where: Filter) -> int:
         """As `Store.remove`."""
-        return self.remove_ids(self._frame.filter(where.expression())["id"].to_list())
+        with self._guard:
+            self._begin_writing()  # others may have added rows that are meant too
+            return self.remove_ids(self._frame.filter(where.expression())["id"].to_list())
 
     def remove_ids(self, ids: Sequence[str]) -> int:
         """As `Store.remove_ids`."""
         with self._guard:
             self._begin_writing()
             gone = self.present(ids)
-            doomed = pl.Series("id", sorted(gone), dtype=pl.String).implode()
-            with self._told():
-                for path in self._segments() if gone else []:
-                    segment = pl.read_parquet(path)
-                    kept = segment.filter(~pl.col("id").is_in(doomed))
-                    if not kept.height:
-                        path.unlink()
-                    elif kept.height < segment.height:
-                        _write_parquet(path, kept)
             if gone:
-                self._load()
+                with self._told():
+                    mark(self._folder, Mark(ids=tuple(sorted(gone))))
+                self._write_without(gone)
             return len(gone)
+
+    def _write_without(self, gone: Collection[str]) -> None:
+        """Ends the removal that is marked."""
+        doomed = pl.Series("id", sorted(gone), dtype=pl.String).implode()
+        with self._told():
+            for path in self._segments():
+                segment = pl.read_parquet(path)
+                kept = segment.filter(~pl.col("id").is_in(doomed))
+                if not kept.height:
+                    path.unlink()
+                elif kept.height < segment.height:
+                    _write_parquet(path, kept)
+            count_one_more(self._folder)
+        self._load()
+        forget_gone(self)
+        with self._told():
+            unmark(self._folder)
+
+    def _finish_removal(self) -> None:
+        """Where a process was killed while it removed; one that is at it is left alone."""
+        if marked(self._folder) is None:
+            return
+        try:
+            self._begin_writing()
+        except GalleryError:
+            return
+        self._lock.release()
 
     def count(self, where: Filter = EVERYTHING) -> int:
         """As `Store.count`."""
+        self._forget_removed()
         if where.everything:
             return self._frame.height
         return int(self._frame.select(where.expression().sum()).item() or 0)
@@ -249,6 +298,15 @@ class ExactStore(ClosedAtTheEnd):
             self._begin_writing()
             self._keep(self._info.ranged(deep_range))
 
+    def begin_writing(self) -> None:
+        """As `Store.begin_writing`."""
+        with self._guard:
+            self._begin_writing()
+
+    def end_writing(self) -> None:
+        """As `Store.end_writing`."""
+        self._lock.release()
+
     def close(self) -> None:
         """Lets others write."""
         self._lock.release()
@@ -263,24 +321,47 @@ class ExactStore(ClosedAtTheEnd):
 
     def _begin_writing(self) -> None:
         if self._lock.acquire():
+            with self._told():
+                for part in self._folder.glob(".rows-*.part"):  # of a process that was killed
+                    part.unlink()
+            gone = marked(self._folder)
+            if gone is not None:
+                self._write_without(gone.ids)
             self._load()  # somebody else may have written since this store was opened
 
+    def _forget_removed(self) -> None:
+        """Reads all rows again where another process has removed some."""
+        with self._guard:
+            now = state_of(self._folder)
+            if now is not None and now != self._removals:
+                self._load()
+
     def _load(self) -> None:
+        with told(str(self._folder), *_ENGINE, ValueError):
+            for _ in range(_ASKED_AGAIN):
+                try:
+                    return self._read_all()
+                except FileNotFoundError:  # a segment of nothing but removed rows
+                    continue
+            return self._read_all()
+
+    def _read_all(self) -> None:
+        removals = state_of(self._folder)
         blocks: list[Vectors] = []
         positions: dict[str, int] = {}
         frames = [pl.DataFrame(schema=COLUMNS)]
-        with told(str(self._folder), *_ENGINE, ValueError):
-            for path in self._segments():
-                segment = pl.read_parquet(path, columns=[*COLUMNS, VECTOR])
-                segment = segment.with_columns(pl.col(n).cast(k) for n, k in COLUMNS.items())
-                new = [i not in positions for i in segment["id"].to_list()]
-                segment = segment.filter(pl.Series(new, dtype=pl.Boolean))
-                start = len(positions)
-                positions.update({i: start + n for n, i in enumerate(segment["id"].to_list())})
-                blocks.append(_vectors_of(segment, self._info.dim))
-                frames.append(segment.select(list(COLUMNS)))
+        for path in self._segments():
+            segment = _columns_of(path, [*COLUMNS, VECTOR])
+            segment = segment.with_columns(pl.col(n).cast(k) for n, k in COLUMNS.items())
+            new = [i not in positions for i in segment["id"].to_list()]
+            segment = segment.filter(pl.Series(new, dtype=pl.Boolean))
+            start = len(positions)
+            positions.update({i: start + n for n, i in enumerate(segment["id"].to_list())})
+            blocks.append(_vectors_of(segment, self._info.dim))
+            frames.append(segment.select(list(COLUMNS)))
         # Together at the end: a reader that finds a segment damaged goes on with what it had.
         self._blocks, self._positions, self._frame = blocks, positions, pl.concat(frames)
+        self._removals = removals
 
     def _append(self, rows: Rows) -> None:
         start = len(self._positions)
@@ -358,6 +439,13 @@ def _replace_rows(path: Path, rows: pl.DataFrame) -> None:
     if replaced.height:
         kept = segment.join(replaced, on="id", how="anti", maintain_order="left")
         _write_parquet(path, pl.concat([kept, replaced]))
+
+
+def _columns_of(path: Path, columns: list[str]) -> pl.DataFrame:
+    # Of one file from end to end: by its name polars opens it more than once, and a removal may
+    # have put another one in its place.
+    with path.open("rb") as file:
+        return pl.read_parquet(file, columns=columns)
 
 
 def _write_parquet(path: Path, frame: pl.DataFrame) -> None:

@@ -100,7 +100,7 @@ def frames_of(path: Path, *, every_s: float, decoded: Decoded | None = None) -> 
             # Half a millisecond: times are rounded to the stream's clock.
             if due is None or time >= due - 0.0005:
                 due = time + every_s
-                yield Frame(number=number, time=time, image=_upright(frame, stream))
+                yield Frame(number=number, time=time, image=upright(frame, stream))
         if not decoded.whole:
             raise DataError(
                 f"Not one frame of {path} can be decoded ({decoded.damaged} damaged); copy it "
@@ -149,7 +149,8 @@ def _decoded(
             decoded.loss(time)
 
 
-def _upright(frame: VideoFrame, stream: VideoStream) -> Image.Image:
+def upright(frame: VideoFrame, stream: VideoStream) -> Image.Image:
+    """The picture of a frame, turned as its stream says."""
     # Without annotations in PyAV.
     image: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]
     turn = _turn_of(frame, stream)

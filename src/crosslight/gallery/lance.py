@@ -1,18 +1,20 @@
 """The default store: a LanceDB table in a folder, for millions of people on one machine.
 
-The folder holds `store.json`, `index.json` (how the index is asked, see lance_index.py) and the
-table. LanceDB does not bring its files to the disk by itself: here every commit is synced before
-`add` and `remove` return. One process writes, any number read; they see a commit at once.
+The folder holds `store.json`, the table, and from `lance_scan.SCANNED_FROM` rows on a copy of what
+searches ask (flat_scan.py), which answers where it is whole and of the newest version. LanceDB does
+not bring its files to the disk by itself: here every commit is synced before `add` and `remove`
+return. One process writes, any number read; they see a commit at once. What is removed is taken out
+of the files too (lance_purge.py), by the next process if one is killed.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import lancedb
 import numpy as np
@@ -21,29 +23,40 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from crosslight.errors import GalleryError
+from crosslight.files import sync_folder
 from crosslight.gallery.complaints import told
-from crosslight.gallery.description import make_folder, read_description, write_description
+from crosslight.gallery.description import new_folder, read_description, write_description
+from crosslight.gallery.forgetting import forget_gone
 from crosslight.gallery.known_ids import KnownIds
-from crosslight.gallery.lance_index import METRICS, Effort, IndexSettings, maintain, read_settings
+from crosslight.gallery.lance_index import maintain
+from crosslight.gallery.lance_purge import purge
+from crosslight.gallery.lance_scan import VECTOR, ScanBeside
 from crosslight.gallery.lance_sql import among_ids, condition
+from crosslight.gallery.ledger import FileLedger
+from crosslight.gallery.removal import Mark, mark, marked, unmark
 from crosslight.gallery.rows import COLUMNS, EVERYTHING, SCHEMA, Filter, Hit, Rows, hits_from
-from crosslight.gallery.store import ClosedAtTheEnd, StoreInfo, checked_queries, checked_rows
+from crosslight.gallery.store import (
+    ClosedAtTheEnd,
+    RemovedMeanwhileError,
+    StoreInfo,
+    checked_queries,
+    checked_rows,
+)
 from crosslight.gallery.writing import WriterLock, sync_new
-from crosslight.types import DeepRange
+from crosslight.types import DeepRange, Distance
 
 TABLE = "rows"
-VECTOR = "vector"
 DISTANCE = "_distance"
+METRICS: dict[Distance, Literal["cosine", "l2", "dot"]] = {
+    "cosine": "cosine",
+    "euclidean": "l2",
+    "dot": "dot",
+}
 
-SCANNED_AT_MOST = 2_000
-"""Where a filter leaves no more rows than this, all of them are compared exactly: measured, more
-rows are quicker through the index."""
-
-NARROW = 0.2
-"""A filter that leaves less than this part of the rows is answered with the effort that one camera
-takes, which is all lists; one that leaves more, with that of the other light."""
-
-_ENGINE = (RuntimeError, ValueError, pa.ArrowException)
+_ENGINE = (RuntimeError, ValueError, OSError, pa.ArrowException)
+_MISSING = "not found"
+_ASKED_AGAIN = 3
+T = TypeVar("T")
 _COMPACT_EVERY = 100  # commits
 _IDS_AT_ONCE = 5_000
 
@@ -61,8 +74,9 @@ class LanceStore(ClosedAtTheEnd):
         self._lock = WriterLock(folder)
         self._guard = threading.RLock()
         self._synced: set[str] = set()
-        self._known = KnownIds()
+        self._known: KnownIds | None = None
         self._commits = 0
+        self.ledger = FileLedger(folder)
         with self._told():
             connection = lancedb.connect(folder, read_consistency_interval=timedelta(0))
             self._table = connection.open_table(TABLE)
@@ -71,6 +85,8 @@ class LanceStore(ClosedAtTheEnd):
                     f"The table of {folder} is not the one that its description says; put back "
                     "the whole folder from a copy, or create the store again."
                 )
+        self._scan = ScanBeside(folder, self._table, self._info)
+        self._finish_removal()
 
     @classmethod
     def create(cls, folder: Path, info: StoreInfo) -> LanceStore:
@@ -79,12 +95,10 @@ class LanceStore(ClosedAtTheEnd):
         Raises:
             GalleryError: Something is there already.
         """
-        make_folder(folder)
-        with told(str(folder), *_ENGINE):
-            lancedb.connect(folder).create_table(TABLE, schema=_schema(info.dim))
-            sync_new(folder, set())
-            # Written last: a folder without it is no store.
-            write_description(folder, cls.kind, info)
+        with new_folder(folder, *_ENGINE) as part:
+            lancedb.connect(part).create_table(TABLE, schema=_schema(info.dim))
+            sync_new(part, set())
+            write_description(part, cls.kind, info)
         return cls(folder)
 
     @property
@@ -97,25 +111,23 @@ class LanceStore(ClosedAtTheEnd):
         """Its folder."""
         return str(self._folder)
 
-    @property
-    def index(self) -> IndexSettings | None:
-        """How the index is asked; None where there is none yet."""
-        return read_settings(self._folder)
-
     def add(self, rows: Rows) -> int:
         """As `Store.add`."""
         with self._guard:
             self._begin_writing()
             rows = checked_rows(self._info, rows)
-            there = self.present(self._known.maybe(rows.frame["id"]).to_list())
+            known = self._known_ids()
+            there = self.present(known.maybe(rows.frame["id"]).to_list())
             if there:
                 new = [i not in there for i in rows.ids]
                 rows = rows.take(np.flatnonzero(new))
             if len(rows):
                 with self._told():
+                    before = self._scan.state()
                     self._table.add(_to_arrow(rows, self._info.dim))
                     self._committed()
-                self._known.update(rows.frame["id"])
+                    self._scan.carry(before, rows)
+                known.update(rows.frame["id"])
             return len(rows)
 
     def present(self, ids: Sequence[str]) -> set[str]:
@@ -144,19 +156,23 @@ class LanceStore(ClosedAtTheEnd):
             rows = rows.take([n for n, i in enumerate(rows.ids) if i in there])
             if len(rows):
                 with self._told():
+                    before = self._scan.state()
                     merge = self._table.merge_insert("id").when_matched_update_all()
                     merge.execute(_to_arrow(rows, self._info.dim))
                     self._committed()
+                    self._scan.carry(before, rows, replaced=True)
             return len(rows)
 
     def search(
         self, vectors: NDArray[Any], k: int, where: Filter = EVERYTHING, *, exact: bool = False
     ) -> list[list[Hit]]:
-        """As `Store.search`; exact where there is no index or the filter leaves few rows."""
+        """As `Store.search`; exact where there is no scan or the filter leaves few rows."""
         queries = checked_queries(self._info, vectors, k)
-        rendered = condition(where)
-        effort = None if exact else self._effort(rendered)
-        return [self._nearest(query, k, rendered, effort) for query in queries]
+        found = None if exact else self._scan.search(queries, k, where)
+        if found is None:
+            rendered = condition(where)
+            found = [self._nearest(query, k, rendered) for query in queries]
+        return found
 
     def get(self, ids: Sequence[str]) -> Rows:
         """As `Store.get`."""
@@ -169,20 +185,25 @@ class LanceStore(ClosedAtTheEnd):
         places = {i: n for n, i in enumerate(found.ids)}
         return found.take([places[i] for i in ids if i in places])
 
-    def frame(self, where: Filter = EVERYTHING) -> pl.DataFrame:
+    def frame(
+        self, where: Filter = EVERYTHING, *, columns: Sequence[str] = tuple(COLUMNS)
+    ) -> pl.DataFrame:
         """As `Store.frame`."""
-        return _small(self._read(condition(where), list(COLUMNS))).sort("id")
+        found = _small(self._read(condition(where), list(columns)))
+        return (found.sort("id") if "id" in columns else found).select(columns)
 
     def page(self, where: Filter = EVERYTHING, *, offset: int = 0, limit: int = 50) -> pl.DataFrame:
         """As `Store.page`."""
         rendered = condition(where)
         with self._told():
             query = self._table.search().select(list(COLUMNS)).offset(offset).limit(limit)
-            return _small((query.where(rendered) if rendered else query).to_arrow())
+            if rendered:
+                query = query.where(rendered)
+            return _small(self._asked(query.to_arrow))
 
     def batches(self, size: int) -> Iterator[Rows]:
         """As `Store.batches`."""
-        with self._told():
+        with self._told(), self._not_purged_meanwhile():
             reader = self._table.search().select([*SCHEMA, VECTOR]).to_batches(size)
             for batch in reader:
                 if len(batch):
@@ -199,7 +220,7 @@ class LanceStore(ClosedAtTheEnd):
     def count(self, where: Filter = EVERYTHING) -> int:
         """As `Store.count`."""
         with self._told():
-            return int(self._table.count_rows(condition(where)))
+            return int(self._asked(lambda: self._table.count_rows(condition(where))))
 
     def check(self) -> None:
         """As `Store.check`."""
@@ -207,14 +228,16 @@ class LanceStore(ClosedAtTheEnd):
         self.page(limit=1)
 
     def optimize(self) -> str:
-        """As `Store.optimize`; see lance_index.py."""
+        """As `Store.optimize`; see lance_index.py and lance_scan.py."""
         with self._guard:
             self._begin_writing()
             with self._told():
-                said = maintain(self._table, self._folder, self._info.distance)
+                before = self._scan.state()
+                done = maintain(self._table, self._folder)
                 self._committed()
+                searched = self._scan.maintain(before)
             self._commits = 0
-            return said
+            return f"{self.count()} rows: {done}; {searched}."
 
     def set_calibration(self, calibration: Mapping[str, Any]) -> None:
         """As `Store.set_calibration`."""
@@ -228,6 +251,15 @@ class LanceStore(ClosedAtTheEnd):
             self._begin_writing()
             self._keep(self._info.ranged(deep_range))
 
+    def begin_writing(self) -> None:
+        """As `Store.begin_writing`."""
+        with self._guard:
+            self._begin_writing()
+
+    def end_writing(self) -> None:
+        """As `Store.end_writing`."""
+        self._lock.release()
+
     def close(self) -> None:
         """Lets others write."""
         self._lock.release()
@@ -239,11 +271,18 @@ class LanceStore(ClosedAtTheEnd):
 
     def _begin_writing(self) -> None:
         if self._lock.acquire():
+            self._end_removal()
             self._info = read_description(self._folder)[1]
-            self._known = KnownIds()
+            self._known = None  # others may have added since
+
+    def _known_ids(self) -> KnownIds:
+        if self._known is None:
+            known = KnownIds()
             with self._told():
                 for batch in self._table.search().select(["id"]).to_batches(100_000):
-                    self._known.update(_ids_of(batch))
+                    known.update(_ids_of(batch))
+            self._known = known
+        return self._known
 
     def _committed(self) -> None:
         """Brings what was committed to the disk, and now and then tidies up."""
@@ -261,14 +300,76 @@ class LanceStore(ClosedAtTheEnd):
             with self._told():
                 count = int(self._table.count_rows(rendered))
                 if count:
+                    mark(self._folder, Mark(where=rendered))
+                    self._scan.drop()
                     self._table.delete(rendered)
-                    self._committed()
+                    self._committed()  # nobody finds them from here on
+                    self._purge()
             return count
+
+    def _purge(self) -> None:
+        with self._told():
+            self._scan.drop()
+            purge(self._table, self._folder)
+            self._synced = sync_new(self._folder, self._synced)
+            for place in (self._folder / f"{TABLE}.lance").glob("**/"):
+                sync_folder(place)
+            forget_gone(self)
+            self._scan.make_again()
+            unmark(self._folder)
+        self._commits = 0
+
+    def _finish_removal(self) -> None:
+        """Where a process was killed while it removed; one that is at it is left alone."""
+        if marked(self._folder) is None:
+            return
+        try:
+            self._lock.acquire()
+        except GalleryError:
+            return
+        try:
+            self._end_removal()
+        finally:
+            self._lock.release()
+
+    def _end_removal(self) -> None:
+        """Of a process that was killed, if there is one."""
+        going = marked(self._folder)
+        if going is None:
+            return
+        if going.where is not None:
+            with self._told():
+                self._table.delete(going.where)
+        self._purge()
+
+    def _asked(self, question: Callable[[], T]) -> T:
+        """Asks again where a removal took away the version that was read."""
+        for _ in range(_ASKED_AGAIN):
+            try:
+                return question()
+            except _ENGINE as error:
+                if _MISSING not in str(error).lower():
+                    raise
+            self._table.checkout_latest()  # type: ignore[no-untyped-call]
+        return question()
+
+    @contextmanager
+    def _not_purged_meanwhile(self) -> Iterator[None]:
+        version = self._table.version
+        try:
+            yield
+        except _ENGINE as error:
+            if _MISSING in str(error).lower() and self._table.version != version:
+                raise RemovedMeanwhileError(
+                    f"Rows were removed from {self._folder} while all of it was read; run the same "
+                    "command again."
+                ) from error
+            raise
 
     def _read(self, rendered: str | None, columns: list[str]) -> pa.Table:
         with self._told():
             query = self._table.search().select(columns)
-            return (query.where(rendered) if rendered else query).to_arrow()
+            return self._asked((query.where(rendered) if rendered else query).to_arrow)
 
     def _told(self) -> AbstractContextManager[None]:
         return told(str(self._folder), *_ENGINE)
@@ -277,23 +378,7 @@ class LanceStore(ClosedAtTheEnd):
         # Typed by LanceDB as what all kinds of queries share.
         return self._table.search(query, vector_column_name=VECTOR)
 
-    def _effort(self, rendered: str | None) -> Effort | None:
-        """How the index is asked; None for comparing with all rows that fit."""
-        index = self.index
-        if index is None:
-            return None
-        if rendered is None:
-            return index.everywhere
-        with self._told():
-            fitting = int(self._table.count_rows(rendered))
-        rows = self.count()
-        if fitting <= SCANNED_AT_MOST:
-            return None
-        return index.other_light if fitting >= NARROW * rows else index.one_camera
-
-    def _nearest(
-        self, query: NDArray[np.float32], k: int, rendered: str | None, effort: Effort | None
-    ) -> list[Hit]:
+    def _nearest(self, query: NDArray[np.float32], k: int, rendered: str | None) -> list[Hit]:
         asked = (
             self._searching(query)
             .distance_type(METRICS[self._info.distance])
@@ -302,12 +387,9 @@ class LanceStore(ClosedAtTheEnd):
         )
         if rendered is not None:
             asked = asked.where(rendered, prefilter=True)
-        if effort is None:
-            asked = asked.bypass_vector_index()
-        else:
-            asked = asked.nprobes(effort.nprobes).refine_factor(effort.refine)
+        # Stores of before had an index of vectors, until they are optimized.
         with self._told():
-            found = asked.to_arrow()
+            found = self._asked(asked.bypass_vector_index().to_arrow)
         distances = _own_distance(
             found.column(DISTANCE).to_numpy().astype(np.float64), self._info.distance
         )
@@ -360,7 +442,7 @@ def _from_arrow(table: pa.Table, dim: int) -> Rows:
 
 def _small(table: pa.Table) -> pl.DataFrame:
     frame = pl.DataFrame(pl.from_arrow(table))
-    return frame.select([pl.col(name).cast(kind) for name, kind in COLUMNS.items()])
+    return frame.select([pl.col(n).cast(kind) for n, kind in COLUMNS.items() if n in frame.columns])
 
 
 def _ids_of(batch: pa.RecordBatch) -> pl.Series:

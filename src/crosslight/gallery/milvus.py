@@ -8,6 +8,10 @@ for tests and for trying things out.
 What Milvus lacks is made up for in milvus_rows.py. What the store knows about itself is in a
 second collection, `name_info`. An `add` of more than `ATOMIC_ROWS` rows may be cut in two by a
 crash; each id is still there once, because rows are put in their place by their id.
+
+Milvus marks removed rows. In a local file all others are put into a new collection, `name_kept`,
+that takes the place of the old one, which Milvus Lite then deletes. A server is asked to compact;
+when it deletes the files of before is its own affair (`dataCoord.gc`).
 """
 
 from __future__ import annotations
@@ -29,7 +33,10 @@ from pymilvus.exceptions import MilvusException
 
 from crosslight.errors import GalleryError
 from crosslight.gallery.complaints import sentence, told
-from crosslight.gallery.description import make_folder
+from crosslight.gallery.description import require_new
+from crosslight.gallery.forgetting import forget_gone
+from crosslight.gallery.ledger import FileLedger, Ledger
+from crosslight.gallery.milvus_ledger import MilvusLedger
 from crosslight.gallery.milvus_rows import (
     KEY,
     SMALL,
@@ -41,7 +48,7 @@ from crosslight.gallery.milvus_rows import (
     to_milvus,
 )
 from crosslight.gallery.nearest import Nearest
-from crosslight.gallery.rows import EVERYTHING, SCHEMA, Filter, Hit, Rows, hits_from
+from crosslight.gallery.rows import COLUMNS, EVERYTHING, SCHEMA, Filter, Hit, Rows, hits_from
 from crosslight.gallery.store import ClosedAtTheEnd, StoreInfo, checked_queries, checked_rows
 from crosslight.types import DeepRange, Distance
 
@@ -70,7 +77,14 @@ class MilvusStore(ClosedAtTheEnd):
     def __init__(self, location: str) -> None:
         self._location = location
         self._client, self._name = _connected(location)
+        self.ledger: Ledger = (
+            MilvusLedger(self._client, f"{self._name}_info", self._ask)
+            if _is_server(location)
+            else FileLedger(Path(location))
+        )
         try:
+            if not _is_server(location):
+                self._finish_removal()
             there = _told(location, lambda: self._client.has_collection(self._name))
             if not there:
                 raise GalleryError(
@@ -81,6 +95,8 @@ class MilvusStore(ClosedAtTheEnd):
                 # Milvus Lite lets go of what the process that wrote it had loaded.
                 self._ask(lambda name=collection: self._client.load_collection(name))  # type: ignore[misc]
             self._info = self._read_info()
+            if self._is_removing():
+                self._rewrite()
         except GalleryError:
             self._client.close()
             raise
@@ -93,7 +109,7 @@ class MilvusStore(ClosedAtTheEnd):
             GalleryError: Something is there already, or the server does not answer.
         """
         if not _is_server(location):
-            make_folder(Path(location))
+            require_new(Path(location))
         client, name = _connected(location)
         try:
             if _told(location, lambda: client.has_collection(name)):
@@ -171,10 +187,12 @@ class MilvusStore(ClosedAtTheEnd):
         places = {i: n for n, i in enumerate(found.ids)}
         return found.take([places[i] for i in ids if i in places])
 
-    def frame(self, where: Filter = EVERYTHING) -> pl.DataFrame:
+    def frame(
+        self, where: Filter = EVERYTHING, *, columns: Sequence[str] = tuple(COLUMNS)
+    ) -> pl.DataFrame:
         """As `Store.frame`."""
         rows = [row for part in self._iterate(where, list(SMALL)) for row in part]
-        return small_from_milvus(rows).sort("id")
+        return small_from_milvus(rows).sort("id").select(columns)
 
     def page(self, where: Filter = EVERYTHING, *, offset: int = 0, limit: int = 50) -> pl.DataFrame:
         """As `Store.page`."""
@@ -202,17 +220,55 @@ class MilvusStore(ClosedAtTheEnd):
         count = self.count(where)
         if count:
             # Milvus wants a condition, also where every row is meant.
-            rendered = condition(where) or f'{KEY} != ""'
-            self._ask(lambda: self._client.delete(self._name, filter=rendered))
+            self._remove([condition(where) or f'{KEY} != ""'])
         return count
 
     def remove_ids(self, ids: Sequence[str]) -> int:
         """As `Store.remove_ids`."""
         there = sorted(self.present(ids))
-        for start in range(0, len(there), _KEYS_AT_ONCE):
-            part = keys_among(there[start : start + _KEYS_AT_ONCE])
-            self._ask(lambda part=part: self._client.delete(self._name, filter=part))  # type: ignore[misc]
+        starts = range(0, len(there), _KEYS_AT_ONCE)
+        self._remove([keys_among(there[start : start + _KEYS_AT_ONCE]) for start in starts])
         return len(there)
+
+    def _remove(self, conditions: Sequence[str]) -> None:
+        if not conditions:
+            return
+        local = not _is_server(self._location)
+        if local and not self._is_removing():  # from now on a removal that is cut off is known
+            self._ask(lambda: _make_rows(self._client, self._kept, self._info, server=False))
+        for rendered in conditions:
+            self._ask(lambda text=rendered: self._client.delete(self._name, filter=text))  # type: ignore[misc]
+        if local:
+            self._rewrite()
+        else:
+            self._ask(lambda: self._client.compact(self._name))
+            forget_gone(self)
+
+    @property
+    def _kept(self) -> str:
+        return f"{self._name}_kept"
+
+    def _is_removing(self) -> bool:
+        return not _is_server(self._location) and bool(
+            self._ask(lambda: self._client.has_collection(self._kept))
+        )
+
+    def _rewrite(self) -> None:
+        """Puts all rows that are left into a new collection, and that into the old one's place."""
+        self._ask(lambda: self._client.load_collection(self._kept))
+        for rows in self.batches(ATOMIC_ROWS):
+            part = to_milvus(rows)
+            self._ask(lambda part=part: self._client.upsert(self._kept, part))  # type: ignore[misc]
+        self._ask(lambda: self._client.flush(self._kept))
+        forget_gone(self)
+        self._ask(lambda: self._client.drop_collection(self._name))
+        self._finish_removal()
+        self._ask(lambda: self._client.load_collection(self._name))
+
+    def _finish_removal(self) -> None:
+        """Gives the new collection its name, where the old one is gone."""
+        if self._is_removing() and not self._ask(lambda: self._client.has_collection(self._name)):
+            self._ask(lambda: self._client.rename_collection(self._kept, self._name))
 
     def count(self, where: Filter = EVERYTHING) -> int:
         """As `Store.count`."""
@@ -249,6 +305,12 @@ class MilvusStore(ClosedAtTheEnd):
     def _keep(self, info: StoreInfo) -> None:
         self._ask(lambda: _write_info(self._client, self._name, info))
         self._info = info
+
+    def begin_writing(self) -> None:
+        """As `Store.begin_writing`: Milvus keeps nobody from writing."""
+
+    def end_writing(self) -> None:
+        """As `Store.end_writing`."""
 
     def close(self) -> None:
         """Ends the connection."""
@@ -379,7 +441,7 @@ def _told(location: str, question: Callable[[], T]) -> T:
             ) from error
 
 
-def _make_collections(client: MilvusClient, name: str, info: StoreInfo, server: bool) -> None:
+def _make_rows(client: MilvusClient, name: str, info: StoreInfo, *, server: bool) -> None:
     rows = client.create_schema(auto_id=False, enable_dynamic_field=False)
     rows.add_field(KEY, DataType.VARCHAR, is_primary=True, max_length=64)
     for text in ("name", "track", "path", "model", "thumbnail"):
@@ -394,6 +456,9 @@ def _make_collections(client: MilvusClient, name: str, info: StoreInfo, server: 
     index.add_index(VECTOR, index_type=kind, metric_type=METRICS[info.distance], params=settings)
     client.create_collection(name, schema=rows, index_params=index, consistency_level="Strong")
 
+
+def _make_collections(client: MilvusClient, name: str, info: StoreInfo, server: bool) -> None:
+    _make_rows(client, name, info, server=server)
     about = client.create_schema(auto_id=False, enable_dynamic_field=False)
     about.add_field("key", DataType.VARCHAR, is_primary=True, max_length=64)
     about.add_field("text", DataType.VARCHAR, max_length=_LONGEST_TEXT)

@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from crosslight.errors import ConfigError
-from crosslight.gallery.boxes import Box
+from crosslight.gallery.boxes import Box, most_likely
 from crosslight.parts import named_if_missing
 
 COCO_PERSON = 1
 YOLO_PERSON = 0
-OVERLAP_REMOVED = 0.5
 _MARGIN = 114  # gray, as these networks were trained with
 
 
@@ -100,20 +99,10 @@ def _from_yolo(
     is_person = output[4:].argmax(axis=0) == YOLO_PERSON
     scores = output[4 + YOLO_PERSON]
     chosen = np.flatnonzero(is_person & (scores >= threshold))
-    chosen = chosen[np.argsort(-scores[chosen], kind="stable")]
     x, y, width, height = output[:4, chosen]
     boxes = np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=1)
-    kept: list[int] = []
-    for place in range(len(chosen)):
-        box = _box(boxes[place])
-        if all(box.overlap(_box(boxes[other])) <= OVERLAP_REMOVED for other in kept):
-            kept.append(place)
-    return boxes[kept].reshape(-1, 4), scores[chosen[kept]]
-
-
-def _box(values: NDArray[np.float64]) -> Box:
-    left, top, right, bottom = values.tolist()
-    return Box(left=left, top=top, right=right, bottom=bottom)
+    kept = most_likely(boxes, scores[chosen])
+    return boxes[kept], scores[chosen[kept]]
 
 
 def _fitted(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from crosslight.errors import GalleryError
 from crosslight.gallery.description import read_description
 from crosslight.gallery.exact import ExactStore
+from crosslight.gallery.relabelling import finish_what_was_cut_off
 from crosslight.gallery.store import Store, StoreInfo
 from crosslight.parts import named_if_missing
 from crosslight.types import DeepRange, Distance
@@ -33,7 +34,16 @@ def open_store(location: str | Path) -> Store:
         GalleryError: There is none, or it is damaged.
         MissingPartError: What it needs is not installed.
     """
-    name = str(location)
+    store = _opened(str(location))
+    try:
+        finish_what_was_cut_off(store)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _opened(name: str) -> Store:
     if _is_milvus(name):
         return _milvus_store()(name)
     folder = Path(name)

@@ -14,13 +14,13 @@ class Labels:
 
     Attributes:
         modality: Light of all images. None: as the table says, or guessed from the colours.
-        camera: Camera of all images. None: as the table says.
-        person: Person on all images. None: as the table says.
+        camera: Camera of all images, a number or a name. None: as the table says.
+        person: Person on all images, a number or a name. None: as the table says.
     """
 
     modality: Light | None = None
-    camera: int | None = None
-    person: int | None = None
+    camera: str | None = None
+    person: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +29,8 @@ class Watching:
 
     Attributes:
         boxes: Video only: CSV with frame,left,top,right,bottom (pixels), in place of a detector.
-        detector: Video only: finds people; FILE.onnx or torchvision:NAME or
-            torchvision:NAME:WEIGHTS.pth.
+        detector: Video only: finds people; nanodet, FILE.onnx, torchvision:NAME or
+            torchvision:NAME:WEIGHTS.pth. None: nanodet, which comes with crosslight.
         detector_threshold: Smallest score of a person.
         every: Video only: seconds between the frames that are looked at.
         start: Video only: when its first frame was taken: seconds, or an ISO date (UTC unless it
@@ -47,6 +47,28 @@ class Watching:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Live:
+    """How a camera is watched.
+
+    Attributes:
+        camera: Number or name of the camera, kept with everybody whom it sees.
+        modality: Its light. None: guessed from the colours of each frame.
+        detector: Finds people; nanodet, FILE.onnx, torchvision:NAME or
+            torchvision:NAME:WEIGHTS.pth. None: nanodet, which comes with crosslight.
+        detector_threshold: Smallest score of a person.
+        every: Seconds between the frames that are looked at.
+        crops: Best crops of each track that are kept.
+    """
+
+    camera: str | None = None
+    modality: Light | None = None
+    detector: str | None = None
+    detector_threshold: float = Watching.detector_threshold
+    every: float = Watching.every
+    crops: int = Watching.crops
+
+
+@dataclass(frozen=True, kw_only=True)
 class Asking:
     """How a gallery is asked.
 
@@ -54,11 +76,29 @@ class Asking:
         top: Results.
         query_modality: Light of the query. None: guessed from its colours.
         exact: Compare with every row, whatever index there is.
+        false_alarms: In how many searches for somebody who is not in the gallery the answer may be
+            that they are. None: 0.01, or the smallest share that the calibration can show.
     """
 
     top: int = 20
     query_modality: Light | None = None
     exact: bool = False
+    false_alarms: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparing:
+    """How two pictures are compared.
+
+    Attributes:
+        prior: Probability beforehand that they show the same person.
+        first_modality: Light of the first picture. None: guessed from its colours.
+        second_modality: Light of the second picture. None: guessed from its colours.
+    """
+
+    prior: float = 0.5
+    first_modality: Light | None = None
+    second_modality: Light | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,16 +106,21 @@ class Where:
     """Which rows of a gallery are meant; nothing said: all.
 
     Attributes:
-        camera: Only rows of these cameras.
+        camera: Only rows of these cameras, by number or name.
         modality: Only rows of this light.
         since: Only rows from then on: seconds, or an ISO date (UTC).
         until: Only rows up to then: seconds, or an ISO date (UTC).
     """
 
-    camera: tuple[int, ...] = ()
+    camera: tuple[str, ...] = ()
     modality: Light | None = None
     since: str | None = None
     until: str | None = None
+
+    @property
+    def is_said(self) -> bool:
+        """Whether anything is."""
+        return any(value not in ((), None) for value in vars(self).values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +128,23 @@ class WhereOrWho(Where):
     """Which rows of a gallery are meant, where its people are known too.
 
     Attributes:
-        person: Only rows of these people.
+        person: Only rows of these people, by number or name.
     """
 
-    person: tuple[int, ...] = ()
+    person: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposing:
+    """Which pairs are proposed for merging.
+
+    Attributes:
+        top: At most so many.
+        least: Smallest probability that they are one person, where the store is calibrated.
+    """
+
+    top: int = 20
+    least: float = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -147,6 +147,10 @@ class Filter:
         """The same, and not this row."""
         return replace(self, not_ids=self.not_ids | {row})
 
+    def of_light(self, modality: int) -> Filter:
+        """The same, of rows of this light alone."""
+        return replace(self, modalities=frozenset({modality}))
+
     def expression(self) -> pl.Expr:
         """The same as a condition of polars, true or false for every row."""
         conditions: list[pl.Expr] = []

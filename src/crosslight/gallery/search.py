@@ -12,8 +12,8 @@ from a run folder with `load_embedder(run)`. Its `translate` is None for models 
 person in the other light, else PIL image + source + target modality -> PIL image.
 
 Probabilities come from the calibration in the store; without one they are None and the verdict
-is "unknown". With one, "in-gallery" means that at least one result's distance is within the
-threshold of the chosen false-match rate, for its pair of lights.
+is "unknown". With one, "in-gallery" means that strangers find something as near as the nearest
+result in no more than the chosen share of their searches, over as many rows.
 """
 
 from __future__ import annotations
@@ -21,19 +21,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from PIL import Image
 
 from crosslight.data.images import guess_modality
 from crosslight.errors import GalleryError
 from crosslight.gallery.calibration import Calibration
+from crosslight.gallery.open_set import OpenSet, Verdict, open_set_of
 from crosslight.gallery.options import Asking
 from crosslight.gallery.rows import EVERYTHING, Filter, Hit, Vectors
 from crosslight.gallery.store import Store, refusal
-from crosslight.types import DeepRange, Distance
-
-Verdict = Literal["in-gallery", "not-in-gallery", "unknown"]
+from crosslight.types import DeepRange, Distance, Modality
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +75,8 @@ class Result:
         rank: From 1.
         hit: The row.
         probability: That it is the query's person, in [0, 1]; None without a calibration.
-        accepted: Whether the distance is within the threshold; None without a calibration.
+        accepted: Whether it is near enough for the rate of false alarms; None where nobody
+            measured that.
     """
 
     rank: int
@@ -94,14 +93,22 @@ class Answer:
         results: Nearest first.
         modality: `Modality` of the query.
         verdict: Whether the person seems to be in the gallery.
-        false_match_rate: What the threshold was chosen for; None without a calibration.
+        false_alarms: Share of searches for strangers that may end with "in-gallery"; None where
+            nothing can be said.
+        alarm: Share of searches for strangers that find something as near as this search did.
+        share_found: Share of images of people who are in the gallery that are found at this rate of
+            false alarms, as far as the people of the calibration tell.
+        searched: Rows that fit the filter.
         seconds: Embedding and search.
     """
 
     results: tuple[Result, ...]
     modality: int
     verdict: Verdict
-    false_match_rate: float | None
+    false_alarms: float | None
+    alarm: float | None
+    share_found: float | None
+    searched: int
     seconds: float
 
 
@@ -130,6 +137,7 @@ class Searcher:
         where: Filter = EVERYTHING,
         modality: int | None = None,
         exact: bool = False,
+        false_alarms: float | None = None,
     ) -> Answer:
         """The people nearest to an image.
 
@@ -139,18 +147,29 @@ class Searcher:
             where: Which rows may be found.
             modality: `Modality` of the image; None: guessed from its colours.
             exact: Compare with every row, whatever index there is.
+            false_alarms: As in `Asking`.
+
+        Raises:
+            ConfigError: The calibration cannot show so small a rate of false alarms.
         """
         start = time.perf_counter()
         light = guess_modality(image) if modality is None else modality
         vectors = self.embedder.embed([image], [light])
-        return self._answer(vectors, light, k, where, exact=exact, start=start)
+        return self._answer(vectors, light, k, where, exact, false_alarms, start)
 
     def search_like(
-        self, row: str, *, k: int = Asking.top, where: Filter = EVERYTHING, exact: bool = False
+        self,
+        row: str,
+        *,
+        k: int = Asking.top,
+        where: Filter = EVERYTHING,
+        exact: bool = False,
+        false_alarms: float | None = None,
     ) -> Answer:
         """The people nearest to a row of the gallery, which is itself left out.
 
         Raises:
+            ConfigError: As `search`.
             GalleryError: There is no such row.
         """
         start = time.perf_counter()
@@ -159,33 +178,53 @@ class Searcher:
             raise GalleryError(f"There is no row {row!r} in {self.store.location}; list its rows.")
         light = int(found.frame["modality"][0])
         others = where.without(row)
-        return self._answer(found.vectors, light, k, others, exact=exact, start=start)
+        return self._answer(found.vectors, light, k, others, exact, false_alarms, start)
 
     def _answer(
-        self, vectors: Vectors, light: int, k: int, where: Filter, *, exact: bool, start: float
+        self,
+        vectors: Vectors,
+        light: int,
+        k: int,
+        where: Filter,
+        exact: bool,
+        false_alarms: float | None,
+        start: float,
     ) -> Answer:
-        hits = self.store.search(vectors, k, where, exact=exact)[0]
         calibration = Calibration.from_plain(self.store.info.calibration)
-        results = []
-        for rank, hit in enumerate(hits, start=1):
-            probability = accepted = None
-            if calibration is not None:
-                probability = calibration.probability(hit.distance, light, hit.modality)
-                accepted = calibration.accepts(hit.distance, light, hit.modality)
-            results.append(Result(rank=rank, hit=hit, probability=probability, accepted=accepted))
+        lights = where.modalities or [int(of) for of in Modality]
+        rows = {of: self.store.count(where.of_light(of)) for of in lights}
+        judge = open_set_of(calibration, light, rows, false_alarms)
+        hits = self.store.search(vectors, k, where, exact=exact)[0]
+        results = tuple(
+            Result(
+                rank=rank,
+                hit=hit,
+                probability=None
+                if calibration is None
+                else calibration.probability(hit.distance, light, hit.modality),
+                accepted=judge.accepts(hit),
+            )
+            for rank, hit in enumerate(hits, start=1)
+        )
+        telling = self._nearest_of_each_light(vectors, hits, where, judge, exact=exact)
         return Answer(
-            results=tuple(results),
+            results=results,
             modality=light,
-            verdict=_verdict(results),
-            false_match_rate=calibration.false_match_rate if calibration else None,
+            verdict=judge.verdict(telling),
+            false_alarms=judge.rate,
+            alarm=judge.lowest(telling),
+            share_found=judge.share_found(),
+            searched=sum(rows.values()),
             seconds=time.perf_counter() - start,
         )
 
-
-def _verdict(results: Sequence[Result]) -> Verdict:
-    if any(result.accepted for result in results):
-        return "in-gallery"
-    # A pair of lights that the calibration has not seen leaves the question open.
-    if not results or any(result.accepted is None for result in results):
-        return "unknown"
-    return "not-in-gallery"
+    def _nearest_of_each_light(
+        self, vectors: Vectors, hits: list[Hit], where: Filter, judge: OpenSet, *, exact: bool
+    ) -> list[Hit]:
+        """Also of a light whose rows are all behind the last result: its distances say more."""
+        found = {hit.modality: hit for hit in reversed(hits)}
+        if hits and judge.rate is not None:
+            for light in judge.alarms.keys() - found.keys():
+                behind = self.store.search(vectors, 1, where.of_light(light), exact=exact)[0]
+                found.update({hit.modality: hit for hit in behind})
+        return list(found.values())

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from crosslight.data.folders import PassedOver, images_below
 from crosslight.data.formats import TABLE_ENDINGS, VIDEO_ENDINGS
 from crosslight.data.layouts import LAYOUTS, parse_data_argument, read_layout
 from crosslight.data.table import SampleTable, read_table
-from crosslight.errors import DataError
+from crosslight.errors import ConfigError, DataError
 from crosslight.files import printable
-from crosslight.gallery.enrolment import Candidate, id_of
+from crosslight.gallery.candidates import Candidate, id_of
 from crosslight.types import Modality
 
 
@@ -28,8 +29,9 @@ def candidates_from(
     *,
     splits: Sequence[str] = (),
     modality: int | None = None,
-    cam: int | None = None,
-    pid: int | None = None,
+    cam: int | str | None = None,
+    pid: int | str | None = None,
+    called: Mapping[str, str] = MappingProxyType({}),
     passed_over: Callable[[Path], None] = lambda _: None,
 ) -> list[Candidate]:
     """Every image that a source names.
@@ -39,21 +41,26 @@ def candidates_from(
             LAYOUT:ROOT.
         splits: Of a table or layout; none given: all.
         modality: `Modality` of all images; None: as the table says, or guessed from the colours.
-        cam: Camera of all images; None: as the table says, or unknown.
-        pid: Person of all images; None: as the table says, or unknown.
+        cam: Camera of all images, a number or a name; None: as the table says, or unknown.
+        pid: Person of all images, likewise.
+        called: Columns of a table that have another name there, as `read_table` takes them.
         passed_over: Told about every file of a folder that is not taken.
 
     Raises:
         DataError: There is no image.
-        ConfigError: An unknown layout.
+        ConfigError: An unknown layout, or names of columns for what is no table.
     """
     name, colon, _ = source.partition(":")
     path = Path(source).expanduser()
+    if called and path.suffix.lower() not in TABLE_ENDINGS:
+        raise ConfigError(
+            f"--columns says how a table calls its columns, but {source} is no table; leave it out."
+        )
     if colon and name in LAYOUTS:
         layout, root = parse_data_argument(source)
         found = _from_table(read_layout(layout.name, root), splits)
     elif path.suffix.lower() in TABLE_ENDINGS:
-        found = _from_table(read_table(path), splits)
+        found = _from_table(read_table(path, called=called, named=True), splits)
     elif path.is_dir():
         found = [_from_file(image) for image in _inside(path, passed_over)]
     elif path.is_file():
@@ -102,8 +109,8 @@ def _from_table(table: SampleTable, splits: Sequence[str]) -> list[Candidate]:
                 id=id_of(place),
                 image=path,
                 path=printable(place),
-                pid=row["pid"] if known else None,
-                cam=row["cam"],
+                pid=chosen.people.get(row["pid"], row["pid"]) if known else None,
+                cam=chosen.cameras.get(row["cam"], row["cam"]),
                 modality=row["modality"],
                 time=row["time"],
                 track=row["track"],
@@ -114,7 +121,7 @@ def _from_table(table: SampleTable, splits: Sequence[str]) -> list[Candidate]:
 
 
 def _stated(
-    candidate: Candidate, modality: int | None, cam: int | None, pid: int | None
+    candidate: Candidate, modality: int | None, cam: int | str | None, pid: int | str | None
 ) -> Candidate:
     given: dict[str, Any] = {"modality": modality, "cam": cam, "pid": pid}
     stated = {key: value for key, value in given.items() if value is not None}

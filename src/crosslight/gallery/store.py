@@ -14,6 +14,8 @@
     store.count(), store.frame(), store.batches(1000)
     store.optimize()                                 # maintenance, in the writer
     store.set_calibration({...})
+    store.ledger                                     # names, notes and marks: gallery/ledger.py
+    store.begin_writing(); store.end_writing()       # several changes, nobody else's between
     store.close()                                    # or `with open_store(...) as store:`
 
 `Rows`, `Filter` and `Hit` are in gallery/rows.py. A store is safe to read from several threads of
@@ -43,11 +45,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from crosslight.errors import GalleryError
-from crosslight.gallery.rows import EVERYTHING, Filter, Hit, Rows, Vectors
+from crosslight.gallery.ledger import Ledger
+from crosslight.gallery.rows import COLUMNS, EVERYTHING, Filter, Hit, Rows, Vectors
 from crosslight.types import DeepRange, Distance
 
 FORMAT = 1
 """Version of what stores write; a store of another version is refused, not misread."""
+
+
+class RemovedMeanwhileError(GalleryError):
+    """Rows were removed while all of a store was read; whoever reads must begin again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,8 +200,10 @@ class Store(Protocol):
         """The rows with these ids in the order asked for, without those that are not there."""
         ...
 
-    def frame(self, where: Filter = EVERYTHING) -> pl.DataFrame:
-        """`COLUMNS` of every row that fits, ordered by id."""
+    def frame(
+        self, where: Filter = EVERYTHING, *, columns: Sequence[str] = tuple(COLUMNS)
+    ) -> pl.DataFrame:
+        """`COLUMNS` of every row that fits, ordered by id; or some of them, in any order."""
         ...
 
     def page(self, where: Filter = EVERYTHING, *, offset: int = 0, limit: int = 50) -> pl.DataFrame:
@@ -202,7 +211,11 @@ class Store(Protocol):
         ...
 
     def batches(self, size: int) -> Iterator[Rows]:
-        """Every row once, `size` at a time."""
+        """Every row that is there now once, `size` at a time, whatever others add meanwhile.
+
+        Raises:
+            RemovedMeanwhileError: Others removed some, and what was there cannot be read any more.
+        """
         ...
 
     def remove(self, where: Filter) -> int:
@@ -226,7 +239,7 @@ class Store(Protocol):
         ...
 
     def optimize(self) -> str:
-        """Maintenance: compacts, builds or extends the index, checks its recall.
+        """Maintenance: compacts, and builds or checks what makes searches quick.
 
         Returns:
             What was done, in a sentence.
@@ -239,6 +252,23 @@ class Store(Protocol):
 
     def set_range(self, deep_range: DeepRange) -> None:
         """Keeps a range in `info`, durably."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is known beside the rows."""
+        ...
+
+    def begin_writing(self) -> None:
+        """Keeps other processes from writing, where the kind can, and sees what they have written.
+
+        Raises:
+            StoreBusyError: Another process writes.
+        """
+        ...
+
+    def end_writing(self) -> None:
+        """Lets others write."""
         ...
 
     def close(self) -> None:

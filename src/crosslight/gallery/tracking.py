@@ -1,7 +1,8 @@
-"""Follows people from frame to frame: by where they are, and by what they look like."""
+"""Follows people from frame to frame: by where they go, and by what they look like."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,11 +17,20 @@ LEAST_OVERLAP = 0.1
 LEAST_LIKENESS = 0.3
 """Half the overlap and half the cosine must together reach this for a person to be followed."""
 
+NEAR = 0.5
+"""Heights from where a person is expected, and again for each second unseen, that are near."""
+
+LIKENESS_NEAR = 0.5
+"""Cosine from which a person is followed whose box is near where they are expected."""
+
 LIKENESS_ALONE = 0.8
-"""Cosine from which a person is followed who has moved out of their last box."""
+"""Cosine from which a person is followed wherever they are."""
 
 GONE_AFTER_S = 2.0
 _MEMORY = 0.8
+_MOMENTUM = 0.7
+_WALKS_ON_S = 1.0
+"""So long a person who is not seen is expected to go on as before."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -32,12 +42,37 @@ class Track:
         box: Where they were last.
         seen: Time of that, in seconds.
         look: (D,) moving mean of their embeddings, of length 1.
+        velocity: Pixels a second to the right and down, a moving mean; None: seen once.
     """
 
     number: int
     box: Box
     seen: float
     look: Vectors
+    velocity: tuple[float, float] | None = None
+
+    def expected(self, time: float) -> Box:
+        """Where they are, if they went on."""
+        away = min(time - self.seen, _WALKS_ON_S)
+        right, down = (away * speed for speed in self.velocity or (0.0, 0.0))
+        return Box(
+            left=self.box.left + right,
+            top=self.box.top + down,
+            right=self.box.right + right,
+            bottom=self.box.bottom + down,
+        )
+
+    def move(self, time: float, box: Box) -> None:
+        """They were seen again."""
+        away = time - self.seen
+        (x, y), (was_x, was_y) = box.centre, self.box.centre
+        now = ((x - was_x) / away, (y - was_y) / away)
+        before = self.velocity or now
+        self.velocity = (
+            _MOMENTUM * before[0] + (1 - _MOMENTUM) * now[0],
+            _MOMENTUM * before[1] + (1 - _MOMENTUM) * now[1],
+        )
+        self.box, self.seen = box, time
 
 
 class Tracker:
@@ -65,12 +100,12 @@ class Tracker:
         looks = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         found: list[Track | None] = [None] * len(boxes)
         if self._active and boxes:
-            likeness, allowed = self._compare(boxes, looks)
+            likeness, allowed = self._compare(time, boxes, looks)
             rows, columns = linear_sum_assignment(-likeness)
             for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
                 if allowed[row, column]:
                     track = self._active[row]
-                    track.box, track.seen = boxes[column], time
+                    track.move(time, boxes[column])
                     look = _MEMORY * track.look + (1 - _MEMORY) * looks[column]
                     track.look = look / max(float(np.linalg.norm(look)), 1e-12)
                     found[column] = track
@@ -92,12 +127,21 @@ class Tracker:
         return track
 
     def _compare(
-        self, boxes: Sequence[Box], looks: Vectors
+        self, time: float, boxes: Sequence[Box], looks: Vectors
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        overlap = np.array([[t.box.overlap(box) for box in boxes] for t in self._active])
+        expected = [track.expected(time) for track in self._active]
+        overlap = np.array([[place.overlap(box) for box in boxes] for place in expected])
+        heights = np.array([[_heights_between(place, b) for b in boxes] for place in expected])
+        away = np.array([[time - track.seen] for track in self._active])
         cosine = np.stack([track.look for track in self._active]) @ looks.T
         likeness = 0.5 * overlap + 0.5 * cosine
         stayed = (overlap >= LEAST_OVERLAP) & (likeness >= LEAST_LIKENESS)
-        allowed = stayed | (cosine >= LIKENESS_ALONE)
+        near = (heights <= NEAR * (1 + away)) & (cosine >= LIKENESS_NEAR)
+        allowed = stayed | near | (cosine >= LIKENESS_ALONE)
         # What is not allowed must not take the place of what is.
         return np.where(allowed, likeness, -10.0), allowed
+
+
+def _heights_between(a: Box, b: Box) -> float:
+    """How far one centre is from the other, in heights of the first box."""
+    return math.dist(a.centre, b.centre) / max(a.bottom - a.top, 1.0)

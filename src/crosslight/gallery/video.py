@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -12,15 +14,13 @@ from PIL import Image
 from crosslight.data.images import guess_modality
 from crosslight.files import printable
 from crosslight.gallery.boxes import Box, Detector
-from crosslight.gallery.enrolment import Candidate, id_of
+from crosslight.gallery.candidates import Candidate, id_of
 from crosslight.gallery.frames import Decoded, Frame, frames_of
+from crosslight.gallery.legibility import SMALLEST_PX
 from crosslight.gallery.options import Watching
 from crosslight.gallery.search import Embedder
 from crosslight.gallery.tracking import Track, Tracker
 from crosslight.types import UNKNOWN_CAM
-
-SMALLEST_PX = (12, 24)
-"""Width and height below which a box is too small to tell who it is."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,8 +74,8 @@ def candidates_in_video(
     start_s: float | None = None,
     crops: int = Watching.crops,
     modality: int | None = None,
-    cam: int = UNKNOWN_CAM,
-    pid: int | None = None,
+    cam: int | str = UNKNOWN_CAM,
+    pid: int | str | None = None,
     advance: Callable[[int], None] = lambda _: None,
     watched: Watched | None = None,
 ) -> Iterator[Candidate]:
@@ -100,51 +100,150 @@ def candidates_in_video(
     Raises:
         DataError: Not a video, or nothing in it can be decoded.
     """
-    tracker = Tracker()
     watched = Watched() if watched is None else watched
-    kept: dict[int, list[Crop]] = {}
-    passing = _Passing(path=path, start_s=start_s, modality=modality, cam=cam, pid=pid)
+    origin = _Origin(path, every_s)
+    labels = Passing(start_s=start_s, modality=modality, cam=cam, pid=pid)
+    follower = Follower(detector, embedder, origin, labels, crops=crops, watched=watched)
     for frame in frames_of(path, every_s=every_s, decoded=watched.decoded):
-        cut = _crops(frame, detector, modality, watched)
-        if cut:
-            vectors = embedder.embed([c.image for c in cut], [c.modality for c in cut])
-        else:
-            vectors = np.zeros((0, 1), np.float32)
-        tracks, ended = tracker.update(frame.time, [crop.box for crop in cut], vectors)
-        for track, crop in zip(tracks, cut, strict=True):
-            kept[track.number] = _best([*kept.get(track.number, []), crop], crops)
-        for track in ended:
-            yield from passing.candidates(track, kept.pop(track.number))
+        yield from follower.look(frame)
         advance(1)
-    for track in tracker.finish():
-        yield from passing.candidates(track, kept.pop(track.number))
+    yield from follower.finish()
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Passing:
-    """What is stated of everybody in a video."""
+class Passing:
+    """What is stated of everybody in a video.
 
-    path: Path
-    start_s: float | None
-    modality: int | None
-    cam: int
-    pid: int | None
+    Attributes:
+        start_s: Time of the first frame; None: rows get seconds since the first frame.
+        modality: `Modality` of the video; None: guessed for each frame.
+        cam: Camera.
+        pid: Person, where all crops show the same one.
+    """
 
-    def candidates(self, track: Track, crops: list[Crop]) -> Iterator[Candidate]:
-        place = self.path.resolve()
-        guesses = {"modality": self.modality, "time": self.start_s}
-        for crop in sorted(crops, key=lambda crop: crop.frame):
-            yield Candidate(
-                id=id_of(place, crop.frame, crop.box),
+    start_s: float | None = None
+    modality: int | None = None
+    cam: int | str = UNKNOWN_CAM
+    pid: int | str | None = None
+
+
+class Origin(Protocol):
+    """Where frames come from, as rows name it."""
+
+    def id_of(self, crop: Crop) -> str:
+        """Of a row; the same crop of the same origin has the same id in every run."""
+        ...
+
+    def path_of(self, crop: Crop) -> str:
+        """What a person is shown."""
+        ...
+
+    def track_of(self, number: int) -> str:
+        """Name of a track."""
+        ...
+
+
+class _Origin:
+    """A file at one pace.
+
+    Recorders give many files one name, and at another pace the first who passes may be another.
+    """
+
+    def __init__(self, path: Path, every_s: float) -> None:
+        self._place = path.resolve()
+        self._tracks = f"{printable(path.stem)}-{id_of(self._place, every_s)[:6]}"
+
+    def id_of(self, crop: Crop) -> str:
+        return id_of(self._place, crop.frame, crop.box)
+
+    def path_of(self, crop: Crop) -> str:
+        return f"{printable(self._place)}#t={crop.time:.2f}"
+
+    def track_of(self, number: int) -> str:
+        return f"{self._tracks}-{number}"
+
+
+class Follower:
+    """Looks at one frame after the other and keeps the best crops of everybody in view.
+
+    Args:
+        detector: Finds people.
+        embedder: Its embeddings help to follow them.
+        origin: Names rows.
+        passing: What is stated of everybody.
+        crops: Best crops of each person that are kept.
+        watched: Told what was seen and what was left out.
+        longest_s: Who stays longer is handed over and kept anew; None: only who has left.
+
+    Attributes:
+        seen: Box and number of the track of everybody on the last frame.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        embedder: Embedder,
+        origin: Origin,
+        passing: Passing,
+        *,
+        crops: int,
+        watched: Watched,
+        longest_s: float | None = None,
+    ) -> None:
+        self._detector, self._embedder = detector, embedder
+        self._origin, self._passing = origin, passing
+        self._crops, self._watched = crops, watched
+        self._longest = math.inf if longest_s is None else longest_s
+        self._tracker = Tracker()
+        self._kept: dict[int, list[Crop]] = {}
+        self._since: dict[int, float] = {}
+        self._beside: dict[int, set[int]] = {}
+        self.seen: list[tuple[Box, int]] = []
+
+    def look(self, frame: Frame) -> list[Candidate]:
+        """Those who have left since the frame before."""
+        cut = _crops(frame, self._detector, self._passing.modality, self._watched)
+        if cut:
+            vectors = self._embedder.embed([c.image for c in cut], [c.modality for c in cut])
+        else:
+            vectors = np.zeros((0, 1), np.float32)
+        tracks, ended = self._tracker.update(frame.time, [crop.box for crop in cut], vectors)
+        self.seen = [(crop.box, track.number) for track, crop in zip(tracks, cut, strict=True)]
+        together = {track.number for track in tracks}
+        for track, crop in zip(tracks, cut, strict=True):
+            self._beside.setdefault(track.number, set()).update(together - {track.number})
+            kept = self._kept.get(track.number, [])
+            self._kept[track.number] = _best([*kept, crop], self._crops)
+            if frame.time - self._since.setdefault(track.number, frame.time) >= self._longest:
+                ended.append(track)
+        return [candidate for track in ended for candidate in self._candidates(track)]
+
+    def finish(self) -> list[Candidate]:
+        """Those who are still there."""
+        left = self._tracker.finish()
+        return [candidate for track in left for candidate in self._candidates(track)]
+
+    def _candidates(self, track: Track) -> list[Candidate]:
+        stated = self._passing
+        guesses = {"modality": stated.modality, "time": stated.start_s}
+        self._since.pop(track.number, None)
+        beside = frozenset(map(self._origin.track_of, self._beside.pop(track.number, ())))
+        crops = sorted(self._kept.pop(track.number, []), key=lambda crop: crop.frame)
+        return [
+            Candidate(
+                id=self._origin.id_of(crop),
                 image=crop.image,
-                path=f"{printable(place)}#t={crop.time:.2f}",
-                pid=self.pid,
-                cam=self.cam,
+                path=self._origin.path_of(crop),
+                pid=stated.pid,
+                cam=stated.cam,
                 modality=crop.modality,
-                time=(self.start_s or 0.0) + crop.time,
-                track=f"{printable(self.path.stem)}-{track.number}",
-                assumed=frozenset(name for name, stated in guesses.items() if stated is None),
+                time=(stated.start_s or 0.0) + crop.time,
+                track=self._origin.track_of(track.number),
+                beside=beside,
+                assumed=frozenset(name for name, known in guesses.items() if known is None),
             )
+            for crop in crops
+        ]
 
 
 def _crops(frame: Frame, detector: Detector, modality: int | None, watched: Watched) -> list[Crop]:

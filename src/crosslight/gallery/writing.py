@@ -10,6 +10,10 @@ from crosslight.gallery.complaints import sentence
 from crosslight.locking import FolderLock
 
 
+class StoreBusyError(GalleryError):
+    """Another process writes to the store."""
+
+
 class WriterLock:
     """Keeps other processes from writing to a store; the system frees it when a process dies.
 
@@ -24,12 +28,13 @@ class WriterLock:
         """Takes the lock; False where this object has it already.
 
         Raises:
-            GalleryError: Another process writes, or the folder cannot be written.
+            StoreBusyError: Another process writes.
+            GalleryError: The folder cannot be written.
         """
         try:
             return self._lock.acquire()
         except BlockingIOError as error:
-            raise GalleryError(
+            raise StoreBusyError(
                 f"Another process is writing to {self._folder}; wait until it is done."
             ) from error
         except OSError as error:

@@ -24,6 +24,7 @@ from crosslight.losses import (
 from crosslight.methods.backbone_config import BackboneConfig, build_backbone
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
 from crosslight.methods.optimization import Optimization, OptimizerName, make_optimizer
+from crosslight.methods.terms import ACCURACY, Term
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.heads import IdentityHead
 from crosslight.nn.normalize import Normalize
@@ -78,10 +79,20 @@ class AGWConfig(BackboneConfig, Optimization):
     warmup_epochs: int = 10  # AGW train.py
 
 
+TERMS: Mapping[str, Term] = {
+    "loss_id": Term(symbol="L_{id}", meaning="who is seen"),
+    "loss_triplet": Term(
+        symbol="L_{wrt}", meaning="people apart, every pair weighed by its distance"
+    ),
+    "accuracy": ACCURACY,
+}
+
+
 class AGW(Method):
     """Two-stream AGW; see `AGWConfig`."""
 
     Config = AGWConfig
+    terms: ClassVar = TERMS
     small: ClassVar = {"backbone": "resnet10-quarter", "weights": "none", "warmup_epochs": 0}
 
     def __init__(self, config: AGWConfig, *, num_ids: int, height: int, width: int) -> None:

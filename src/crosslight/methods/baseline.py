@@ -19,6 +19,7 @@ from crosslight.methods.backbone_config import BackboneConfig, build_backbone
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
 from crosslight.methods.optimization import Optimization, OptimizerName, make_optimizer
 from crosslight.methods.scaling import Iterations
+from crosslight.methods.terms import ACCURACY, Term
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.heads import IdentityHead
 from crosslight.nn.normalize import Normalize
@@ -60,10 +61,20 @@ class BaselineConfig(BackboneConfig, Optimization):
     warmup_start: Share = 0.1  # fast-reid
 
 
+TERMS: Mapping[str, Term] = {
+    "loss_id": Term(symbol="L_{ID}", meaning="who is seen"),
+    "loss_triplet": Term(
+        symbol="L_{Triplet}", meaning="the furthest positive nearer than the nearest negative"
+    ),
+    "accuracy": ACCURACY,
+}
+
+
 class Baseline(Method):
     """Bag of tricks with BNNeck; see `BaselineConfig`."""
 
     Config = BaselineConfig
+    terms: ClassVar = TERMS
     small: ClassVar = {
         "backbone": "resnet10-quarter",
         "weights": "none",

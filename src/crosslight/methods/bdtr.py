@@ -20,6 +20,7 @@ from crosslight.losses import bidirectional_top_ranking, cross_modal_contrastive
 from crosslight.methods.backbone_config import BackboneConfig, build_backbone
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
 from crosslight.methods.optimization import Optimization, OptimizerName, make_optimizer
+from crosslight.methods.terms import ACCURACY, Term
 from crosslight.nn.bottleneck_head import BottleneckHead
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.normalize import Normalize
@@ -75,10 +76,24 @@ class BDTRConfig(BackboneConfig, Optimization):
     step_epochs: tuple[int, ...] = (30, 60)  # two-stream
 
 
+TERMS: Mapping[str, Term] = {
+    "loss_id": Term(symbol="L_{id}", meaning="who is seen"),
+    "loss_cross": Term(
+        symbol="L_{cross}", meaning="the person nearer than anybody else in the other light"
+    ),
+    "loss_intra": Term(
+        symbol="L_{intra}", meaning="the person and that somebody else apart from each other"
+    ),
+    "loss_contrastive": Term(meaning="people together and apart across light (TONE)"),
+    "accuracy": ACCURACY,
+}
+
+
 class BDTR(Method):
     """BDTR; see `BDTRConfig`."""
 
     Config = BDTRConfig
+    terms: ClassVar = TERMS
     small: ClassVar = {"backbone": "resnet10-quarter", "weights": "none", "dim": 32}
 
     def __init__(self, config: BDTRConfig, *, num_ids: int, height: int, width: int) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from crosslight.data.batch import Batch
 from crosslight.errors import ConfigError
 from crosslight.methods.scaling import MethodConfig
+from crosslight.methods.terms import Term
 from crosslight.types import Distance, Modality
 
 
@@ -158,15 +159,19 @@ class Method(nn.Module, ABC):
             fields say by their type what they count; see `crosslight.methods.scaling`.
         small: Values of `Config` that make it small enough to train for seconds on a CPU, from
             scratch; what the tests of every method use.
+        fewest_ids: The smallest `data.ids_per_batch` of one process that it can learn from.
         distance: How its embeddings are compared unless the user says otherwise.
         switches: Named changes of its recipes, each a few `key: value`, for
             `crosslight ablate --switches`.
+        terms: What it logs → what its paper calls that; charts of a training are named by them.
     """
 
     Config: ClassVar[type[MethodConfig]]
     small: ClassVar[Mapping[str, Any]]
+    fewest_ids: ClassVar[int] = 1
     distance: ClassVar[Distance] = "cosine"
     switches: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    terms: ClassVar[Mapping[str, Term]] = {}
 
     @abstractmethod
     def optimizers(self) -> Mapping[str, Scheduled]:
@@ -195,6 +200,29 @@ class Method(nn.Module, ABC):
         Returns:
             (B, D) float, compared by `distance`.
         """
+
+
+def refuse_few_ids(
+    method: type[Method], name: str, ids_per_batch: int, *, processes: int = 1
+) -> None:
+    """Checks, before anything is trained, that a batch holds enough people.
+
+    Args:
+        method: What is trained.
+        name: Its name.
+        ids_per_batch: As `data.ids_per_batch`.
+        processes: That share a batch.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    fewest = method.fewest_ids * processes
+    if ids_per_batch < fewest:
+        shared = f" on {processes} processes" if processes > 1 else ""
+        raise ConfigError(
+            f"data.ids_per_batch is {ids_per_batch}, of which {name} learns nothing{shared}; set "
+            f"it to {fewest} or more."
+        )
 
 
 @runtime_checkable

@@ -25,8 +25,9 @@ from torch.nn import functional as F
 from crosslight.data.batch import Batch
 from crosslight.errors import ConfigError
 from crosslight.methods.contract import Update
-from crosslight.methods.dgnet import DGNet, DGNetConfig
+from crosslight.methods.dgnet import DGNet, DGNetConfig, equations
 from crosslight.methods.dgnet.equations import both
+from crosslight.methods.terms import Term, borrowed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,12 @@ class DGNetVI(DGNet):
 
     Config = DGNetVIConfig
     config: DGNetVIConfig
+    terms: ClassVar = {
+        **borrowed(equations.TERMS, "DG-Net"),
+        "exchanged_across_light": Term(
+            meaning="share of exchanges that went across light", origin="figure"
+        ),
+    }
     switches: ClassVar = {
         "attached-code": {"config.detach_code": False},
         "reversed-divergence": {"config.divergence": "student-teacher"},

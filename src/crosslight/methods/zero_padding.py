@@ -18,6 +18,7 @@ from crosslight.data.batch import Batch
 from crosslight.methods.backbone_config import BackboneConfig, build_backbone
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
 from crosslight.methods.optimization import Optimization, OptimizerName, make_optimizer
+from crosslight.methods.terms import ACCURACY, Term
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.normalize import Normalize, to_gray
 from crosslight.nn.pooling import AveragePool
@@ -30,9 +31,9 @@ from crosslight.types import Modality
 class ZeroPaddingConfig(BackboneConfig, Optimization):
     """What a recipe may set under `config`; the rest is at `Optimization` and `BackboneConfig`.
 
-    The paper trained a small ResNet from scratch and gives no schedule that would suit a
-    pretrained one: where the comment says "ours", the value is AGW's, so that a comparison of
-    the two shows the methods and not their schedules.
+    The paper trained a small ResNet from scratch; no schedule for a pretrained one is in our
+    notes: where the comment says "ours", the value is AGW's, so that a comparison of the two shows
+    the methods and not their schedules.
 
     Attributes:
         label_smoothing: Of the identity loss.
@@ -50,10 +51,17 @@ class ZeroPaddingConfig(BackboneConfig, Optimization):
     warmup_epochs: int = 10  # ours
 
 
+TERMS: Mapping[str, Term] = {
+    "loss_id": Term(meaning="who is seen; the paper's softmax loss"),
+    "accuracy": ACCURACY,
+}
+
+
 class ZeroPadding(Method):
     """Deep zero-padding; see `ZeroPaddingConfig`."""
 
     Config = ZeroPaddingConfig
+    terms: ClassVar = TERMS
     small: ClassVar = {"backbone": "resnet10-quarter", "weights": "none", "warmup_epochs": 0}
     distance = "euclidean"
 

@@ -114,8 +114,9 @@ def create_backbone(
             crosslight) or the path of a file.
         sha256: Expected digest of that file; None checks nothing.
         in_channels: Channels of the input. Fewer than 3: each input channel of the first
-            convolution starts as the mean of the three that the weights were trained with. More:
-            the first three keep their weights and the others start as their mean.
+            convolution starts as the sum of the three that the weights were trained with, so that
+            a gray image in one of them is seen as before. More: the first three keep their weights
+            and the others start as their mean.
         last_stride: Stride of a ResNet's last layer, 1 or 2. 1 is the field's "last stride 1":
             same weights, twice the resolution, no dilation. Other families keep their own.
         image_size: (H, W), for models that are built for one size, such as ViTs.
@@ -246,9 +247,12 @@ def _replace_first_convolution(network: nn.Module, name: str, in_channels: int) 
         bias=old.bias is not None,
     )
     with torch.no_grad():
-        new.weight.copy_(old.weight.mean(dim=1, keepdim=True).expand_as(new.weight))
         if in_channels > old.in_channels:
+            new.weight.copy_(old.weight.mean(dim=1, keepdim=True).expand_as(new.weight))
             new.weight[:, : old.in_channels] = old.weight
+        else:
+            # What the weights answer to a gray image, whose three channels are alike.
+            new.weight.copy_(old.weight.sum(dim=1, keepdim=True).expand_as(new.weight))
         if old.bias is not None and new.bias is not None:
             new.bias.copy_(old.bias)
     parent, _, child = name.rpartition(".")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import torch
@@ -13,7 +14,53 @@ from crosslight.types import Modality
 M = TypeVar("M", bound=nn.Module)
 
 
-class PerModality(nn.Module, Generic[M]):
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """The images of a batch that were taken in one light.
+
+    Attributes:
+        light: Which.
+        at: (K,) where they stand in the batch; None: it holds no others.
+    """
+
+    light: Modality
+    at: Tensor | None
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """Their rows of (B, ...)."""
+        return tensor if self.at is None else tensor[self.at]
+
+
+class SeesLights:
+    """Something that treats the lights of a batch differently.
+
+    Attributes:
+        only: The one light of all images, where that is known beforehand, as of an exported graph:
+            `modality` is then not read. None: it says.
+    """
+
+    only: Modality | None = None
+
+    def rows_of(self, modality: Tensor) -> list[Rows]:
+        """The images of each light that a batch holds, by the number of the light."""
+        if self.only is not None:
+            return [Rows(light=self.only, at=None)]
+        rows = [(light, torch.nonzero(modality == light).squeeze(1)) for light in Modality]
+        return [Rows(light=light, at=at) for light, at in rows if len(at)]
+
+
+def as_they_came(parts: Sequence[Tensor], rows: Sequence[Rows]) -> Tensor:
+    """What was made of the rows of each light, (K, ...) each, in the order of the batch."""
+    return restored(torch.cat(list(parts)), rows)
+
+
+def restored(joined: Tensor, rows: Sequence[Rows]) -> Tensor:
+    """(B, ...), light after light, in the order of the batch."""
+    places = [part.at for part in rows if part.at is not None]
+    return joined[torch.cat(places).argsort()] if places else joined
+
+
+class PerModality(SeesLights, nn.Module, Generic[M]):
     """Sends each sample of a batch through the network of its modality.
 
     Args:
@@ -39,13 +86,14 @@ class PerModality(nn.Module, Generic[M]):
             (B, ...) in the order of the batch.
         """
         # Statistics of a network's batch normalisation are those of its own modality.
-        rows = [torch.nonzero(modality == m).squeeze(1) for m in Modality]
+        rows = self.rows_of(modality)
         parts = [
-            network(*(x[row] for x in inputs), **{name: x[row] for name, x in named.items()})
-            for network, row in zip(self.networks, rows, strict=True)
-            if len(row)
+            self.networks[int(part.light)](
+                *(part.of(x) for x in inputs), **{name: part.of(x) for name, x in named.items()}
+            )
+            for part in rows
         ]
-        return torch.cat(parts)[torch.cat(rows).argsort()]
+        return as_they_came(parts, rows)
 
 
 def one_by_one(network: Callable[[Tensor], Tensor], inputs: Tensor, modality: Tensor) -> Tensor:

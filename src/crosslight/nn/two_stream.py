@@ -18,7 +18,7 @@ from timm.models.resnet import ResNet
 from crosslight.errors import ConfigError
 from crosslight.nn.backbones import Backbone
 from crosslight.nn.nonlocal_block import with_non_local
-from crosslight.nn.per_modality import PerModality
+from crosslight.nn.per_modality import PerModality, SeesLights, restored
 from crosslight.types import Modality
 
 Streams = Literal["whole", "stem"]
@@ -28,7 +28,7 @@ _STEM = ("conv1", "bn1", "act1", "maxpool")
 _LAYERS = ("layer1", "layer2", "layer3", "layer4")
 
 
-class TwoStream(nn.Module):
+class TwoStream(SeesLights, nn.Module):
     """Images of both modalities, in any order → one feature map.
 
     Attributes:
@@ -54,11 +54,10 @@ class TwoStream(nn.Module):
             (B, C, h, w) in the order of the images.
         """
         # Statistics of a stem's batch normalisation are those of its own modality.
-        rows = [torch.nonzero(modality == m).squeeze(1) for m in Modality]
-        stems = zip(self.stems, rows, strict=True)
-        mixed = torch.cat([stem(images[row]) for stem, row in stems if len(row)])
+        rows = self.rows_of(modality)
+        mixed = torch.cat([self.stems[int(part.light)](part.of(images)) for part in rows])
         maps: Tensor = self.shared(mixed)
-        return maps[torch.cat(rows).argsort()]
+        return restored(maps, rows)
 
 
 def split_backbone(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from crosslight.errors import CheckpointError
+from crosslight.files import sha256_of
 
 _SHOWN_KEYS = 3
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
@@ -52,12 +52,6 @@ def initial_weights_left_out() -> Iterator[None]:
 def initial_weights_wanted() -> bool:
     """False within `initial_weights_left_out`."""
     return not _LEFT_OUT.get()
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:

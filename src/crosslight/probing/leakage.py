@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import RidgeClassifierCV, RidgeCV
 from sklearn.metrics import balanced_accuracy_score, r2_score
-from sklearn.model_selection import GroupShuffleSplit
+from sklearn.model_selection import GroupKFold, GroupShuffleSplit
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -27,7 +27,10 @@ PROBES: tuple[Probe, ...] = get_args(Probe)
 TESTED_SHARE = 0.4
 """Of the people, on whom no probe learns."""
 _LINEAR_WIDTH, _MLP_WIDTH = 256, 64
-_ALPHAS = np.logspace(-1, 4, 6)
+_ALPHAS = np.logspace(0, 6, 7)
+_FOLDS = 3
+"""Of the probe's own people: images of one person resemble each other, and would agree that a line
+which knows these people is a good one."""
 _IMAGES_PER_ALPHA = 30
 """Of the small networks' penalty. A tenth of it learns by heart, ten times as much hardly bends."""
 _PIXELS = (16, 8)
@@ -68,11 +71,13 @@ def read_out(
 ) -> Iterator[Reading]:
     """Reads every factor out of every code, by probes that never saw the people they are asked on.
 
-    Linear probes are ridge regressions with the penalty that cross-validation chooses, of at most
-    256 principal components; the others have one hidden layer of 64 units on 64 components, and a
-    penalty in proportion to the images. Numbers they read as what a linear probe leaves over, so
-    that they begin where it ends. All inputs are brought to mean 0 and standard deviation 1 on the
-    probe's own people.
+    Linear probes are ridge regressions with the penalty that cross-validation over people chooses,
+    of at most 256 principal components; the others have one hidden layer of 64 units on 64
+    components, and a penalty in proportion to the images. Numbers they read as what a linear probe
+    leaves over, so that they begin where it ends, and as much of it as some of the probe's own
+    people, on whom a first network did not learn, bear out. All inputs are brought to mean 0 and
+    standard deviation 1 on the probe's own people, and what lies outside of all that these have to
+    the nearest that they have: a probe is not asked about what it could not learn.
 
     Args:
         codes: Name → `(N, D)`.
@@ -100,7 +105,7 @@ def read_out(
             ]
             for factor in factors:
                 scores = tuple(
-                    _score(values, factor, learn, ask, probe, seed)
+                    _score(values, factor, _Split(learn, ask, pids[learn], seed), probe)
                     for values, (learn, ask), seed in zip(prepared, splits, seeds, strict=True)
                 )
                 yield Reading(
@@ -167,27 +172,37 @@ def _prepared(
     steps: list[Any] = [StandardScaler()]
     if code.shape[1] > most:
         steps += [PCA(most, random_state=seed)]
-    values: NDArray[np.float64] = make_pipeline(*steps).fit(code[learn]).transform(code)
-    return values
+    values = make_pipeline(*steps).fit(code[learn]).transform(code)
+    known = values[learn]
+    within: NDArray[np.float64] = np.clip(values, known.min(axis=0), known.max(axis=0))
+    return within
 
 
-def _score(
-    code: NDArray[np.float64],
-    factor: Factor,
-    learn: NDArray[np.int64],
-    ask: NDArray[np.int64],
-    probe: Probe,
-    seed: int,
-) -> float:
+class _Split(NamedTuple):
+    """Rows of the images that teach a probe, and of those that it is asked about."""
+
+    learn: NDArray[np.int64]
+    ask: NDArray[np.int64]
+    people: NDArray[np.int64]  # of `learn`
+    seed: int
+
+    def folds(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Rows of `learn`, without some of the people, and of these."""
+        count = min(_FOLDS, len(np.unique(self.people)))
+        return list(GroupKFold(count).split(self.people, groups=self.people))
+
+
+def _score(code: NDArray[np.float64], factor: Factor, split: _Split, probe: Probe) -> float:
+    learn, ask = split.learn, split.ask
     if factor.numbers is not None:
         targets = StandardScaler().fit(factor.numbers[learn]).transform(factor.numbers)
-        answers = _read_numbers(probe, code[learn], targets[learn], code[ask], seed)
+        answers = _read_numbers(probe, code[learn], targets[learn], code[ask], split)
         return float(r2_score(targets[ask], answers))
     assert factor.classes is not None
     classes = factor.classes
     if len(np.unique(classes[learn])) < 2:
         return _chance(factor)
-    model = _classifier(probe, len(learn), seed)
+    model = _classifier(probe, split)
     answers = _fitted(model, code[learn], classes[learn]).predict(code[ask])
     with warnings.catch_warnings():  # a class that only the answers have counts as wrong
         warnings.simplefilter("ignore", UserWarning)
@@ -199,23 +214,36 @@ def _read_numbers(
     code: NDArray[np.float64],
     targets: NDArray[np.float64],
     asked: NDArray[np.float64],
-    seed: int,
+    split: _Split,
 ) -> NDArray[np.float64]:
     shape = (len(asked), targets.shape[1])
-    line = _fitted(RidgeCV(alphas=_ALPHAS), code, targets)
+    line = _fitted(RidgeCV(alphas=_ALPHAS, cv=split.folds()), code, targets)
     answers: NDArray[np.float64] = line.predict(asked).reshape(shape)
     if probe == "linear":
         return answers
     left = targets - line.predict(code).reshape(targets.shape)
-    rest = _fitted(MLPRegressor(**_network(len(code), seed)), code, left)
-    answers += rest.predict(asked).reshape(shape)
+    rest = _fitted(_regressor(len(code), split.seed), code, left)
+    answers += _borne_out(code, left, split) * rest.predict(asked).reshape(shape)
     return answers
 
 
-def _classifier(probe: Probe, images: int, seed: int) -> Any:
+def _borne_out(code: NDArray[np.float64], left: NDArray[np.float64], split: _Split) -> float:
+    """The share, 0 to 1, of what a small network says that others than its people confirm."""
+    some, others = split.folds()[0]
+    said = _fitted(_regressor(len(some), split.seed), code[some], left[some])
+    answers = said.predict(code[others]).reshape(len(others), -1)
+    size = float((answers**2).sum())
+    return float(np.clip((answers * left[others]).sum() / size, 0, 1)) if size else 0.0
+
+
+def _regressor(images: int, seed: int) -> Any:
+    return MLPRegressor(**_network(images, seed))
+
+
+def _classifier(probe: Probe, split: _Split) -> Any:
     if probe == "linear":
-        return RidgeClassifierCV(alphas=_ALPHAS, class_weight="balanced")
-    return MLPClassifier(**_network(images, seed))
+        return RidgeClassifierCV(alphas=_ALPHAS, class_weight="balanced", cv=split.folds())
+    return MLPClassifier(**_network(len(split.learn), split.seed))
 
 
 def _network(images: int, seed: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -33,11 +33,13 @@ class Likeness:
         drawn: Measure → of the method's pictures.
         floors: Name of a row → measure → of pictures that need no method.
         ceiling: Measure → of the true scene taken once more, with other noise of the sensor.
+        truth: `(N, h, w, 3)` in [0, 1], the true pictures.
     """
 
     drawn: Mapping[Measure, float]
     floors: Mapping[str, Mapping[Measure, float]]
     ceiling: Mapping[Measure, float]
+    truth: Floats = field(repr=False, compare=False)
 
     def scaled(self, measure: Measure) -> float:
         """Where the method stands between the best floor (0) and the ceiling (1); may be below.
@@ -119,6 +121,7 @@ def swaps_beside_truth(people: People, pairs: Pairs, drawn: Floats, shown: Shown
             "a third person's look": likeness(shown(other), truth, seen),
         },
         ceiling=likeness(shown(again), truth, seen),
+        truth=truth,
     )
 
 
@@ -156,6 +159,7 @@ def translations_beside_truth(
             "another person": likeness(truth[strangers], truth, seen),
         },
         ceiling=likeness(shown(again), truth, seen),
+        truth=truth,
     )
 
 

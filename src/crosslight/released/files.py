@@ -42,6 +42,13 @@ def read_networks(path: Path) -> dict[str, dict[str, Tensor]]:
     return networks
 
 
+class _Options(yaml.SafeLoader):
+    """Reads what a program dumped of its options: objects of Python's among them are left out."""
+
+
+_Options.add_multi_constructor("tag:yaml.org,2002:python/", lambda *_: None)
+
+
 def read_options(path: Path) -> Settings:
     """The YAML that a program was given.
 
@@ -49,7 +56,7 @@ def read_options(path: Path) -> Settings:
         ConfigError: It cannot be read, or holds no keys.
     """
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content: Any = yaml.load(path.read_text(encoding="utf-8"), Loader=_Options)
     except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"{path} cannot be read as YAML ({reason}); leave it out.") from error

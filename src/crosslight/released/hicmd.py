@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from crosslight.errors import ConfigError
 from crosslight.released.contract import (
     Piece,
     Settings,
@@ -94,6 +98,40 @@ def _settings(weights: Weights) -> Settings:
     }
 
 
+_ONLY: Mapping[str, Any] = {
+    **{"G_act": "lrelu", "D_act": "lrelu", "ID_act": "none", "ID_norm": "bn", "D_norm": "none"},
+    **{"G_pad_type": "reflect", "D_pad_type": "reflect", "G_enc_res_norm": "in"},
+    **{"G_dec_res_norm": "adain", "G_res_type": "basic", "G_tanh": False, "G_ASPP": True},
+    **{"G_style_typepool": "avg", "G_style_partpool": 1, "att_pose_ratio": 0.5},
+    **{"att_style_ratio": 0.5, "backbone_pro_typepool": "avg", "backbone_pro_partpool": 1},
+}
+"""What the weights do not show, and is so here."""
+_OURS = {
+    **{"h": "data.height", "w": "data.width", "stride": "config.last_stride"},
+    **{"G_w_lrelu": "config.slope", "droprate": "config.dropout"},
+}
+
+
+def _options(files: Sequence[Settings]) -> Settings:
+    """The `opts.yaml` that a training writes beside its checkpoints.
+
+    Raises:
+        ConfigError: It asks for what the method here has not.
+    """
+    found: dict[str, Any] = {}
+    for content in files:
+        slope = content.get("G_w_lrelu", content.get("w_lrelu"))
+        only = {**_ONLY, **({} if slope is None else {"D_w_lrelu": slope})}
+        for key, value in only.items():
+            if content.get(key, value) != value:
+                raise ConfigError(
+                    f"The training's YAML has {key}: {content[key]}, but Hi-CMD here knows only "
+                    f"{key}: {value}; its weights would load and be wrong."
+                )
+        found |= {ours: content[key] for key, ours in _OURS.items() if key in content}
+    return found
+
+
 HICMD = System(
     method="hicmd",
     about="Hi-CMD (Choi et al., CVPR 2020)",
@@ -121,6 +159,7 @@ HICMD = System(
     recipes={206: "hicmd-regdb", 296: "hicmd-sysu-mm01"},
     settings=_settings,
     people="head.classifier.weight",
+    options=_options,
     constants=(r"normalize\.(?:mean|std)",),
     absent={"illumination_running_mean": ("translating",)},
 )

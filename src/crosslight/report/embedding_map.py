@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from crosslight.data.table import junk
-from crosslight.report.colours import INK, MODALITY_COLOUR, MODALITY_MARKER, MUTED
+from crosslight.report.colours import INK, MODALITY_COLOUR, MODALITY_MARKER, MUTED, SURFACE
 from crosslight.report.palette import new_axes, people_colours
 from crosslight.types import Modality
 
@@ -117,7 +117,7 @@ def _by_person(
     places: NDArray[np.float64], people: NDArray[np.int64], light: NDArray[np.uint8]
 ) -> Figure:
     figure, axes = _bare_axes(places)
-    halo = [patheffects.withStroke(linewidth=2.5, foreground="white")]
+    halo = [patheffects.withStroke(linewidth=2.5, foreground=SURFACE)]
     present = np.unique(people)
     for pid, colour in zip(present, people_colours(present.size), strict=True):
         for kind in np.unique(light):
@@ -144,9 +144,9 @@ def _by_modality(places: NDArray[np.float64], light: NDArray[np.uint8]) -> Figur
 
 
 def _dots(axes: Axes, places: NDArray[np.float64], light: Modality, colour: str) -> None:
-    axes.scatter(
-        places[:, 0], places[:, 1], s=26, marker=MODALITY_MARKER[light], color=colour,
-        edgecolors="white", linewidths=0.4,
+    axes.plot(
+        places[:, 0], places[:, 1], linestyle="", marker=MODALITY_MARKER[light], markersize=5.1,
+        color=colour, markeredgecolor=SURFACE, markeredgewidth=0.4,
     )  # fmt: skip
 
 

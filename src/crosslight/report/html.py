@@ -15,15 +15,17 @@ from crosslight.data.images import read_image
 from crosslight.data.table import SampleTable, junk
 from crosslight.errors import ConfigError
 from crosslight.files import write_text
-from crosslight.report.curves import cmc_figure, training_panels
+from crosslight.report.curves import cmc_figure
 from crosslight.report.distances import PairHistogram, distance_figures, pair_histograms
-from crosslight.report.embedded import Picture, as_jpeg, as_png, as_svg
+from crosslight.report.embedded import Chart, Picture, as_chart, as_jpeg, colour_variables
 from crosslight.report.embedding_map import map_embeddings, map_figures
 from crosslight.report.inputs import ReportInputs
 from crosslight.report.probe import probe_figures
-from crosslight.report.ranked_lists import RankedList, place_of, ranked_lists, thumbnail
+from crosslight.report.ranked_lists import Answer, RankedList, place_of, ranked_lists, thumbnail
 from crosslight.report.reliability import reliability_figure
-from crosslight.report.training_log import TrainingLog, read_log
+from crosslight.report.symbols import as_html
+from crosslight.report.training_log import read_log
+from crosslight.report.training_panels import Panel, training_panels
 from crosslight.report.verdict import (
     HEADINGS,
     percent,
@@ -34,6 +36,7 @@ from crosslight.report.verdict import (
 __all__ = ["ReportInputs", "build_report", "render_report"]
 
 PREVIEWS = 6
+BEFORE_THE_GAP = 9
 SHEET_WIDTH_PX = 1600
 SHEET_HEIGHT_PX = 2400
 
@@ -42,7 +45,7 @@ SHEET_HEIGHT_PX = 2400
 class Captioned:
     """A picture and the line below it."""
 
-    picture: Picture
+    picture: Picture | Chart
     caption: str
 
 
@@ -64,6 +67,7 @@ class PrintedList:
     query_lines: tuple[str, ...]
     heading: str
     answers: tuple[Tile, ...]
+    first: Tile | None
 
 
 def build_report(inputs: ReportInputs, out: Path) -> Path:
@@ -100,6 +104,7 @@ def render_report(inputs: ReportInputs) -> str:
         for name, result in inputs.results.items()
     ]
     lead = next(iter(inputs.results.values()))
+    training = _training_charts(inputs)
     environment = Environment(
         loader=PackageLoader("crosslight.report"),
         autoescape=True,
@@ -116,19 +121,24 @@ def render_report(inputs: ReportInputs) -> str:
         cmc=_cmc_picture(inputs),
         reliability=_reliability_picture(inputs),
         search_sheet=_search_picture(inputs),
-        training=_training_pictures(read_log(inputs.log)),
+        training=training,
+        weighed=any(panel.weight and panel.counts for panel, _ in training),
+        symbol=as_html,
+        light_colours=colour_variables(dark=False),
+        dark_colours=colour_variables(dark=True),
         lists=_printed_lists(inputs),
         distances=_distance_pictures(histograms),
         distance_names=sorted({result.distance for result in inputs.results.values()}),
         map=_map_pictures(inputs),
         probe=_probe_pictures(inputs),
+        probe_sheets=_probe_sheets(inputs.probe_sheets),
         sheet=_sheet_picture(inputs),
         previews=_preview_pictures(inputs.previews),
         config=yaml.safe_dump(_plain(inputs.config), sort_keys=False, allow_unicode=True),
     )
 
 
-def _cmc_picture(inputs: ReportInputs) -> Picture:
+def _cmc_picture(inputs: ReportInputs) -> Chart:
     figure = cmc_figure(
         {name: result.cmc for name, result in inputs.results.items()},
         {name: inputs.chance[name].cmc for name in inputs.results},
@@ -138,17 +148,14 @@ def _cmc_picture(inputs: ReportInputs) -> Picture:
         f"{len(result.cmc)}"
         for name, result in inputs.results.items()
     )
-    return as_svg(figure, f"CMC curves on {inputs.data_name}. {said}.")
+    return as_chart(figure, f"CMC curves on {inputs.data_name}. {said}.")
 
 
-def _training_pictures(log: TrainingLog) -> list[Captioned]:
+def _training_charts(inputs: ReportInputs) -> list[tuple[Panel, Chart]]:
     made = []
-    for panel in training_panels(log):
-        curves = panel.curves.items()
-        ends = [f"{name} {s.values[0]:.4g} → {s.values[-1]:.4g}" for name, s in curves]
-        line = " ".join(filter(None, [f"First and last value: {'; '.join(ends)}.", panel.note]))
-        alt = f"{panel.title} over training. {line}"
-        made.append(Captioned(picture=as_svg(panel.figure, alt), caption=line))
+    for panel in training_panels(read_log(inputs.log), inputs.terms):
+        what = f"{panel.name} {panel.counts}".strip()
+        made.append((panel, as_chart(panel.figure(), f"{what} over training: {panel.ends}.")))
     return made
 
 
@@ -162,7 +169,7 @@ def _distance_pictures(histograms: list[PairHistogram]) -> list[Captioned]:
         else:
             said = f"overlap {percent(histogram.overlap)} %, AUC {histogram.auc:.3f}"
         alt = f"Distances of same-person and different-person pairs {histogram.name}: {said}."
-        made.append(Captioned(picture=as_svg(figure, alt), caption=f"{said}; {histogram.rule}."))
+        made.append(Captioned(picture=as_chart(figure, alt), caption=f"{said}; {histogram.rule}."))
     return made
 
 
@@ -178,7 +185,7 @@ def _map_pictures(inputs: ReportInputs) -> list[Captioned]:
         "The same map, coloured by modality: where the two mix, the model sees through the light.",
     )
     return [
-        Captioned(picture=as_png(figure, f"Map of the embeddings. {caption}"), caption=caption)
+        Captioned(picture=as_chart(figure, f"Map of the embeddings. {caption}"), caption=caption)
         for figure, caption in zip(figures, captions, strict=False)
     ]
 
@@ -187,9 +194,20 @@ def _probe_pictures(inputs: ReportInputs) -> list[Captioned]:
     if not inputs.probe:
         return []
     return [
-        Captioned(picture=as_svg(figure, title), caption=f"{title}.")
+        Captioned(picture=as_chart(figure, title), caption=f"{title}.")
         for title, figure in probe_figures(inputs.probe).items()
     ]
+
+
+def _probe_sheets(paths: Sequence[Path]) -> list[Captioned]:
+    made = []
+    for path in paths:
+        said = f"{path.stem.replace('-', ' ').capitalize()}, and the truth."
+        picture = as_jpeg(
+            read_image(path), said, max_width=SHEET_WIDTH_PX, max_height=SHEET_HEIGHT_PX
+        )
+        made.append(Captioned(picture=picture, caption=said))
+    return made
 
 
 def _reliability_picture(inputs: ReportInputs) -> Captioned | None:
@@ -197,7 +215,7 @@ def _reliability_picture(inputs: ReportInputs) -> Captioned | None:
         return None
     said = ". ".join(f"{name}: {c.sentence}" for name, c in inputs.calibration.items()) + "."
     figure = reliability_figure(inputs.calibration)
-    return Captioned(picture=as_svg(figure, f"Calibration. {said}"), caption=said)
+    return Captioned(picture=as_chart(figure, f"Calibration. {said}"), caption=said)
 
 
 def _search_picture(inputs: ReportInputs) -> Picture | None:
@@ -256,25 +274,29 @@ def _printed_lists(inputs: ReportInputs) -> dict[str, list[PrintedList]]:
 
 def _printed(ranked: RankedList, table: SampleTable) -> PrintedList:
     pid, place = int(table.pids[ranked.row]), place_of(table, ranked.row)
+    # The first right answer takes the place of the last of ten, so that all of it is in sight.
+    shown = ranked.answers if ranked.first is None else ranked.answers[:BEFORE_THE_GAP]
     return PrintedList(
         group=ranked.group,
         query=thumbnail(table, ranked.row, f"Query: person {pid}, {place}"),
         query_lines=("query", *place.split(", "), f"person {pid}"),
         heading=f"AP {percent(ranked.average_precision)} % · first right answer at rank "
         f"{ranked.first_rank}",
-        answers=tuple(
-            Tile(
-                picture=thumbnail(
-                    table,
-                    answer.row,
-                    f"Rank {rank}, {'right' if answer.right else 'wrong'}: person "
-                    f"{table.pids[answer.row]}, {place_of(table, answer.row)}",
-                ),
-                right=answer.right,
-                lines=(*place_of(table, answer.row).split(", "), f"{answer.distance:.3f}"),
-            )
-            for rank, answer in enumerate(ranked.answers, start=1)
-        ),
+        answers=tuple(_tile(answer, table, f"Rank {rank}") for rank, answer in enumerate(shown, 1)),
+        first=None
+        if ranked.first is None
+        else _tile(ranked.first, table, f"Rank {ranked.first_rank}", is_far=True),
+    )
+
+
+def _tile(answer: Answer, table: SampleTable, rank: str, *, is_far: bool = False) -> Tile:
+    place = place_of(table, answer.row)
+    verdict = "right" if answer.right else "wrong"
+    alt = f"{rank}, {verdict}: person {table.pids[answer.row]}, {place}"
+    return Tile(
+        picture=thumbnail(table, answer.row, alt),
+        right=answer.right,
+        lines=(*((rank.lower(),) if is_far else ()), *place.split(", "), f"{answer.distance:.3f}"),
     )
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 from crosslight.data.table import SampleTable
 from crosslight.errors import DataError, ProtocolError
 from crosslight.evaluation.protocols.scores import Result
+from crosslight.methods.terms import Term
 from crosslight.report.reliability import Reliability
 
 PACKAGES = ("crosslight", "torch", "torchvision", "timm", "lightning-fabric", "numpy")
@@ -37,11 +38,13 @@ class ReportInputs:
         start: Protocol → what the weights scored that the training began with, before any of it.
         config: The run's configuration as nested plain values.
         data_fingerprint: Names the data of the run; None takes that of `table`.
+        terms: What the run logged → what its method's paper calls that; `Method.terms`.
         log: The run's `log.jsonl`, None where there was no training.
         contact_sheet: Picture of the data.
         previews: Sheets drawn during training, in order, named by the iterations done.
         calibration: Kind of pairs → how the probabilities of a gallery did; empty without one.
         probe: What `crosslight probe` measured, as plain values; empty where it did not.
+        probe_sheets: Drawn pictures beside the true ones, named by what they are.
         search_sheet: Picture of infrared queries to a gallery and its answers.
         seconds: Step → wall time in seconds, in order.
         notes: Remarks for the reader, a sentence or two each.
@@ -58,11 +61,13 @@ class ReportInputs:
     start: Mapping[str, Result] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     data_fingerprint: str | None = None
+    terms: Mapping[str, Term] = field(default_factory=dict)
     log: Path | None = None
     contact_sheet: Image.Image | None = None
     previews: tuple[Path, ...] = ()
     calibration: Mapping[str, Reliability] = field(default_factory=dict)
     probe: Mapping[str, Any] = field(default_factory=dict)
+    probe_sheets: tuple[Path, ...] = ()
     search_sheet: Image.Image | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import hsv_to_rgb, to_hex
+from matplotlib.colors import hsv_to_rgb, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -14,15 +14,51 @@ from numpy.typing import NDArray
 from crosslight.report.colours import GRID, INK, MUTED
 
 GOLDEN = 0.618033988749895
+BRIGHTNESS = np.array([0.2126, 0.7152, 0.0722])
+
+
+LUMINANCES = (0.16, 0.29, 0.21)
+"""Of people's colours: each is told from white paper and from a dark page (WCAG: 3 to 1)."""
 
 
 def people_colours(count: int) -> list[str]:
     """Colours for many people: neighbours in the list lie far apart in hue and brightness."""
     hue = (np.arange(count) * GOLDEN) % 1.0
-    value = np.array([0.85, 0.55, 0.7])[np.arange(count) % 3]
-    saturation = np.array([0.8, 0.75, 0.95])[np.arange(count) % 3]
-    colours: NDArray[np.float64] = hsv_to_rgb(np.stack([hue, saturation, value], axis=1))
-    return [to_hex(colour) for colour in colours]
+    saturation = np.array([0.85, 0.7, 0.95])[np.arange(count) % 3]
+    full: NDArray[np.float64] = hsv_to_rgb(np.stack([hue, saturation, np.ones(count)], axis=1))
+    linear = _linear(full)
+    wanted = np.array(LUMINANCES)[np.arange(count) % 3]
+    return [to_hex(colour) for colour in _encoded(_as_bright(linear, wanted))]
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of a colour, from 0 for black to 1 for white."""
+    return float(_linear(np.array(to_rgb(colour))) @ BRIGHTNESS)
+
+
+def contrast(one: str, other: str) -> float:
+    """From 1 for equal colours to 21 for black and white (WCAG 2)."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _linear(value: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Amounts of light, of values of sRGB."""
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+def _encoded(linear: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values of sRGB, of amounts of light."""
+    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def _as_bright(linear: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 3) linear light, darkened or mixed with white to these luminances."""
+    has = linear @ BRIGHTNESS
+    white = np.clip((wanted - has) / (1 - has), 0, 1)[:, None]
+    mixed = linear * (1 - white) + white
+    found: NDArray[np.float64] = mixed * np.minimum(1, wanted / has)[:, None]
+    return found
 
 
 def new_axes(width_in: float, height_in: float, **kwargs: Any) -> tuple[Figure, Axes]:
@@ -42,6 +78,7 @@ def quiet(axes: Axes) -> None:
     axes.tick_params(colors=INK, labelsize=10, length=3)
     axes.grid(color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
+    axes.set_facecolor("none")
 
 
 def label(axes: Axes, *, x: str = "", y: str = "", title: str = "") -> None:

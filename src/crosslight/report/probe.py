@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from crosslight.report.colours import INK
+from crosslight.report.colours import INK, ON_DARK, ON_LIGHT
 from crosslight.report.tables import spread, table
 
 Content = Mapping[str, Any]
@@ -57,6 +57,9 @@ def probe_markdown(content: Content) -> str:
         lines += _table("asked", {"pictures": place["rank1"]}, digits=1)
     if realism := parts.get("realism"):
         lines += ["## Realism", "", *_table("pictures", realism, digits=3)]
+    if inception := parts.get("inception"):
+        lines += [f"## Realism to Inception, weights {settings['inception'][:8]}", ""]
+        lines += _table("pictures", inception, digits=3)
     for part, reason in content["missing"].items():
         lines += [f"{part.capitalize()}: not measured. {reason}", ""]
     return "\n".join(lines)
@@ -151,7 +154,7 @@ def _heat_map(rows: Mapping[str, Mapping[str, float]]) -> Figure:
     axes.imshow(np.clip(values, 0, 1), cmap=_MAP, vmin=0, vmax=1, aspect="auto")
     for place, value in np.ndenumerate(values):
         if np.isfinite(value):
-            colour = "white" if value > _DARK else INK
+            colour = ON_DARK if value > _DARK else ON_LIGHT
             axes.text(
                 place[1],
                 place[0],

@@ -13,7 +13,14 @@ from PIL import Image
 from crosslight.data.table import SampleTable
 from crosslight.evaluation.protocols.scores import PerQuery
 from crosslight.report.embedded import Picture, as_jpeg
-from crosslight.report.grid import Cell, Verdict, image_grid, load_or_placeholder
+from crosslight.report.grid import (
+    Cell,
+    Heading,
+    Place,
+    Verdict,
+    image_grid,
+    load_or_placeholder,
+)
 from crosslight.types import UNKNOWN_CAM, Modality
 
 THUMBNAIL_HEIGHT_PX = 144
@@ -45,6 +52,7 @@ class RankedList:
         average_precision: Fraction.
         first_rank: Rank of the first right answer by the protocol's rule.
         answers: Nearest first.
+        first: The first right one, where it is not among these.
     """
 
     group: str
@@ -52,6 +60,7 @@ class RankedList:
     average_precision: float
     first_rank: int
     answers: tuple[Answer, ...]
+    first: Answer | None = None
 
 
 def choose_queries(
@@ -120,22 +129,7 @@ def ranked_lists(
         worst=worst,
     )
     return [
-        RankedList(
-            group=group,
-            row=int(per_query.query_rows[q]),
-            average_precision=float(per_query.average_precision[q]),
-            first_rank=int(per_query.first_rank[q]),
-            answers=tuple(
-                Answer(row=int(row), right=bool(right), distance=float(distance))
-                for row, right, distance in zip(
-                    per_query.gallery_rows[q, :answers],
-                    per_query.correct[q, :answers],
-                    per_query.distances[q, :answers],
-                    strict=True,
-                )
-                if row >= 0
-            ),
-        )
+        _ranked(per_query, q, group, answers)
         for group, positions in groups.items()
         for q in positions
     ]
@@ -166,24 +160,56 @@ def place_of(table: SampleTable, row: int) -> str:
 
 def ranked_sheet(lists: Sequence[RankedList], table: SampleTable) -> Image.Image:
     """The lists as one picture: a row per query, the query first."""
-    rows = [
-        [
-            Cell(image=image_path(table, ranked.row), verdict=Verdict.QUERY,
-                 lines=_short(table, ranked.row)),
-            *(
-                Cell(image=image_path(table, answer.row),
-                     verdict=Verdict.RIGHT if answer.right else Verdict.WRONG,
-                     lines=_short(table, answer.row))
-                for answer in ranked.answers
-            ),
-        ]
-        for ranked in lists
-    ]  # fmt: skip
+    rows = [_row_of(ranked, table) for ranked in lists]
     titles = [
-        f"{ranked.group}: person {table.pids[ranked.row]}, AP {ranked.average_precision:.1%}"
+        f"{ranked.group}: person {table.pids[ranked.row]}, AP {ranked.average_precision:.1%}, "
+        f"first right answer at rank {ranked.first_rank}"
         for ranked in lists
     ]
     return image_grid(rows, titles=titles)
+
+
+def _ranked(per_query: PerQuery, q: int, group: str, answers: int) -> RankedList:
+    shown = tuple(
+        Answer(row=int(row), right=bool(right), distance=float(distance))
+        for row, right, distance in zip(
+            per_query.gallery_rows[q, :answers],
+            per_query.correct[q, :answers],
+            per_query.distances[q, :answers],
+            strict=True,
+        )
+        if row >= 0
+    )
+    hit = any(answer.right for answer in shown)
+    first = Answer(
+        row=int(per_query.first_row[q]), right=True, distance=float(per_query.first_distance[q])
+    )
+    return RankedList(
+        group=group,
+        row=int(per_query.query_rows[q]),
+        average_precision=float(per_query.average_precision[q]),
+        first_rank=int(per_query.first_rank[q]),
+        answers=shown,
+        first=None if hit else first,
+    )
+
+
+def _row_of(ranked: RankedList, table: SampleTable) -> list[Place]:
+    """The query, its answers and, behind a gap, the first right one if it is none of these."""
+    row: list[Place] = [_cell(table, ranked.row, Verdict.QUERY)]
+    row += [
+        _cell(table, answer.row, Verdict.RIGHT if answer.right else Verdict.WRONG)
+        for answer in ranked.answers
+    ]
+    if ranked.first is not None:
+        row.append(Heading(lines=("...", f"rank {ranked.first_rank}:")))
+        row.append(_cell(table, ranked.first.row, Verdict.RIGHT))
+    return row
+
+
+def _cell(table: SampleTable, row: int, verdict: Verdict) -> Cell:
+    lines = tuple(place_of(table, row).split(", "))
+    return Cell(image=image_path(table, row), verdict=verdict, lines=lines)
 
 
 def _pick(
@@ -199,7 +225,3 @@ def _pick(
     picked += [q for q in free if q not in picked][: size - len(picked)]
     taken.update(picked)
     return sorted(picked, key=free.index)
-
-
-def _short(table: SampleTable, row: int) -> tuple[str, ...]:
-    return tuple(place_of(table, row).split(", "))

@@ -25,6 +25,8 @@ class Reliability:
         threshold: Largest distance that counts as a match.
         false_match_rate: What the threshold was chosen for.
         missed: Share of same-person pairs beyond the threshold.
+        sure: What became of pairs that were said to be 50 % or more, in words; empty where the
+            calibration does not tell.
     """
 
     fit: str
@@ -34,6 +36,7 @@ class Reliability:
     threshold: float
     false_match_rate: float
     missed: float
+    sure: str = ""
 
     @property
     def error(self) -> float:
@@ -45,10 +48,11 @@ class Reliability:
     def sentence(self) -> str:
         """The figures in words."""
         return (
-            f"{self.fit} curve; probabilities are off by {self.error:.1%} on average over "
-            f"{sum(self.pairs):,} pairs of people left out; distances up to {self.threshold:.3f} "
-            f"count as a match, which lets {self.false_match_rate:.2%} of different people pass "
-            f"and misses {self.missed:.1%} of the same"
+            f"{self.fit} curve; {self.sure + '; ' if self.sure else ''}all "
+            f"{sum(self.pairs):,} pairs of people left out are off by {self.error:.1%} on average; "
+            f"distances up to {self.threshold:.3f} count as a match, which lets "
+            f"{self.false_match_rate:.2%} of different people pass and misses {self.missed:.1%} of "
+            "the same"
         )
 
 

@@ -34,6 +34,7 @@ class TrainingLog:
     Attributes:
         losses: Loss → its curve.
         weights: Loss → the curve of its weight.
+        weighted: Loss → the curve of what the weight makes of it.
         learning_rates: Optimizer → its curve.
         validation: Figure of the validation → its curve.
         stage_starts: Stage → the iteration at which it began.
@@ -41,6 +42,7 @@ class TrainingLog:
 
     losses: Mapping[str, Series] = field(default_factory=dict)
     weights: Mapping[str, Series] = field(default_factory=dict)
+    weighted: Mapping[str, Series] = field(default_factory=dict)
     learning_rates: Mapping[str, Series] = field(default_factory=dict)
     validation: Mapping[str, Series] = field(default_factory=dict)
     stage_starts: Mapping[str, float] = field(default_factory=dict)
@@ -55,7 +57,7 @@ def read_log(path: Path | None) -> TrainingLog:
     A run that was killed may leave half a line at the end; what stands before it is still true.
     """
     points: dict[str, dict[str, list[tuple[float, float]]]] = {
-        key: defaultdict(list) for key in ("losses", "weights", "lr", "validation")
+        key: defaultdict(list) for key in ("losses", "weights", "weighted", "lr", "validation")
     }
     starts: dict[str, float] = {}
     offset = last = 0.0
@@ -71,6 +73,7 @@ def read_log(path: Path | None) -> TrainingLog:
     return TrainingLog(
         losses=_series(points["losses"]),
         weights=_series(points["weights"]),
+        weighted=_series(points["weighted"]),
         learning_rates=_series(points["lr"]),
         validation=_series(points["validation"]),
         stage_starts=starts,

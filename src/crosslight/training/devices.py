@@ -16,6 +16,7 @@ from torch import nn
 from crosslight.config import Precision
 from crosslight.errors import ConfigError, CrosslightError
 from crosslight.training.machines import Machines
+from crosslight.types import Accelerator
 
 T = TypeVar("T")
 _BF16_UNITS = ("amx_bf16", "avx512_bf16")
@@ -56,6 +57,20 @@ def launch(machines: Machines, precision: Precision) -> Fabric:
         )
     fabric.launch()
     return fabric
+
+
+def device_of(accelerator: Accelerator) -> torch.device:
+    """Where one process computes; `auto`: on the first CUDA device, or the CPU.
+
+    Raises:
+        ConfigError: This machine lacks the device.
+    """
+    has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if accelerator == "auto":
+        return torch.device("cuda" if has["cuda"] else "cpu")
+    if not has.get(accelerator, True):
+        raise ConfigError(f"There is no {accelerator} device here; choose another accelerator.")
+    return torch.device(accelerator)
 
 
 def fastest_precision(accelerator: str) -> Literal["32-true", "bf16-mixed"]:

@@ -12,7 +12,6 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from crosslight.config import Interpolation
 from crosslight.data.batch import Batch
 from crosslight.data.loading import inference_batches
 from crosslight.data.loading_processes import worker_deaths_told
@@ -20,6 +19,7 @@ from crosslight.data.table import SampleTable
 from crosslight.data.transforms import InferenceTransform
 from crosslight.errors import ConfigError, DataError
 from crosslight.methods.contract import Disentangles, Method
+from crosslight.types import Interpolation
 
 _AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 

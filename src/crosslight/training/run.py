@@ -13,7 +13,7 @@ import yaml
 from crosslight.config import RUN_KEYS, Recipe, flat, parse_recipe, to_plain
 from crosslight.data.table import SampleTable, read_table
 from crosslight.errors import CheckpointError, ConfigError, CrosslightError
-from crosslight.files import write_text
+from crosslight.files import EXPORT_CARD, write_text
 from crosslight.locking import LOCK_NAME
 from crosslight.methods.contract import Method
 from crosslight.nn.weights import initial_weights_left_out
@@ -106,7 +106,10 @@ class RunFolder:
             _refuse_another(run, yaml.safe_load(yaml.safe_dump(content)), train)
             return run
         with disk_faults_told(run.config_path):
-            if path.is_dir() and any(entry.name != LOCK_NAME for entry in path.iterdir()):
+            # Killed before the configuration stood, a call leaves its lock and the table.
+            left = (LOCK_NAME, run.table_path.name)
+            names = [entry.name for entry in path.iterdir()] if path.is_dir() else []
+            if any(name not in left and not name.endswith(".part") for name in names):
                 raise ConfigError(
                     f"{path} is not empty and holds no run (no config.yaml); give another --out."
                 )
@@ -127,6 +130,11 @@ class RunFolder:
         if not run.config_path.is_file():
             if str(path) in SHIPPED:
                 return cls(path=shipped(str(path)).folder)
+            if (path / EXPORT_CARD).is_file():
+                raise ConfigError(
+                    f"{path} is an exported model, which embeds and can do nothing else; give the "
+                    "run that it was made of."
+                )
             raise ConfigError(
                 f"{path} is no run folder (no config.yaml); give the --out of a crosslight train, "
                 f"or {' or '.join(SHIPPED)} for the weights that come with crosslight."

@@ -21,7 +21,7 @@ from crosslight.data.batch import Batch
 from crosslight.data.sampling import build_batches
 from crosslight.data.table import SampleTable
 from crosslight.errors import ConfigError, CrosslightError, TrainingError
-from crosslight.methods.contract import Method, Progress, stages_to_train
+from crosslight.methods.contract import Method, Progress, refuse_few_ids, stages_to_train
 from crosslight.training.checkpoint import Checkpoints, Position, TrainingState
 from crosslight.training.devices import compile_networks, loss_scaler, on_first_rank, seed_draws
 from crosslight.training.interruption import Interruption, StopNow, TrainingInterrupted
@@ -35,6 +35,7 @@ from crosslight.training.weights import ModelCard, save_weights
 Validate = Callable[[Method], Mapping[str, float]]
 Preview = Callable[[Method, int], None]
 T = TypeVar("T")
+_LONE_VALUE = "Expected more than 1 value per channel"
 _FAIL = 1000  # above every signal's number
 
 
@@ -81,6 +82,9 @@ class Training:
         self._interruption = interruption
         self._shown = shown and fabric.global_rank == 0
 
+        refuse_few_ids(
+            type(method), config.method, config.data.ids_per_batch, processes=fabric.world_size
+        )
         self._batches = build_batches(train, config.data, seed=settings.seed)
         self._loader = StageLoader(
             train,
@@ -279,6 +283,15 @@ class Training:
                 f"{lost} at {self._where(self._iteration + 1)}; lower the learning "
                 f"rate, or set training.clip_norm or training.precision=32-true. {self._rest()}"
             ) from lost
+        except ValueError as error:
+            if _LONE_VALUE not in str(error):
+                raise
+            data = self._config.data
+            raise ConfigError(
+                f"A batch normalisation of {self._config.method} gets one value, of a batch of "
+                f"{len(batch)} images of {data.height} x {data.width} pixels; set "
+                "data.ids_per_batch, or the images of a person, to more."
+            ) from error
 
     def _after_iteration(self, length: int) -> None:
         ends = self._iteration == length

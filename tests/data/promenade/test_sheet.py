@@ -38,6 +38,19 @@ def test_wide_images_keep_their_shape(tmp_path: Path) -> None:
     assert np.ptp(rows) + 1 == 10
 
 
+def test_a_title_wider_than_its_column_goes_on_in_a_second_line(tmp_path: Path) -> None:
+    short, long, split = (
+        np.asarray(contact_sheet([[None, None]], [""], ["cam 3", title], (180, 90)))
+        for title in ("visible", "cam 3 infrared", "infrared")
+    )
+    assert len(long) > len(short)
+    inked = (long[:, 90 + 12 + 4 :] < 128).all(-1)
+    above = np.nonzero(inked.any(1))[0]
+    second = long[len(long) - len(split) :]  # whose last line stands where the only one does
+    assert ((second < 128) == (split < 128))[12:, 90 + 12 + 4 :].all()
+    assert above.min() < len(long) - len(split) + 12
+
+
 def test_titles_must_match(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="one title per row"):
         contact_sheet([[None]], [], ["a"], (10, 10))

@@ -45,6 +45,8 @@ class PerQuery:
         valid: `(Q,)` whether the query was scored.
         average_precision: `(Q,)`, nan where not valid.
         first_rank: `(Q,)` rank of the first positive by the protocol's CMC, 0 where not valid.
+        first_row: `(Q,)` row of the nearest positive, -1 where not valid.
+        first_distance: `(Q,)` its distance, nan where not valid.
         gallery_rows: `(Q, 20)` nearest allowed images, -1 beyond the end of the gallery.
         distances: `(Q, 20)`, nan beyond the end; for 'dot' the negated inner product.
         correct: `(Q, 20)` whether the image shows the query's person.
@@ -54,6 +56,8 @@ class PerQuery:
     valid: npt.NDArray[np.bool_]
     average_precision: FloatArray
     first_rank: IntArray
+    first_row: IntArray
+    first_distance: FloatArray
     gallery_rows: IntArray
     distances: FloatArray
     correct: npt.NDArray[np.bool_]
@@ -241,6 +245,8 @@ def per_query(
         valid=ranks.valid,
         average_precision=ranks.average_precision(average_precision),
         first_rank=ranks.first_rank(cmc),
+        first_row=np.where(ranks.first >= 0, trial.gallery[ranks.first], -1),
+        first_distance=ranks.first_distance,
         gallery_rows=rows,
         distances=ranks.top_distance,
         correct=(rows >= 0) & (gallery_pids[rows] == query_pids[trial.queries][:, None]),

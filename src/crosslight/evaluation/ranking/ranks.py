@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,9 @@ from crosslight.evaluation.ranking.rows import read_rows
 from crosslight.evaluation.ranking.tally import Counted
 from crosslight.evaluation.scoring import AveragePrecision
 from crosslight.types import Distance
+
+if TYPE_CHECKING:
+    from crosslight.evaluation.ranking.records import Positives  # compiled code behind it
 
 CmcKind = Literal["image", "identity"]
 
@@ -56,6 +59,9 @@ class Ranks:
         top: `(Q, K)` positions in `trial.gallery` of the nearest allowed images, -1 beyond the end.
         top_distance: `(Q, K)` their distances (negated inner product for 'dot'), nan beyond the
             end.
+        first: `(Q,)` position in `trial.gallery` of the nearest positive; -1 without any, and in
+            all but the first trial.
+        first_distance: `(Q,)` its distance, nan where there is none.
         path: Which arithmetic decided: the precision of the first product, and what decided the
             entries that it left open.
     """
@@ -66,6 +72,8 @@ class Ranks:
     seen: IntArray
     top: IntArray
     top_distance: FloatArray
+    first: IntArray
+    first_distance: FloatArray
     path: str
 
     @property
@@ -151,7 +159,11 @@ def rank_features(
         people=cmc == "identity",
         effort=effort or Effort(),
     )
-    return ranks_of_counts(pool, trials, counted, top_distances(counted, distance), cmc)
+
+    def distance_of(nearness: FloatArray) -> FloatArray:
+        return distances_of(nearness, counted.query_squares[:, None], distance)
+
+    return ranks_of_counts(pool, trials, counted, distance_of, cmc)
 
 
 def rank_distances(
@@ -239,12 +251,17 @@ def rank_streamed(
     counted = count_distances(
         pool, rows_of, top=top, people=cmc == "identity", effort=effort or Effort(), path=path
     )
-    return ranks_of_counts(pool, trials, counted, -counted.top_nearness, cmc)
+    return ranks_of_counts(pool, trials, counted, np.negative, cmc)
 
 
-def top_distances(counted: Counted, distance: Distance) -> FloatArray:
-    """Distances of the nearest images, from their nearness."""
-    nearness, squares = counted.top_nearness, counted.query_squares[:, None]
+def distances_of(nearness: FloatArray, squares: FloatArray, distance: Distance) -> FloatArray:
+    """Distances from nearness.
+
+    Args:
+        nearness: `(Q, K)`.
+        squares: `(Q, 1)` squared lengths of the queries.
+        distance: What they are.
+    """
     if distance == "cosine":
         cosine: FloatArray = 1.0 - nearness / np.sqrt(np.where(squares > 0, squares, 1.0))
         return cosine
@@ -257,10 +274,18 @@ def ranks_of_counts(
     pool: Pool,
     trials: Sequence[Trial],
     counted: Counted,
-    top_distance: FloatArray,
+    distance_of: Callable[[FloatArray], FloatArray],
     cmc: CmcKind,
 ) -> list[Ranks]:
-    """Ranks of each trial from the counts of their pool."""
+    """Ranks of each trial from the counts of their pool.
+
+    Args:
+        pool: What the trials share.
+        trials: In the order of the pool.
+        counted: What was counted over the pool.
+        distance_of: `(Q, K)` nearness → distance.
+        cmc: See `rank_features`.
+    """
     from crosslight.evaluation.ranking.counting import collect_ranks
     from crosslight.evaluation.ranking.records import Positives
 
@@ -271,6 +296,9 @@ def ranks_of_counts(
         own_starts=pool.own_starts,
         own_slots=pool.own_slots,
     )
+    top_distance = distance_of(counted.top_nearness)
+    first, nearness = _first_positives(positives, pool.position[:, pool.gallery_of[0]])
+    first_distance = distance_of(nearness[:, None])[:, 0]
     results = []
     for number, (trial, gallery) in enumerate(zip(trials, pool.gallery_of, strict=True)):
         starts = np.zeros(len(pool.query_rows) + 1, dtype=np.int64)
@@ -294,7 +322,36 @@ def ranks_of_counts(
                 seen=pool.seen[queries, gallery],
                 top=np.where(slots >= 0, position[slots], -1).astype(np.int64),
                 top_distance=top_distance[queries] if number == 0 else np.empty(slots.shape),
+                first=first[queries] if number == 0 else np.full(len(queries), -1),
+                first_distance=(
+                    first_distance[queries] if number == 0 else np.full(len(queries), np.nan)
+                ),
                 path=counted.path,
             )
         )
     return results
+
+
+def _first_positives(
+    positives: Positives, position: npt.NDArray[np.int32]
+) -> tuple[IntArray, FloatArray]:
+    """Place in a gallery of each query's nearest positive, and its nearness.
+
+    Of equally near ones it is the first of that gallery. A query without any has -1 and nan.
+
+    Args:
+        positives: Of all queries, nearest first.
+        position: `(U,)` place of each slot in the gallery.
+    """
+    queries = len(positives.starts) - 1
+    owner = np.repeat(np.arange(queries), np.diff(positives.starts))
+    place = position[positives.slots].astype(np.int64)
+    inside = place >= 0
+    nearness = np.full(queries, np.nan)
+    found, at = np.unique(owner[inside], return_index=True)
+    nearness[found] = positives.nearness[inside][at]
+    tied = inside & (positives.nearness == nearness[owner])
+    first = np.full(queries, np.iinfo(np.int64).max)
+    np.minimum.at(first, owner[tied], place[tied])
+    first[np.isnan(nearness)] = -1
+    return first, nearness

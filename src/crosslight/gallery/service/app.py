@@ -12,7 +12,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from crosslight.errors import CrosslightError, DataError
+from crosslight.errors import ConfigError, CrosslightError, DataError
+from crosslight.gallery.audit import Audit
 from crosslight.gallery.search import Searcher
 from crosslight.gallery.service.access import Access
 from crosslight.gallery.service.desk import BusyError, Desk
@@ -20,13 +21,17 @@ from crosslight.gallery.service.guard import Guard
 from crosslight.gallery.service.limits import Limits
 from crosslight.gallery.service.metrics import Metrics
 from crosslight.gallery.service.page import page_router
+from crosslight.gallery.service.people_routes import people_router
+from crosslight.gallery.service.proxies import Proxies
 from crosslight.gallery.service.routes import router
+from crosslight.gallery.service.users import UsersFile
+from crosslight.gallery.writing import StoreBusyError
 from crosslight.version import __version__
 
 DESCRIPTION = """
 Search for a person across cameras that see in different light. Every error is
 `{"error": "one sentence"}`. A service that others can reach needs its token in the header
-`Authorization: Bearer TOKEN`. Nothing that is sent is kept.
+`Authorization: Bearer TOKEN`. Of pictures that are sent nothing is kept.
 """
 
 _PLAIN = {
@@ -42,7 +47,10 @@ def create_app(
     searcher: Searcher,
     *,
     token: str | None = None,
+    users: UsersFile | None = None,
+    proxies: Proxies | None = None,
     limits: Limits | None = None,
+    audit: Audit | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> FastAPI:
     """The service of one gallery.
@@ -50,14 +58,17 @@ def create_app(
     Args:
         searcher: Model and store; the store is closed when the service stops.
         token: What clients must know; None only where nobody but this machine can reach it.
+        users: Who may come in, in place of the token.
+        proxies: Whose word about their clients is believed; None: nobody's.
         limits: What is accepted; None: the usual.
+        audit: Where it is kept who searches, removes and exports; None: nowhere.
         clock: Seconds that never go back.
 
     Raises:
-        ConfigError: The token is too short.
+        ConfigError: The token is too short, or the users cannot be read.
     """
     limits = limits or Limits()
-    access, metrics = Access(token), Metrics()
+    access, metrics = Access(token, users), Metrics()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -75,15 +86,21 @@ def create_app(
     app.state.desk = Desk(searcher, limits, clock=clock)
     app.state.access = access
     app.state.metrics = metrics
+    app.state.audit = audit
     app.include_router(router)
+    app.include_router(people_router)
     app.include_router(page_router())
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(DataError, _unusable)
+    app.add_exception_handler(ConfigError, _unusable)
+    app.add_exception_handler(StoreBusyError, _written_by_another)
     app.add_exception_handler(CrosslightError, _unavailable)
     app.add_exception_handler(BusyError, _busy)
     app.add_exception_handler(Exception, _failed)
-    app.add_middleware(Guard, access=access, limits=limits, metrics=metrics, clock=clock)
+    app.add_middleware(
+        Guard, access=access, limits=limits, metrics=metrics, proxies=proxies, clock=clock
+    )
     return app
 
 
@@ -106,6 +123,11 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 async def _unusable(_: Request, error: Exception) -> Response:
     return _sentence(422, str(error))
+
+
+async def _written_by_another(_: Request, __: Exception) -> Response:
+    sentence = "Another process is writing to the gallery; try again when it is done."
+    return _sentence(503, sentence, **{"retry-after": "5"})
 
 
 async def _unavailable(_: Request, error: Exception) -> Response:

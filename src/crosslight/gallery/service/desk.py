@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,20 +14,30 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from PIL import Image
 
+from crosslight.gallery.boxes import Detector
 from crosslight.gallery.calibration import Calibration
+from crosslight.gallery.detectors import load_detector
+from crosslight.gallery.legibility import SMALLEST_PX
+from crosslight.gallery.marks import Query, count_marks, marks_of
+from crosslight.gallery.names import names_of
+from crosslight.gallery.opening import open_store
+from crosslight.gallery.options import Watching
 from crosslight.gallery.rows import THUMBNAIL, Filter
-from crosslight.gallery.search import Searcher
+from crosslight.gallery.search import Answer, Searcher
 from crosslight.gallery.service.limits import Limits
 from crosslight.gallery.service.pictures import PictureCache, as_jpeg, read_stored, read_upload
 from crosslight.gallery.service.replies import (
     CameraReply,
     GalleryReply,
     LightReply,
+    QueryReply,
     RowReply,
-    file_name,
+    SearchReply,
     light_of,
+    row_reply,
+    search_reply,
 )
-from crosslight.shipped import SHIPPED
+from crosslight.shipped import NANODET, SHIPPED
 from crosslight.version import __version__
 
 FACTS_FOR_S = 30.0
@@ -56,6 +67,7 @@ class Desk:
         self._clock = clock
         self._pictures = PictureCache()
         self._model = CapacityLimiter(1)
+        self._changes = CapacityLimiter(1)
         self._waiting = 0
         self._facts: tuple[float, GalleryReply] | None = None
         self._facts_lock = threading.Lock()
@@ -82,6 +94,15 @@ class Desk:
         """
         deep_range = self.searcher.store.info.deep_range
         return read_upload(content, self.limits, deep_range=deep_range)
+
+    @cached_property
+    def detector(self) -> Detector:
+        """Finds people in pictures; to be asked for by the one who has the model.
+
+        Raises:
+            CheckpointError: Its weights are not in this installation.
+        """
+        return load_detector(NANODET, Watching.detector_threshold)
 
     def has(self, row: str) -> bool:
         """Whether the gallery holds the row."""
@@ -113,21 +134,50 @@ class Desk:
         content = found.frame[THUMBNAIL][0] if len(found) else None
         return None if content is None else read_stored(content)
 
+    def remove(self, rows: list[str]) -> int:
+        """Removes rows for good, and from this service's memory; gives how many there were.
+
+        Raises:
+            StoreBusyError: Another process is writing.
+        """
+        store = self.searcher.store
+        if store.kind == "milvus":
+            count = store.remove_ids(rows)
+        else:
+            # Opened anew, so that other processes may write again when it is closed.
+            with open_store(store.location) as writer:
+                count = writer.remove_ids(rows)
+        self._pictures.forget(rows)
+        with self._facts_lock:
+            self._facts = None
+        return count
+
     def rows(self, where: Filter, *, offset: int, limit: int) -> list[RowReply]:
         """Some rows that fit, in a stable order."""
-        page = self.searcher.store.page(where, offset=offset, limit=limit)
-        return [
-            RowReply(
-                id=row["id"],
-                pid=row["pid"],
-                cam=row["cam"],
-                modality=light_of(row["modality"]),
-                time=row["time"],
-                track=row["track"],
-                name=file_name(row["path"]),
-            )
-            for row in page.iter_rows(named=True)
-        ]
+        store = self.searcher.store
+        page = store.page(where, offset=offset, limit=limit)
+        names = names_of(store, page["pid"].to_list())
+        return [row_reply(row, names) for row in page.iter_rows(named=True)]
+
+    def reply(self, answer: Answer, query: QueryReply, fault: str | None = None) -> SearchReply:
+        """An answer with what is known of its rows; see `search_reply`."""
+        store = self.searcher.store
+        names = names_of(store, [result.hit.pid for result in answer.results])
+        asked = Query(row=query.row, sha256=query.sha256)
+        marks = marks_of(store, asked, [result.hit.id for result in answer.results])
+        return search_reply(answer, query, names, marks, fault)
+
+    async def changing(self, work: Callable[[], T]) -> T:
+        """Runs work that changes names, labels or marks, one after the other.
+
+        Raises:
+            StoreBusyError: Another process is writing.
+        """
+        try:
+            return await run_sync(work, limiter=self._changes)
+        finally:
+            with self._facts_lock:
+                self._facts = None
 
     def facts(self) -> GalleryReply:
         """What is in the gallery; up to `FACTS_FOR_S` old."""
@@ -144,6 +194,7 @@ class Desk:
         lights = frame.group_by("modality").len().sort("modality")
         times = frame.select(pl.col("time").min().alias("low"), pl.col("time").max().alias("high"))
         calibration = Calibration.from_plain(store.info.calibration)
+        names, marks = names_of(store, ()), count_marks(store)
         return GalleryReply(
             name=Path(store.location).name,
             kind=store.kind,
@@ -153,7 +204,10 @@ class Desk:
             weights=store.info.run if store.info.run in SHIPPED else None,
             rows=frame.height,
             people=frame["pid"].drop_nulls().n_unique(),
-            cams=[CameraReply(cam=cam, rows=rows) for cam, rows in cams.iter_rows()],
+            cams=[
+                CameraReply(cam=cam, name=names.cameras.get(cam), rows=rows)
+                for cam, rows in cams.iter_rows()
+            ],
             modalities=[
                 LightReply(modality=light_of(light), rows=rows)
                 for light, rows in lights.iter_rows()
@@ -165,6 +219,10 @@ class Desk:
             false_match_rate=calibration.false_match_rate if calibration else None,
             translates=embedder.translate is not None,
             swaps=embedder.swap is not None,
+            right=marks["right"],
+            wrong=marks["wrong"],
             upload_bytes=self.limits.upload_bytes,
             upload_pixels=self.limits.upload_pixels,
+            smallest_width=SMALLEST_PX[0],
+            smallest_height=SMALLEST_PX[1],
         )

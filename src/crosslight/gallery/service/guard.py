@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -14,9 +15,12 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from crosslight.errors import ConfigError
 from crosslight.gallery.service.access import Access, comes_from_elsewhere
 from crosslight.gallery.service.limits import Allowance, Limits, client_of
 from crosslight.gallery.service.metrics import Metrics
+from crosslight.gallery.service.proxies import Proxies
+from crosslight.gallery.service.users import Visitor
 
 SECURITY_HEADERS = {
     "content-security-policy": (
@@ -32,6 +36,15 @@ OPEN_ROUTES = ("/", "/docs", "/health", "/openapi.json")
 """Answered without a token: they hold nothing of the gallery."""
 
 OPEN_FOLDER = "/static/"
+
+READ_OVER = 4
+"""How much of a body is read in all, in the largest that is accepted: a connection that is closed
+while the client or a proxy sends can lose the answer on its way. Nothing of it is kept."""
+
+VISITOR = "visitor"
+"""Where a request's state holds who made it."""
+
+_log = logging.getLogger("crosslight.service")
 
 
 class RefusalError(Exception):
@@ -53,6 +66,7 @@ class Guard:
         access: Who may ask.
         limits: How much.
         metrics: Counts every answer.
+        proxies: Whose word about their clients is believed.
         clock: Seconds that never go back; allowances grow with it.
     """
 
@@ -63,9 +77,11 @@ class Guard:
         access: Access,
         limits: Limits,
         metrics: Metrics,
+        proxies: Proxies | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app, self._access, self._limits, self._metrics = app, access, limits, metrics
+        self._proxies = proxies or Proxies()
         self._searches = Allowance(limits.searches_per_minute, clock=clock)
         self._reads = Allowance(limits.reads_per_minute, clock=clock)
         self._failures = Allowance(limits.failures_per_minute, clock=clock)
@@ -75,6 +91,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope = self._proxies.seen_through(dict(scope))
         start = time.perf_counter()
         status = 500
 
@@ -114,30 +131,45 @@ class Guard:
                 reason="host",
             )
         path, costly = scope["path"], scope["method"] == "POST"
-        if costly and comes_from_elsewhere(headers):
+        harmless = scope["method"] in {"GET", "HEAD", "OPTIONS"}
+        if not harmless and comes_from_elsewhere(headers, scheme=scope.get("scheme", "http")):
             raise RefusalError(
                 403, "Pages of other sites may not use this service.", reason="origin"
             )
-        allowance = self._searches if costly else self._reads
-        self._refuse_hurry(allowance.spend(client))
-        if not (path in OPEN_ROUTES or path.startswith(OPEN_FOLDER)):
-            self._check_token(headers, client)
+        is_open = path in OPEN_ROUTES or path.startswith(OPEN_FOLDER)
+        visitor = Visitor() if is_open else self._visitor(headers, client)
+        # Users have an allowance of their own wherever they are; a shared token has one for each
+        # address.
+        payer = client if visitor is None or visitor.name is None else f"user {visitor.name}"
+        self._refuse_hurry((self._searches if costly else self._reads).spend(payer))
+        if visitor is None:
+            self._failures.spend(client)
+            raise RefusalError(
+                401,
+                "This service needs its token: send the header Authorization: Bearer TOKEN.",
+                reason="token",
+                headers={"www-authenticate": "Bearer"},
+            )
+        scope.setdefault("state", {})[VISITOR] = visitor
 
-    def _check_token(self, headers: Mapping[str, str], client: str) -> None:
+    def _visitor(self, headers: Mapping[str, str], client: str) -> Visitor | None:
         access = self._access
-        if not access.needs_token or access.shows_cookie(headers):
-            return
-        # A client that has guessed too often is not told whether it guesses right now.
-        self._refuse_hurry(self._failures.wait_s(client))
-        if access.shows_token(headers):
-            return
-        self._failures.spend(client)
-        raise RefusalError(
-            401,
-            "This service needs its token: send the header Authorization: Bearer TOKEN.",
-            reason="token",
-            headers={"www-authenticate": "Bearer"},
-        )
+        if not access.needs_token:
+            return Visitor()
+        try:
+            known = access.by_cookie(headers)
+            if known is not None:
+                return known
+            # A client that has guessed too often is not told whether it guesses right now.
+            self._refuse_hurry(self._failures.wait_s(client))
+            return access.by_token(headers)
+        except ConfigError as error:
+            _log.error("%s", error)
+            raise RefusalError(
+                503,
+                "Nobody is let in, because the service's users cannot be read; its log says why.",
+                reason="users",
+            ) from error
 
     def _refuse_hurry(self, wait_s: float) -> None:
         if wait_s:
@@ -158,30 +190,31 @@ class Guard:
         except ValueError:
             raise RefusalError(400, "The Content-Length is no number.", reason="length") from None
         parts: list[bytes] = []
-        size = stated if stated > most else 0
+        size, is_whole = 0, False
         try:
             async with asyncio.timeout(self._limits.body_s):
-                while size <= most:
+                while not is_whole and max(size, stated) <= READ_OVER * most:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise RefusalError(400, "The client left.", reason="left")
                     parts.append(message.get("body", b""))
                     size += len(parts[-1])
-                    if not message.get("more_body", False):
-                        break
+                    if size > most:
+                        parts.clear()
+                    is_whole = not message.get("more_body", False)
         except TimeoutError:
             raise RefusalError(
                 408,
                 f"The request took more than {self._limits.body_s:g} s to arrive; try again.",
                 reason="time",
             ) from None
-        if size > most:
+        if max(size, stated) > most:
             raise RefusalError(
                 413,
                 f"The request has more than the {most / 2**20:.3g} MiB that are accepted; "
                 "send a smaller image, for instance the person alone.",
                 reason="size",
-                headers={"connection": "close"},
+                headers={} if is_whole else {"connection": "close"},
             )
         return b"".join(parts)
 

@@ -10,7 +10,7 @@ import base64
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from io import BytesIO
 
 from PIL import Image
@@ -96,6 +96,12 @@ class PictureCache:
                 return None
             self._pictures.move_to_end(name)
             return picture
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Lets go of pictures, at once."""
+        with self._lock:
+            for name in names:
+                self._size -= len(self._pictures.pop(name, (b"", 0.0))[0])
 
     def put(self, name: str, picture: bytes) -> None:
         """Keeps a picture; the ones that were not asked for longest make room."""

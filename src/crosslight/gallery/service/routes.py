@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal
 
 from anyio.to_thread import run_sync
@@ -13,23 +14,35 @@ from PIL import Image
 from pydantic import Field
 
 from crosslight.data.images import guess_modality
-from crosslight.gallery.options import Asking
+from crosslight.gallery.audit import filter_told
+from crosslight.gallery.legibility import fault_of
+from crosslight.gallery.options import Asking, Comparing
 from crosslight.gallery.rows import Filter
+from crosslight.gallery.same import compared
 from crosslight.gallery.service import metrics
-from crosslight.gallery.service.access import Access
+from crosslight.gallery.service.access import Access, shown_session
 from crosslight.gallery.service.desk import Desk
+from crosslight.gallery.service.noting import NoteOf
 from crosslight.gallery.service.pictures import JPEG, PICTURE_KEPT_S, as_uri
 from crosslight.gallery.service.replies import (
+    BoxesReply,
+    BoxReply,
     DrawnReply,
     ErrorReply,
     GalleryReply,
     HealthReply,
     QueryReply,
+    RemovedReply,
     RowsReply,
+    SameReply,
     SearchReply,
+    VisitorReply,
     light_of,
-    search_reply,
+    same_reply,
 )
+from crosslight.gallery.service.roles import VisitorOf, needs
+from crosslight.gallery.service.users import Role
+from crosslight.gallery.writing import StoreBusyError
 from crosslight.types import LIGHTS, Light, Modality
 
 MOST_RESULTS = 200
@@ -37,7 +50,7 @@ MOST_RESULTS = 200
 _REFUSED = {
     400: "Not a request that can be read.",
     401: "The token is missing or wrong.",
-    403: "Asked by a page of another site.",
+    403: "Asked by a page of another site, or by a user whose role does not reach.",
     408: "The request took too long to arrive.",
     413: "The request is too large.",
     421: "Asked under a name that is not this machine's.",
@@ -46,18 +59,21 @@ _REFUSED = {
     503: "The store does not answer.",
 }
 _Responses = dict[int | str, dict[str, Any]]
-_MISSING: _Responses = {
+MISSING: _Responses = {
     404: {"model": ErrorReply, "description": "There is no such row or picture."}
 }
 
-router = APIRouter(
-    responses={
-        status: {"model": ErrorReply, "description": text} for status, text in _REFUSED.items()
-    }
-)
+RESPONSES: _Responses = {
+    status: {"model": ErrorReply, "description": text} for status, text in _REFUSED.items()
+}
+"""What every call may be answered."""
 
-Number = Annotated[int, Field(ge=-1, le=2**31 - 1)]
+router = APIRouter(responses=RESPONSES)
+
+StoreNumber = Annotated[int, Field(ge=-1, le=2**31 - 1)]
+PersonNumber = Annotated[int, Field(ge=0, lt=2**63)]
 Seconds = Annotated[float, Query(allow_inf_nan=False)]
+RowIdText = Annotated[str, Field(min_length=1, max_length=1024)]
 RowId = Annotated[str, Query(min_length=1, max_length=1024)]
 
 
@@ -70,9 +86,10 @@ def desk_of(request: Request) -> Desk:
 DeskOf = Annotated[Desk, Depends(desk_of)]
 
 
-@router.post("/api/search", responses=_MISSING, tags=["search"])
+@router.post("/api/search", responses=MISSING, tags=["search"])
 async def search(
     desk: DeskOf,
+    note: NoteOf,
     image: Annotated[UploadFile | None, File(description="The person to look for.")] = None,
     row: Annotated[
         str | None,
@@ -84,7 +101,7 @@ async def search(
     ] = "auto",
     top: Annotated[int, Form(ge=1, le=MOST_RESULTS, description="Results at most.")] = Asking.top,
     cam: Annotated[
-        list[Number] | None,
+        list[StoreNumber] | None,
         Form(max_length=256, description="Only these cameras; repeatable."),
     ] = None,
     light: Annotated[
@@ -96,6 +113,15 @@ async def search(
     until: Annotated[
         float | None, Form(allow_inf_nan=False, description="Latest time in seconds.")
     ] = None,
+    false_alarms: Annotated[
+        float | None,
+        Form(
+            gt=0,
+            lt=1,
+            description="In how many searches for somebody who is not in the gallery the verdict "
+            "may be in-gallery; usually 0.01, or the smallest share that the calibration can show.",
+        ),
+    ] = None,
 ) -> SearchReply:
     """The images of the gallery that are most likely of the same person, nearest first.
 
@@ -106,10 +132,10 @@ async def search(
     given = None if modality == "auto" else int(LIGHTS[modality])
 
     def work() -> SearchReply:
-        store = desk.searcher.store
+        searcher = desk.searcher
         if row is not None:
             _require(desk, row)
-            answer = desk.searcher.search_like(row, k=top, where=where)
+            answer = searcher.search_like(row, k=top, where=where, false_alarms=false_alarms)
             query = QueryReply(
                 row=row,
                 modality=light_of(answer.modality),
@@ -117,9 +143,12 @@ async def search(
                 sha256=None,
                 picture=None,
             )
-            return search_reply(answer, query, searched=store.count(where.without(row)))
+            note("search", {"row": row, **filter_told(where)}, rows=len(answer.results))
+            return desk.reply(answer, query)
         picture = desk.read(content)
-        answer = desk.searcher.search(picture, k=top, where=where, modality=given)
+        answer = searcher.search(
+            picture, k=top, where=where, modality=given, false_alarms=false_alarms
+        )
         query = QueryReply(
             row=None,
             modality=light_of(answer.modality),
@@ -127,12 +156,85 @@ async def search(
             sha256=hashlib.sha256(content).hexdigest(),
             picture=as_uri(picture),
         )
-        return search_reply(answer, query, searched=store.count(where))
+        note(
+            "search",
+            {"sha256": query.sha256, **filter_told(where)},
+            rows=len(answer.results),
+        )
+        return desk.reply(answer, query, fault_of(picture))
 
     return await desk.with_model(work)
 
 
-@router.post("/api/draw", responses=_MISSING, tags=["search"])
+@router.post("/api/boxes", tags=["search"])
+async def boxes(
+    desk: DeskOf,
+    image: Annotated[UploadFile, File(description="Any picture, of a street for one.")],
+) -> BoxesReply:
+    """Where people are in a picture, by the detector that ships with crosslight.
+
+    A search takes a picture of one person: cut one out first. Nothing that is sent is kept.
+    """
+    content = await image.read()
+
+    def work() -> BoxesReply:
+        picture = desk.read(content)
+        found = [box.inside(*picture.size) for box in desk.detector.find(0, picture)]
+        return BoxesReply(
+            width=picture.width,
+            height=picture.height,
+            boxes=[
+                BoxReply(**asdict(box))
+                for box in sorted(found, key=lambda box: box.centre)
+                if box.area
+            ],
+        )
+
+    return await desk.with_model(work)
+
+
+@router.post("/api/same", tags=["search"])
+async def same(
+    desk: DeskOf,
+    note: NoteOf,
+    first: Annotated[UploadFile, File(description="A person.")],
+    second: Annotated[UploadFile, File(description="The same person, or another one.")],
+    first_modality: Annotated[
+        Literal["auto"] | Light,
+        Form(description="Light of the first; auto guesses it from the colours."),
+    ] = "auto",
+    second_modality: Annotated[
+        Literal["auto"] | Light, Form(description="Light of the second.")
+    ] = "auto",
+    prior: Annotated[
+        float, Form(gt=0, lt=1, description="Probability beforehand that they are the same person.")
+    ] = Comparing.prior,
+) -> SameReply:
+    """Whether two pictures show the same person, and how sure that is.
+
+    The store's model and calibration answer; its people take no part. Nothing that is sent is kept.
+    """
+    contents = [await first.read(), await second.read()]
+    given = [
+        None if name == "auto" else int(LIGHTS[name]) for name in (first_modality, second_modality)
+    ]
+
+    def work() -> SameReply:
+        searcher = desk.searcher
+        pictures = desk.read(contents[0]), desk.read(contents[1])
+        digests = [hashlib.sha256(content).hexdigest() for content in contents]
+        note("compare", {"sha256": digests}, rows=None)
+        return same_reply(
+            compared(
+                searcher.store.info, searcher.embedder, pictures, modalities=given, prior=prior
+            ),
+            [fault_of(picture) for picture in pictures],
+        )
+
+    return await desk.with_model(work)
+
+
+@router.post("/api/draw", responses=MISSING, tags=["search"])
 async def draw(
     desk: DeskOf,
     kind: Annotated[
@@ -189,15 +291,20 @@ async def gallery(desk: DeskOf) -> GalleryReply:
 @router.get("/api/rows", tags=["gallery"])
 async def rows(
     desk: DeskOf,
-    cam: Annotated[list[Number] | None, Query(max_length=256)] = None,
+    cam: Annotated[list[StoreNumber] | None, Query(max_length=256)] = None,
     light: Annotated[list[Light] | None, Query(max_length=2)] = None,
     since: Seconds | None = None,
     until: Seconds | None = None,
+    pid: Annotated[
+        list[Annotated[int, Field(ge=0, lt=2**63)]] | None, Query(max_length=256)
+    ] = None,
     offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     limit: Annotated[int, Query(ge=1, le=MOST_RESULTS)] = 48,
 ) -> RowsReply:
     """Images of the gallery, in an order that stays while nobody adds any."""
-    where = _filter(cam, light, since, until)
+    where = replace(
+        _filter(cam, light, since, until), pids=frozenset(pid) if pid is not None else None
+    )
     store = desk.searcher.store
 
     def work() -> RowsReply:
@@ -208,10 +315,35 @@ async def rows(
     return await run_sync(work)
 
 
+@router.delete("/api/rows", responses=MISSING, tags=["gallery"], dependencies=[needs(Role.REMOVE)])
+async def remove(
+    desk: DeskOf,
+    note: NoteOf,
+    row: Annotated[list[RowIdText], Query(min_length=1, max_length=MOST_RESULTS)],
+) -> RemovedReply:
+    """Removes images from the gallery, for good: nothing of them stays in the store's files.
+
+    Needs the role `remove`. Rows that are not there are left out of the count.
+    """
+
+    def work() -> int:
+        note("remove", {"ids": row}, rows=len(desk.searcher.store.present(row)))
+        return desk.remove(row)
+
+    try:
+        return RemovedReply(removed=await run_sync(work))
+    except StoreBusyError as error:
+        raise HTTPException(
+            503,
+            "Another process is writing to the gallery; try again when it is done.",
+            headers={"retry-after": "5"},
+        ) from error
+
+
 @router.get(
     "/api/picture",
     response_class=Response,
-    responses={200: {"content": {JPEG: {}}, "description": "A small JPEG."}, **_MISSING},
+    responses={200: {"content": {JPEG: {}}, "description": "A small JPEG."}, **MISSING},
     tags=["gallery"],
 )
 async def picture(desk: DeskOf, row: RowId) -> Response:
@@ -223,15 +355,22 @@ async def picture(desk: DeskOf, row: RowId) -> Response:
     return Response(found, media_type=JPEG, headers=kept)
 
 
+@router.get("/api/session", tags=["service"])
+async def visitor(visitor: VisitorOf) -> VisitorReply:
+    """Who asks, and what this visitor may do."""
+    return VisitorReply(name=visitor.name, role=visitor.role.spoken)
+
+
 @router.post("/api/session", status_code=204, response_class=Response, tags=["service"])
 async def session(request: Request) -> Response:
     """Exchanges the token of the `Authorization` header for a cookie, as pictures need one."""
     access: Access = request.app.state.access
     reply = Response(status_code=204)
-    if access.needs_token:
+    value = shown_session(request.headers) if access.needs_token else None
+    if value is not None:
         reply.set_cookie(
             access.cookie_name,
-            access.cookie_value,
+            value,
             httponly=True,
             samesite="strict",
             secure=request.url.scheme == "https",

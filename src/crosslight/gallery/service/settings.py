@@ -18,11 +18,29 @@ class Address:
         host: Address to listen on; beyond this machine, clients need a token.
         port: Port to listen on; 0: any free one.
         token_file: File with the token; None: CROSSLIGHT_TOKEN, or a new one where needed.
+        users: File of users with tokens and roles of their own, see `crosslight users`.
+        trusted_proxy: Addresses or networks of proxies that say truly who asks and whether TLS
+            was used, such as 127.0.0.1.
+        audit: File to which a line of JSON is added for every search, removal and export: who,
+            when, what, how many.
+
+    Raises:
+        ConfigError: Both a token and users were given.
     """
 
     host: str = "127.0.0.1"
     port: int = 8000
     token_file: Path | None = None
+    users: Path | None = None
+    trusted_proxy: tuple[str, ...] = ()
+    audit: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.token_file is not None and self.users is not None:
+            raise ConfigError(
+                "Both --token-file and --users were given; users have tokens of their own, so give "
+                "one of them."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

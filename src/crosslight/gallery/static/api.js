@@ -7,18 +7,40 @@ export class Refused extends Error {
   }
 }
 
+const ABSENT = "The service does not answer. It may have been stopped, or the network is down.";
+
 async function ask(address, options = {}) {
   let reply;
   try {
     reply = await fetch(address, { credentials: "same-origin", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refused(0, "The service does not answer. It may have been stopped, or the network is down.");
+    throw new Refused(0, ABSENT);
   }
   if (reply.ok) return reply.status === 204 ? null : reply.json();
   let sentence = `The service answered ${reply.status}.`;
   try { sentence = (await reply.json()).error || sentence; } catch { /* a proxy answered */ }
   throw new Refused(reply.status, sentence);
+}
+
+/** Sends a form; `onProgress` hears what share of it has left, and with 1 that an answer is awaited. */
+function send(address, form, { signal, onProgress } = {}) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest(); // fetch does not tell how far it has come
+    const aborted = () => reject(new DOMException("No longer wanted.", "AbortError"));
+    if (signal?.aborted) return aborted();
+    signal?.addEventListener("abort", () => { request.abort(); aborted(); }, { once: true });
+    request.open("POST", address);
+    request.upload.addEventListener("progress", (event) => { if (event.lengthComputable) onProgress?.(event.loaded / event.total); });
+    request.addEventListener("error", () => reject(new Refused(0, ABSENT)));
+    request.addEventListener("load", () => {
+      let reply = null;
+      try { reply = JSON.parse(request.responseText); } catch { /* a proxy answered */ }
+      if (request.status >= 200 && request.status < 300 && reply) resolve(reply);
+      else reject(new Refused(request.status, reply?.error || `The service answered ${request.status}.`));
+    });
+    request.send(form);
+  });
 }
 
 export const gallery = () => ask("api/gallery");
@@ -33,6 +55,28 @@ export function rows({ cams = [], lights = [], offset = 0, limit = 48 }) {
   return ask(`api/rows?${query}`);
 }
 
+function form(fields) {
+  const data = new FormData();
+  for (const [name, value] of Object.entries(fields)) {
+    for (const one of [value].flat()) if (one !== null && one !== undefined) data.append(name, one);
+  }
+  return data;
+}
+
+const keep = (method, address, fields) => ask(address, { method, body: form(fields) });
+
+export const visitor = () => ask("api/session");
+export const people = () => ask("api/people?limit=1000");
+export const who = (row) => ask(`api/who?${new URLSearchParams({ row })}`);
+export const proposals = () => ask("api/proposals");
+export const describe = (person, fields) => keep("PUT", "api/person", { person, ...fields });
+export const label = (row, person, wholeTrack) => keep("POST", "api/label", { row, person, whole_track: wholeTrack });
+export const split = (person, row, to, wholeTrack) => keep("POST", "api/split", { person, row, to, whole_track: wholeTrack });
+export const merge = (...person) => keep("POST", "api/merge", { person });
+export const apart = (...person) => keep("POST", "api/apart", { person });
+export const mark = (fields) => keep("PUT", "api/mark", fields);
+export const clearMarks = () => ask("api/marks/clear", { method: "POST" });
+
 export const pictureOf = (row) => `api/picture?${new URLSearchParams({ row })}`;
 
 function asForm(query) {
@@ -42,7 +86,13 @@ function asForm(query) {
   return form;
 }
 
-export function search(query, filters, signal) {
+export function boxes(file, onProgress) {
+  const form = new FormData();
+  form.append("image", file, "picture");
+  return send("api/boxes", form, { onProgress });
+}
+
+export function search(query, filters, signal, onProgress) {
   const form = asForm(query);
   if (!query.row) form.append("modality", filters.queryLight);
   form.append("top", filters.top);
@@ -50,7 +100,14 @@ export function search(query, filters, signal) {
   for (const light of filters.lights) form.append("light", light);
   if (filters.since !== null) form.append("since", filters.since);
   if (filters.until !== null) form.append("until", filters.until);
-  return ask("api/search", { method: "POST", body: form, signal });
+  return send("api/search", form, { signal, onProgress });
+}
+
+export function same(first, second, signal) {
+  const form = new FormData();
+  form.append("first", first, "first");
+  form.append("second", second, "second");
+  return send("api/same", form, { signal });
 }
 
 export function draw(query, kind, { light, body }, signal) {

@@ -1,15 +1,21 @@
 // The page: one query, its filters, its ranked list, and the way back to the queries before.
 
 import * as api from "./api.js";
-import { moveFocus, resultCard, showMark, skeletons, smallCard } from "./cards.js";
-import { byId, camName, count, percent, show } from "./dom.js";
+import { moveFocus, resultCard, skeletons, smallCard } from "./cards.js";
+import { byId, camName, count, nameCameras, percent, personName, show } from "./dom.js";
 import { Drawn } from "./drawn.js";
+import { isCrop, opened, tooLarge } from "./uploads.js";
 import { Filters } from "./filters.js";
-import { Marks, download } from "./marks.js";
+import { Marks } from "./marks.js";
+import { People } from "./people.js";
 import { Picker } from "./picker.js";
+import { Pair } from "./pair.js";
+import { Scene } from "./scene.js";
+import { Who } from "./who.js";
 
 const uploads = new Map(); // pictures that were sent, by number, for the way back
-let gallery, filters, marks, picker, drawn;
+let gallery, filters, marks, picker, drawn, pair, scene, people, who;
+let mayLabel = true;
 let query = null;
 let running = null;
 let early = null; // what was asked for before the gallery was known
@@ -24,18 +30,25 @@ async function begin() {
   }
   try {
     if (token) await api.unlock(token);
-    gallery = await api.gallery();
+    const [found, visitor] = await Promise.all([api.gallery(), api.visitor()]);
+    mayLabel = visitor.role !== "search";
+    gallery = found;
   } catch (error) {
     if (error.status === 401) return askToken(token ? error.message : "");
     byId("facts").replaceChildren();
     return trouble(error.message, begin);
   }
   show(byId("trouble"), false);
+  nameCameras(gallery.cams);
   tellFacts();
   marks = new Marks(gallery);
   drawn = new Drawn(gallery);
   filters = new Filters(gallery, () => { if (query) { remember(false); search(); } });
   picker = new Picker(gallery, fromRow);
+  pair = new Pair(gallery, () => askToken(""));
+  scene = new Scene(gallery, { onPart: (part) => { fromPart(part); byId("results").focus({ preventScroll: true }); }, onLocked: () => askToken("") });
+  who = new Who(changed, () => askToken(""));
+  people = new People({ onPick: fromRow, onWho: (row) => who.open(row), onChanged: () => changed(null), mayLabel });
   tellMarks();
   restore(history.state);
   early?.();
@@ -71,19 +84,32 @@ function tellFacts() {
 
 /* Queries */
 
-const FORM_BYTES = 4096; // what a form needs beside its picture
-const mib = (bytes) => `${+(bytes / 2 ** 20).toPrecision(3)} MiB`;
+let opening = 0; // files that were given: the last one counts
 
-function fromFile(file) {
+async function fromFile(file) {
   if (!gallery) { early = () => fromFile(file); return; }
-  if (file.size > gallery.upload_bytes - FORM_BYTES) {
-    return trouble(`The picture has ${mib(file.size)}, more than the ${mib(gallery.upload_bytes)} that are accepted; send a smaller one.`);
-  }
-  ask({ row: null, file, name: file.name || "pasted picture", modality: null, sha256: null, picture: null });
+  const mine = (opening += 1);
+  const image = await opened(file);
+  if (mine !== opening) { image?.close(); return; }
+  if (image && !isCrop(image)) { scene.open(file, image); return; }
+  image?.close();
+  const large = tooLarge([file], gallery);
+  if (large) trouble(large); else fromPart({ file, name: file.name || "pasted picture", seen: Boolean(image) });
+}
+
+/** A search for the person of a picture; `seen`: whether the browser can show it. */
+function fromPart({ file, name, seen = true, scene: whole = null }) {
+  ask({ row: null, file, name, scene: whole, modality: null, sha256: null, picture: seen ? URL.createObjectURL(file) : null });
+}
+
+async function openScene() {
+  const { file, people } = query.scene;
+  const image = await opened(file);
+  if (image) scene.open(file, image, people);
 }
 
 function fromRow(row) {
-  ask({ row: row.id, modality: row.modality, cam: row.cam, pid: row.pid });
+  ask({ row: row.id, modality: row.modality ?? null, cam: row.cam, pid: row.pid, person: row.person });
 }
 
 function ask(next) {
@@ -135,10 +161,15 @@ async function search() {
   }
   cards.setAttribute("aria-busy", "true");
   try {
-    const reply = await api.search(asked, wanted, mine.signal);
+    const reply = await api.search(asked, wanted, mine.signal, (share) => {
+      if (mine === running && !asked.row) byId("status").textContent = share < 1 ? `Sending … ${percent(share)}` : "Searching …";
+    });
     if (mine !== running) return;
     Object.assign(asked, { modality: reply.query.modality, guessed: reply.query.guessed });
-    if (!asked.row) Object.assign(asked, { picture: reply.query.picture, sha256: reply.query.sha256 });
+    if (!asked.row) {
+      if (asked.picture?.startsWith("blob:")) URL.revokeObjectURL(asked.picture);
+      Object.assign(asked, { picture: reply.query.picture, sha256: reply.query.sha256 });
+    }
     showQuery();
     showReply(reply);
     drawn.show(asked, reply);
@@ -166,6 +197,7 @@ function showQuery() {
   const figure = byId("query-figure");
   show(byId("drop"), !query);
   show(figure, Boolean(query));
+  show(byId("open-scene"), Boolean(query?.scene));
   const light = byId("query-light");
   light.disabled = Boolean(query?.row);
   light.dataset.known = query?.row ? query.modality ?? "" : "";
@@ -176,16 +208,16 @@ function showQuery() {
   if (address && image.getAttribute("src") !== address) image.src = address;
   image.alt = query.row ? "The query, from the gallery" : "The query, as it was sent";
   const known = query.modality ? `${query.modality}${query.guessed ? ", guessed" : ""}` : "…";
-  const from = query.row ? [query.pid == null ? null : `person ${query.pid}`, query.cam === undefined ? null : camName(query.cam)] : [query.name];
+  const from = query.row ? [personName(query), query.cam === undefined ? null : camName(query.cam)] : [query.name];
   byId("query-caption").textContent = [...from, known].filter(Boolean).join(" · ");
 }
 
 function showReply(reply) {
   const cards = byId("cards");
   cards.replaceChildren(...reply.results.map((result) => resultCard(result, {
-    mark: marks.get(query, result),
     onPick: fromRow,
-    onMark: (one, kind) => { const mark = marks.toggle(query, one, kind); tellMarks(); return mark; },
+    onMark: mayLabel ? keepMark : null,
+    onWho: mayLabel ? (row) => who.open(row) : null,
   })));
   const time = `${Math.max(1, Math.round(1000 * reply.seconds))} ms`;
   byId("status").textContent = reply.results.length
@@ -198,20 +230,22 @@ function showReply(reply) {
 
 function tellVerdict(reply) {
   const box = byId("verdict");
-  const [first, rate] = [reply.results[0], reply.false_match_rate];
+  const first = reply.results[0];
   const near = reply.results.filter((result) => result.accepted).length;
-  const chance = rate * reply.searched;
+  const strangers = () => `People who are not in the gallery find somebody as near in ${shareText(reply.alarm)} of their searches of ${count(reply.searched)} images.`;
+  const finds = (little) => reply.share_found === null ? ""
+    : ` At ${shareText(reply.false_alarms)} false alarms about ${percent(reply.share_found)} of the images of people who are in it are found${little && reply.share_found < TELLING ? ", so this says little" : ""}.`;
   const texts = {
-    "in-gallery": () => ["good", `${near} of ${reply.results.length} results are near enough to be the same person.`,
-      `An image of somebody else comes as near in at most ${shareText(rate)} of cases, so expect ${chance < 1 ? "fewer than one" : `about ${count(Math.round(chance))}`} by chance among ${count(reply.searched)} images.`],
-    "not-in-gallery": () => ["bad", "Probably not in the gallery.",
-      `No result is near enough for a false-match rate of ${shareText(rate)}. The most likely one has ${percent(first.probability)}.`],
-    unknown: () => ["", "No probabilities.",
-      "This gallery is not calibrated for every pair of lights here, so the list says only what is nearest. To change that: crosslight gallery calibrate."],
+    "in-gallery": () => ["good", near ? `${near} of ${reply.results.length} results are near enough to be the same person.` : "A result behind these is near enough to be the same person.",
+      strangers() + finds(false)],
+    "not-in-gallery": () => ["bad", "Nobody in the gallery is near enough.", strangers() + finds(true)],
+    unknown: () => first.probability === null
+      ? ["", "No probabilities.", "This gallery is not calibrated for every pair of lights here, so the list says only what is nearest. To change that: crosslight gallery calibrate."]
+      : ["", "In the gallery or not: unknown.", "What people find who are not in it was not measured. To change that: crosslight gallery calibrate."],
   };
   show(box, Boolean(first));
   if (!first) return;
-  const [kind, title, text] = texts[reply.verdict]();
+  const [kind, title, text] = reply.warning ? ["bad", "This list means nothing.", reply.warning] : texts[reply.verdict]();
   box.className = `notice ${kind}`;
   const strong = document.createElement("b");
   strong.textContent = title;
@@ -220,7 +254,8 @@ function tellVerdict(reply) {
   box.replaceChildren(line);
 }
 
-const shareText = (rate) => `${+(100 * rate).toPrecision(2)} %`;
+const TELLING = 0.5; // of the images of people who are there, found: below it a "no" says little
+const shareText = (rate) => (rate < 0.995 ? `${+(100 * rate).toPrecision(2)} %` : "nearly all");
 
 function tellNothing() {
   const bare = gallery.rows === 0;
@@ -272,24 +307,53 @@ function trouble(sentence, again = null) {
 }
 
 function tellMarks() {
-  const { all, right } = marks.counts();
-  byId("marks-count").textContent = `${count(right)} right, ${count(all - right)} wrong`;
-  show(byId("marks"), all > 0);
+  const { right, wrong } = marks.counts;
+  byId("marks-count").textContent = `${count(right)} right, ${count(wrong)} wrong`;
+  show(byId("marks"), right + wrong > 0);
+  show(byId("clear-marks"), mayLabel);
+}
+
+async function keepMark(result) {
+  try {
+    await marks.keep(query, result);
+    tellMarks();
+    return true;
+  } catch (error) {
+    if (error.status === 401) askToken("");
+    trouble(error.message);
+    return false;
+  }
+}
+
+/** Shows names and numbers as they are now, with the focus where it was. */
+async function changed(row, sentence = "") {
+  if (sentence) return trouble(sentence);
+  try {
+    gallery = await api.gallery();
+  } catch (error) {
+    return trouble(error.message);
+  }
+  nameCameras(gallery.cams);
+  tellFacts();
+  if (people.isOpen) people.load();
+  if (!query) return;
+  await search();
+  const card = row && [...byId("cards").children].find((one) => one.dataset.row === row.id);
+  if (!document.querySelector("dialog[open]")) card?.querySelector(".edit")?.focus();
 }
 
 /* What is listened to */
 
 function exportMarks() {
-  if (marks?.counts().all) download(`marks-${gallery.name.replace(/[^\w.-]/g, "_")}.csv`, marks.csv());
+  if (marks && marks.counts.right + marks.counts.wrong) marks.export();
 }
 
 function openPicker() {
   if (picker) picker.open(); else early = openPicker;
 }
 
-function markFocused(kind) {
-  const card = document.activeElement.closest?.("#cards .card");
-  card?.querySelector(`[data-mark="${kind}"]`)?.click();
+function pressOnFocused(selector) {
+  document.activeElement.closest?.("#cards .card")?.querySelector(selector)?.click();
 }
 
 function listen() {
@@ -298,19 +362,27 @@ function listen() {
   byId("drop").addEventListener("click", () => file.click());
   file.addEventListener("change", () => { if (file.files[0]) fromFile(file.files[0]); file.value = ""; });
   byId("open-picker").addEventListener("click", openPicker);
+  byId("open-scene").addEventListener("click", openScene);
+  byId("open-same").addEventListener("click", () => { if (pair) pair.open(); else early = () => pair.open(); });
   byId("open-help").addEventListener("click", () => byId("help").showModal());
   byId("back").addEventListener("click", () => history.back());
   byId("export").addEventListener("click", exportMarks);
-  byId("clear-marks").addEventListener("click", () => {
-    if (!confirm("Clear every mark of this gallery in this browser?")) return;
-    marks.clear();
+  byId("clear-marks").addEventListener("click", async () => {
+    if (!confirm("Take away every mark of yours from this gallery?")) return;
+    try {
+      await marks.clear();
+    } catch (error) {
+      return trouble(error.message);
+    }
     tellMarks();
-    for (const card of byId("cards").children) showMark(card, null);
+    if (query) search();
   });
-  for (const dialog of document.querySelectorAll("#picker, #help")) {
+  byId("open-people").addEventListener("click", () => { if (people) people.open(); else early = () => people.open(); });
+  for (const dialog of document.querySelectorAll("#picker, #scene, #same, #help, #people, #who")) {
     dialog.addEventListener("click", (event) => {
       const box = dialog.getBoundingClientRect();
       const outside = event.clientX < box.left || event.clientX > box.right || event.clientY < box.top || event.clientY > box.bottom;
+      if (scene?.dragged) return; // a box whose drawing ended outside
       // A click by keyboard has no place.
       if ((outside && event.detail > 0 && event.target === dialog) || event.target.closest("[data-close]")) dialog.close();
     });
@@ -318,11 +390,13 @@ function listen() {
   addEventListener("popstate", (event) => { if (gallery) restore(event.state); });
   addEventListener("paste", (event) => {
     const pasted = [...(event.clipboardData?.files ?? [])][0];
-    if (pasted) { event.preventDefault(); fromFile(pasted); }
+    if (pasted) { event.preventDefault(); given(pasted); }
   });
   listenToDragging();
   addEventListener("keydown", onKey);
 }
+
+const given = (file) => { if (pair?.isOpen) pair.give(file); else fromFile(file); };
 
 function listenToDragging() {
   let depth = 0;
@@ -336,7 +410,8 @@ function listenToDragging() {
     dragging(false);
     if (!holdsFile(event)) return;
     event.preventDefault();
-    if (event.dataTransfer.files[0]) fromFile(event.dataTransfer.files[0]);
+    if (pair?.isOpen) pair.give(...event.dataTransfer.files);
+    else if (event.dataTransfer.files[0]) fromFile(event.dataTransfer.files[0]);
   });
 }
 
@@ -353,7 +428,8 @@ function onKey(event) {
   }
   if (open) return;
   const keys = {
-    u: () => byId("file").click(), g: openPicker, r: () => markFocused("right"), w: () => markFocused("wrong"),
+    u: () => byId("file").click(), g: openPicker, n: () => pressOnFocused(".edit"),
+    r: () => pressOnFocused('[data-mark="right"]'), w: () => pressOnFocused('[data-mark="wrong"]'),
     e: exportMarks, "?": () => byId("help").showModal(), Backspace: () => { if (!byId("back").hidden) history.back(); },
   };
   if (keys[event.key]) { event.preventDefault(); keys[event.key](); }

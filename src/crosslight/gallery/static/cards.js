@@ -1,10 +1,10 @@
 // The ranked list, and the smaller cards of the gallery.
 
 import { pictureOf } from "./api.js";
-import { camBadge, camName, lightBadge, make, percent, placeBadge, timeText } from "./dom.js";
+import { camBadge, camName, lightBadge, make, percent, personName, placeBadge, timeText } from "./dom.js";
 
 const described = (row) => [
-  row.pid === null ? null : `person ${row.pid}`, camName(row.cam), row.modality,
+  personName(row), camName(row.cam), row.modality,
   row.time === null ? null : timeText(row.time),
 ].filter(Boolean).join(", ");
 
@@ -24,7 +24,8 @@ export const smallCard = (row, onPick) =>
       make("div", { className: "badges" }, placeBadge(row.modality, row.cam))));
 
 /** A result of the ranked list. */
-export function resultCard(result, { mark, onPick, onMark }) {
+export function resultCard(result, { onPick, onMark, onWho }) {
+  const { mark } = result;
   const sure = result.probability === null ? null : percent(result.probability);
   const said = sure === null ? `distance ${result.distance.toFixed(3)}` : `${sure} the same person`;
   const judge = make("div", { className: "judge", role: "group", "aria-label": `Mark result ${result.rank}` },
@@ -36,12 +37,18 @@ export function resultCard(result, { mark, onPick, onMark }) {
       likelihood(result, sure),
       make("div", { className: "badges" }, lightBadge(result.modality), camBadge(result.cam)),
       make("div", { className: "line", title: result.name },
-        make("span", { className: "wide" }, result.pid === null ? result.name : `person ${result.pid}`)),
+        make("span", { className: result.person ? "wide named" : "wide" }, personName(result) ?? result.name),
+        onWho ? make("button", { type: "button", className: "edit", title: "Who is this? (n)", "aria-label": `Who is result ${result.rank}?`, onclick: () => onWho(result) }, "✎") : null),
       result.time === null ? null : make("div", { className: "line" }, make("span", { className: "wide" }, timeText(result.time))),
-      judge));
-  judge.addEventListener("click", (event) => {
+      onMark ? judge : null));
+  judge.addEventListener("click", async (event) => {
     const button = event.target.closest("button");
-    if (button) showMark(card, onMark(result, button.dataset.mark));
+    if (!button) return;
+    const before = result.mark;
+    // The same mark again takes it away; it is shown at once, and taken back where it was not kept.
+    result.mark = before === button.dataset.mark ? null : button.dataset.mark;
+    showMark(card, result.mark);
+    if (!await onMark(result)) { result.mark = before; showMark(card, before); }
   });
   showMark(card, mark);
   return card;

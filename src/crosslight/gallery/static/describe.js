@@ -20,7 +20,9 @@ async function begin() {
 }
 
 function described(api, path, verb, call) {
-  const form = call.requestBody ? resolved(api, call.requestBody.content["multipart/form-data"]?.schema ?? {}) : null;
+  const sent = call.requestBody?.content ?? {};
+  const kind = sent["multipart/form-data"] ?? sent["application/x-www-form-urlencoded"];
+  const form = call.requestBody ? resolved(api, kind?.schema ?? {}) : null;
   const inputs = (call.parameters ?? []).map((one) => [one.name, one.schema, one.description ?? one.schema.description, one.required])
     .concat(Object.entries(form?.properties ?? {}).map(([name, schema]) => [name, schema, schema.description, form.required?.includes(name)]));
   const [status, reply] = Object.entries(call.responses)[0];
@@ -76,7 +78,10 @@ function bounds(schema) {
 function example(path, verb, inputs) {
   const address = `${location.origin}${location.pathname.replace(/docs$/, "")}${path.slice(1)}`;
   if (path === "/api/search") return `curl -F image=@person.jpg -F top=10 -F light=visible ${address}`;
+  if (path === "/api/same") return `curl -F first=@a.jpg -F second=@b.jpg ${address}`;
   if (path === "/api/draw") return `curl -F image=@person.jpg -F kind=translation ${address}`;
+  const given = inputs.filter(([, , , required]) => required).map(([name]) => `-F ${name}=…`).join(" ");
+  if (given && verb !== "get" && verb !== "delete") return `curl -X ${verb.toUpperCase()} ${given} ${address}`;
   if (verb === "post") return `curl -X POST -H "Authorization: Bearer $TOKEN" ${address}`;
   return inputs.some(([name]) => name === "row") ? `curl -o row.jpg "${address}?row=ID"` : `curl "${address}"`;
 }

@@ -21,16 +21,27 @@ export const lightBadge = (light) =>
   make("span", { className: "badge" },
     make("i", { className: `mark-${light}`, "aria-hidden": "true" }), light);
 
-export const camBadge = (cam) => make("span", { className: "badge", title: camName(cam) }, camShort(cam));
+export const camBadge = (cam) => make("span", { className: "badge", title: camName(cam) }, make("span", { className: "wide" }, camShort(cam)));
 
 /** Light and camera in the room of one badge. */
 export const placeBadge = (light, cam) =>
   make("span", { className: "badge", title: `${light}, ${camName(cam)}` },
-    make("i", { className: `mark-${light}`, "aria-hidden": "true" }), cam < 0 ? light : camShort(cam));
+    make("i", { className: `mark-${light}`, "aria-hidden": "true" }), make("span", { className: "wide" }, cam < 0 ? light : camShort(cam)));
 
-const camShort = (cam) => (cam < 0 ? "cam ?" : `cam ${cam}`);
+const called = new Map(); // names of cameras, by number
 
-export const camName = (cam) => (cam < 0 ? "camera unknown" : `camera ${cam}`);
+/** Learns what cameras are called. */
+export function nameCameras(cams) {
+  called.clear();
+  for (const { cam, name } of cams) if (name) called.set(cam, name);
+}
+
+export const camShort = (cam) => (cam < 0 ? "cam ?" : called.get(cam) ?? `cam ${cam}`);
+
+export const camName = (cam) => (cam < 0 ? "camera unknown" : called.get(cam) ?? `camera ${cam}`);
+
+/** Who is on a row, as far as it is known. */
+export const personName = (row) => row.person ?? (row.pid == null ? null : `person ${row.pid}`);
 
 // Times beyond this are seconds since 1970; smaller ones count from the start of a recording.
 const CALENDAR_FROM_S = 1e8;

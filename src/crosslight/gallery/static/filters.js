@@ -7,7 +7,7 @@ const PAUSE_MS = 250;
 export class Filters {
   constructor(gallery, onChange) {
     this.calendar = gallery.latest !== null && isCalendar(gallery.latest);
-    this.fill("cams", gallery.cams.map((one) => [one.cam, one.cam < 0 ? "unknown" : String(one.cam), one.rows, camName(one.cam)]));
+    this.fill("cams", gallery.cams.map((one) => [one.cam, one.cam < 0 ? "unknown" : one.name ?? String(one.cam), one.rows, camName(one.cam)]));
     this.fill("lights", gallery.modalities.map((one) => [one.modality, one.modality, one.rows, one.modality]));
     show(byId("times"), gallery.latest !== null);
     for (const id of ["since", "until"]) {

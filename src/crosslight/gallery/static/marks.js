@@ -1,69 +1,26 @@
-// Marks live in this browser only, one set for each gallery and model, until they are cleared.
+// Marks live in the gallery's store: whoever may see it sees them.
 
-const COLUMNS = ["query_row", "query_file", "query_sha256", "query_modality", "row", "pid", "cam",
-  "modality", "time", "rank", "distance", "probability", "mark", "marked_at"];
+import { clearMarks, mark } from "./api.js";
 
 export class Marks {
-  constructor(gallery) {
-    this.key = `crosslight-marks:${gallery.name}:${gallery.model}`;
-    this.marks = new Map();
-    try { this.marks = new Map(JSON.parse(localStorage.getItem(this.key) || "[]")); } catch { /* none */ }
+  constructor({ right, wrong }) { this.counts = { right, wrong }; }
+
+  /** Keeps what a result is marked as now. */
+  async keep(query, result) {
+    const { rank, distance, probability } = result;
+    this.counts = await mark({
+      row: result.id, mark: result.mark ?? "none", rank, distance, probability,
+      query_row: query.row, query_sha256: query.row ? null : query.sha256,
+      query_file: query.row ? null : query.name, query_modality: query.modality,
+    });
   }
 
-  get(query, result) {
-    return this.marks.get(nameOf(query, result))?.mark ?? null;
+  async clear() { this.counts = await clearMarks(); }
+
+  export() {
+    const link = document.createElement("a");
+    link.href = "api/marks.csv";
+    link.download = "";
+    link.click();
   }
-
-  /** Sets a mark; the same one again takes it away. */
-  toggle(query, result, mark) {
-    const name = nameOf(query, result);
-    if (this.marks.get(name)?.mark === mark) this.marks.delete(name);
-    else {
-      this.marks.set(name, {
-        query_row: query.row ?? "", query_file: query.row ? "" : query.name, query_sha256: query.sha256 ?? "",
-        query_modality: query.modality, row: result.id, pid: result.pid, cam: result.cam,
-        modality: result.modality, time: result.time, rank: result.rank, distance: result.distance,
-        probability: result.probability, mark, marked_at: new Date().toISOString(),
-      });
-    }
-    this.keep();
-    return this.get(query, result);
-  }
-
-  counts() {
-    const all = [...this.marks.values()];
-    return { all: all.length, right: all.filter((one) => one.mark === "right").length };
-  }
-
-  clear() {
-    this.marks.clear();
-    this.keep();
-  }
-
-  csv() {
-    const lines = [...this.marks.values()].map((one) => COLUMNS.map((name) => cell(one[name])).join(","));
-    return `${[COLUMNS.join(","), ...lines].join("\r\n")}\r\n`;
-  }
-
-  keep() {
-    try { localStorage.setItem(this.key, JSON.stringify([...this.marks])); } catch { /* private mode: kept in memory */ }
-  }
-}
-
-const nameOf = (query, result) => JSON.stringify([query.row ?? query.sha256, result.id]);
-
-function cell(value) {
-  if (value === null || value === undefined) return "";
-  if (typeof value === "number") return String(value);
-  // A spreadsheet would run a text that begins like a formula.
-  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}
-
-export function download(name, text) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }

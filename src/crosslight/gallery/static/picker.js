@@ -10,7 +10,11 @@ export class Picker {
   constructor(gallery, onPick) {
     this.dialog = byId("picker");
     this.cards = byId("picker-cards");
-    this.onPick = (row) => { this.dialog.close(); onPick(row); };
+    this.onPick = (row) => {
+      this.dialog.close();
+      onPick(row);
+      byId("results").focus({ preventScroll: true });
+    };
     const cam = byId("picker-cam");
     cam.replaceChildren(make("option", { value: "" }, "any"),
       ...gallery.cams.map((one) => make("option", { value: one.cam }, camName(one.cam))));

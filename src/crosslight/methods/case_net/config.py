@@ -58,7 +58,7 @@ class CaseNetConfig(DrawingConfig):
 
     # Backbone and its weights: code.
     last_stride: Few = 2  # code
-    shape_encoder: Literal["resnet", "aspp", "aspp+body"] = "resnet"  # paper; code: aspp
+    shape_encoder: Literal["resnet", "aspp", "aspp+body"] = "resnet"  # here; code: aspp
     shape_backbone: Network = "resnet34.tv_in1k"  # code: a branch that is commented out
     shape_weights: Weights = "timm"  # here
     shape_sha256: Digest = None

@@ -20,7 +20,9 @@ from torch.nn import functional as F
 from crosslight.losses import batch_hard_triplet
 from crosslight.methods.case_net.config import CaseNetConfig
 from crosslight.methods.case_net.networks import DomainCritic, reversed_gradient
+from crosslight.methods.dgnet.equations import TERMS as DGNET_TERMS
 from crosslight.methods.dgnet.equations import Ramp, both
+from crosslight.methods.terms import ACCURACY, Term, borrowed
 from crosslight.nn.distributed import gather_with_gradient
 
 
@@ -117,3 +119,37 @@ def loss_weights(config: CaseNetConfig, ramp: Ramp) -> Mapping[str, float]:
         "loss_recon_colour": min(config.code_weight, ramp.grown),
         "loss_cycle": min(config.cycle_weight, ramp.grown),
     }
+
+
+TERMS: Mapping[str, Term] = {
+    **{
+        name: term
+        for name, term in borrowed(DGNET_TERMS, "DG-Net").items()
+        if name
+        in {
+            "loss_recon_same_image",
+            "loss_recon_same_id",
+            "loss_adversarial",
+            "loss_critic",
+            "loss_penalty",
+            "loss_cycle",
+        }
+    },
+    "loss_id_shape": Term(meaning="who is seen by the shape of an image in gray"),
+    "loss_id_partner_shape": Term(meaning="who is seen by the shape of its partner"),
+    "loss_id_shape_in_colour": Term(
+        meaning="who is seen by the shape of an image in colour", origin="here"
+    ),
+    "loss_id_colour": Term(meaning="who is seen by the colour of an image"),
+    "loss_id_partner_colour": Term(meaning="who is seen by the colour of its partner"),
+    "loss_triplet": Term(meaning="people apart by shape, in gray and in colour"),
+    "loss_triplet_partner": Term(meaning="people apart by shape, among partners"),
+    "loss_domain_colour": Term(meaning="the critic of shapes knows an image in colour"),
+    "loss_domain_gray": Term(meaning="the critic of shapes knows an image in gray"),
+    "loss_id_generated_shape": Term(meaning="whose shape is seen in a generated image"),
+    "loss_id_generated_colour": Term(meaning="whose colour is seen in a generated image"),
+    "loss_recon_shape": Term(meaning="the shape code read again from what was drawn with it"),
+    "loss_recon_colour": Term(meaning="the colour code read again from what was drawn with it"),
+    "accuracy": ACCURACY,
+}
+"""The papers' symbols and numbers are not known here; those with a number are DG-Net's."""

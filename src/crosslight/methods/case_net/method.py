@@ -120,6 +120,7 @@ class CaseNet(DrawsCodes):
     """
 
     Config = CaseNetConfig
+    terms: ClassVar = equations.TERMS
     config: CaseNetConfig
     switches = SWITCHES
     small: ClassVar = {

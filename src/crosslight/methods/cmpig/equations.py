@@ -14,7 +14,7 @@ it says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from crosslight.losses import euclidean_distances
 from crosslight.methods.cmpig.config import CmPIGConfig
 from crosslight.methods.cross_modal_triplets import hardest
+from crosslight.methods.terms import ACCURACY, Term
 from crosslight.nn import patch_critic
 from crosslight.nn.patch_critic import GanLoss
 from crosslight.nn.precision import wide
@@ -164,3 +165,24 @@ def loss_weights(config: CmPIGConfig) -> dict[str, float]:
 def _mean_of_lights(terms: Tensor, modality: Tensor) -> Tensor:
     means = [terms[modality == light].mean() for light in Modality]
     return torch.stack(means).mean()
+
+
+TERMS: Mapping[str, Term] = {
+    "loss_recon": Term(meaning="an image from its own content and style"),
+    "loss_cycle": Term(meaning="an image from the content of its fake"),
+    "loss_gan": Term(meaning="fakes pass for real"),
+    "loss_critic": Term(meaning="critics tell fakes from real images"),
+    "loss_content": Term(
+        meaning="the content read again from what was drawn with it", origin="release"
+    ),
+    "loss_style": Term(
+        meaning="the style read again from what was drawn with it", origin="release"
+    ),
+    "loss_align": Term(meaning="of a fake is said what is said of the image with its content"),
+    "loss_id": Term(meaning="who is seen, half of each light"),
+    "loss_triplet": Term(meaning="people apart across light"),
+    "loss_feature_gan": Term(meaning="maps of each light pass for the other's"),
+    "loss_feature_critic": Term(meaning="a critic tells the maps of both lights apart"),
+    "accuracy": ACCURACY,
+}
+"""The paper's equation 11 sums them; which number each has is not known here."""

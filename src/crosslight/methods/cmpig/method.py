@@ -107,6 +107,7 @@ class CmPIG(Method):
     """
 
     Config = CmPIGConfig
+    terms: ClassVar = equations.TERMS
     switches = SWITCHES
     small: ClassVar = {
         "backbone": "resnet10-quarter",

@@ -32,10 +32,11 @@ ImageLoss = Literal["vae_v", "vae_i", "gan_v", "gan_i", "cc_v", "cc_i"]
 class D2RLConfig(BackboneConfig):
     """What a recipe may set under `config`.
 
-    The paper's text that is at hand gives the two levels, the six image losses and the heads, but
-    no weights, sizes or schedules. "UNIT" is the code of 2018 of the network family that the paper
-    builds on (Liu et al., NIPS 2017); "ours" is a choice made here. Iterations count from 0. The
-    backbone is the feature level's; its fields are at `BackboneConfig`.
+    The paper's text is not at hand. "Notes" is what descriptions of it say: the two levels, the six
+    image losses and the heads, but no weights, sizes or schedules; where they are silent the paper
+    may not be. "UNIT" is the code of 2018 of the network family that the paper builds on (Liu et
+    al., NIPS 2017); "ours" is a choice made here. Iterations count from 0. The backbone is the
+    feature level's; its fields are at `BackboneConfig`.
 
     Attributes:
         unify: What an image becomes before the feature level: 4 channels (colours and infrared,
@@ -102,9 +103,9 @@ class D2RLConfig(BackboneConfig):
         warmup_iterations: A straight line from 0 over these iterations, before the schedule acts.
     """
 
-    unify: Unification = "multispectral"  # paper
-    joint: bool = True  # paper
-    without: tuple[ImageLoss, ...] = ()  # paper: all six
+    unify: Unification = "multispectral"  # notes
+    joint: bool = True  # notes
+    without: tuple[ImageLoss, ...] = ()  # notes: all six
     image_weights: str = TRAIN_IMAGE_LEVEL
     image_sha256: str | None = None
     width: Width = 64  # UNIT
@@ -118,28 +119,28 @@ class D2RLConfig(BackboneConfig):
     critic_scales: Few = 3  # UNIT
     image_shrink: Literal[1, 2, 4] = 1  # ours
     image_batch: Count | None = None  # UNIT has 1
-    gan: GanLoss = "least-squares"  # UNIT; the paper writes the logarithm
+    gan: GanLoss = "least-squares"  # UNIT; notes: the logarithm
     recon_weight: float = 10.0  # UNIT: lambda 1
     kl_weight: float = 0.01  # UNIT: lambda 0
     gan_weight: float = 1.0  # UNIT
     cycle_weight: float = 10.0  # UNIT
     cycle_kl_weight: float = 0.01  # UNIT
-    keep_weight: float = 0.0  # paper: no such loss
+    keep_weight: float = 0.0  # notes: no such loss
     infrared_weight: float = 1.0  # UNIT
     image_iterations: Iterations = 100_000  # ours
     image_lr: float = 1e-4  # UNIT
     image_lr_steps: Steps = ()  # UNIT: every 100,000 of a million
     image_weight_decay: float = 1e-4  # UNIT
     joint_lr_factor: float = 0.1  # ours
-    # Backbone and its weights: paper.
-    last_stride: Few = 2  # paper: no change of the ResNet but its ends
-    dim: Width = 1024  # paper
+    # Backbone and its weights: notes.
+    last_stride: Few = 2  # notes: no change of the ResNet but its ends
+    dim: Width = 1024  # notes
     dim_norm: bool = True  # ours
-    metric_dim: Width = 128  # paper
-    feature: Literal["shared", "metric"] = "shared"  # ours: the paper's text does not say
-    triplet: Literal["hard", "weighted"] = "hard"  # ours: the paper's text does not say
+    metric_dim: Width = 128  # notes
+    feature: Literal["shared", "metric"] = "shared"  # ours: our notes do not say
+    triplet: Literal["hard", "weighted"] = "hard"  # ours: our notes do not say
     margin: float | None = 0.3  # ours
-    label_smoothing: Share = 0.0  # paper: cross-entropy
+    label_smoothing: Share = 0.0  # notes: cross-entropy
     id_weight: float = 1.0  # ours
     triplet_weight: float = 1.0  # ours
     feature_weight: float = 1.0  # ours

@@ -1,10 +1,12 @@
-"""What D2RL minimises, in the paper's order (Wang et al., CVPR 2019): L_I, L_F, and both.
+"""What D2RL minimises (Wang et al., CVPR 2019), in the order of our notes: L_I, L_F, and both.
 
 Letters and the names of what is drawn as in `crosslight.methods.d2rl.image_level`. Each loss is
 plain here; `image_weights` and `feature_weights` say what it counts in the sum.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,6 +15,7 @@ from crosslight.losses import batch_hard_triplet, weighted_regularised_triplet
 from crosslight.methods.d2rl.config import D2RLConfig, ImageLoss
 from crosslight.methods.d2rl.feature_level import FeatureLevel
 from crosslight.methods.d2rl.image_level import Drawn, ImageLevel
+from crosslight.methods.terms import ACCURACY, Term
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.freezing import frozen
 from crosslight.nn.patch_critic import critic_loss, generator_loss
@@ -120,3 +123,35 @@ def feature_weights(config: D2RLConfig, *, joint: bool) -> dict[str, float]:
         "loss_triplet": whole * config.triplet_weight,
         "loss_id": whole * config.id_weight,
     }
+
+
+TERMS: Mapping[str, Term] = {
+    "loss_vae_v": Term(symbol="L_{VAE_v}", meaning="a visible image through its own autoencoder"),
+    "loss_vae_i": Term(symbol="L_{VAE_i}", meaning="an infrared image through its own autoencoder"),
+    "loss_gan_v": Term(symbol="L_{GAN_v}", meaning="drawn colours pass for real"),
+    "loss_gan_i": Term(symbol="L_{GAN_i}", meaning="drawn infrared passes for real"),
+    "loss_cc_v": Term(symbol="L_{CC_v}", meaning="a visible image to infrared and back"),
+    "loss_cc_i": Term(symbol="L_{CC_i}", meaning="an infrared image to colours and back"),
+    "loss_critic_v": Term(
+        symbol="L_{GAN_v}", meaning="its critic tells drawn colours from real ones"
+    ),
+    "loss_critic_i": Term(symbol="L_{GAN_i}", meaning="its critic tells drawn infrared from real"),
+    "loss_keep_v": Term(meaning="the gray of a visible image gets its colours back", origin="here"),
+    "loss_keep_i": Term(
+        meaning="an infrared image taken for a visible one stays as it is", origin="here"
+    ),
+    "loss_triplet": Term(
+        symbol="L_{tri}", meaning="people apart on FC-128, the lights in one pool"
+    ),
+    "loss_id": Term(symbol="L_{ce}", meaning="who is seen, on FC-N"),
+    "l1_recon_v": Term(meaning="mean error of a visible image given back", origin="figure"),
+    "l1_recon_i": Term(meaning="mean error of an infrared image given back", origin="figure"),
+    "l1_cycle_v": Term(
+        meaning="mean error of a visible image after infrared and back", origin="figure"
+    ),
+    "l1_cycle_i": Term(
+        meaning="mean error of an infrared image after colours and back", origin="figure"
+    ),
+    "accuracy": ACCURACY,
+}
+"""Symbols as our notes on the paper have them; they number no equations."""

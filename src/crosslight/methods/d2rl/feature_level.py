@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from crosslight.methods.backbone_config import build_backbone
@@ -94,13 +93,3 @@ class FeatureLevel(nn.Module):
         with full_precision(maps):
             features: Features = self.heads(self.pool(maps))
         return features
-
-
-def restored_order(parts: list[Tensor], rows: list[Tensor]) -> Tensor:
-    """The parts of a batch joined as their images came.
-
-    Args:
-        parts: (B_k, ...) each.
-        rows: (B_k,) where each image of the part stood.
-    """
-    return torch.cat(parts)[torch.cat(rows).argsort()]

@@ -29,19 +29,21 @@ from crosslight.methods.d2rl.config import (
     image_optimizer,
     refuse_contradictions,
 )
-from crosslight.methods.d2rl.feature_level import FeatureLevel, restored_order
+from crosslight.methods.d2rl.feature_level import FeatureLevel
 from crosslight.methods.d2rl.image_level import Drawn, ImageLevel
 from crosslight.nn.normalize import to_gray
+from crosslight.nn.per_modality import SeesLights, as_they_came
 from crosslight.nn.precision import graphless
 from crosslight.types import Modality
 
 _CODE_SIZE = (16, 8)
 
 
-class D2RL(Method):
+class D2RL(SeesLights, Method):
     """D2RL; see `D2RLConfig`."""
 
     Config = D2RLConfig
+    terms: ClassVar = equations.TERMS
     small: ClassVar = {
         "width": 8,
         "blocks": 1,
@@ -161,13 +163,10 @@ class D2RL(Method):
         """
         if self.image_level is None:
             return images
-        parts, rows = [], []
-        for light in Modality:
-            chosen = (modality == light).nonzero()[:, 0]
-            if len(chosen):
-                parts.append(self._unify(self.image_level, images[chosen], light))
-                rows.append(chosen)
-        return restored_order(parts, rows)
+        rows = self.rows_of(modality)
+        level = self.image_level
+        parts = [self._unify(level, part.of(images), part.light) for part in rows]
+        return as_they_came(parts, rows)
 
     def translate(self, images: Tensor, source: int, target: int) -> Tensor:
         """The same scene in the other light; infrared has three equal channels.

@@ -8,7 +8,7 @@ then x_ji; A, K and S of a code as in `crosslight.methods.dgnet.networks`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from crosslight.methods.dgnet.config import DGNetConfig, DrawingConfig
 from crosslight.methods.dgnet.teacher import Teacher
+from crosslight.methods.terms import Term
 from crosslight.nn.critic import MultiScaleCritic, gradient_penalty
 from crosslight.nn.freezing import frozen
 
@@ -222,3 +223,59 @@ def both(mean: Tensor) -> Tensor:
 
 def _sum(terms: Iterable[Tensor]) -> Tensor:
     return torch.stack(list(terms)).sum()
+
+
+TERMS: Mapping[str, Term] = {
+    "loss_recon_same_image": Term(
+        symbol="L_{recon}^{img_1}", equation=1, meaning="an image from its own two codes"
+    ),
+    "loss_recon_same_id": Term(
+        symbol="L_{recon}^{img_2}",
+        equation=2,
+        meaning="an image in the appearance of another one of its person",
+    ),
+    "loss_id": Term(symbol="L_{id}^s", equation=3, meaning="who is seen in a real image"),
+    "loss_id_partner": Term(meaning="who is seen in its partner", origin="release"),
+    "loss_id_fine": Term(meaning="who the fine head sees in a real image", origin="release"),
+    "loss_recon_appearance": Term(
+        symbol="L_{recon}^{code_1}",
+        equation=4,
+        meaning="the appearance code read again from what was drawn with it",
+    ),
+    "loss_recon_structure": Term(
+        symbol="L_{recon}^{code_2}",
+        equation=5,
+        meaning="the structure code read again from what was drawn with it",
+    ),
+    "loss_id_generated": Term(
+        symbol="L_{id}^c", equation=6, meaning="whose clothes are seen in a generated image"
+    ),
+    "loss_adversarial": Term(
+        symbol="L_{adv}^{G}", equation=7, meaning="generated images pass for real, as least squares"
+    ),
+    "loss_critic": Term(
+        symbol="L_{adv}^{D}",
+        equation=7,
+        meaning="the critic tells generated images from real ones, as least squares",
+    ),
+    "loss_penalty": Term(
+        symbol="R_1", meaning="how steep the critic is at real images", origin="release"
+    ),
+    "loss_cycle": Term(
+        meaning="an image from both codes read again from generated ones", origin="release"
+    ),
+    "loss_primary": Term(
+        symbol="L_{prim}",
+        equation=8,
+        meaning="the primary head says of a generated image what the teacher says",
+    ),
+    "loss_fine": Term(
+        symbol="L_{fine}",
+        equation=9,
+        meaning="the fine head sees the person whose structure a generated image has",
+    ),
+    "loss_teacher": Term(meaning="who the teacher sees, in its own training"),
+    "teacher_accuracy": Term(
+        meaning="share of images whose person the teacher names", origin="figure"
+    ),
+}

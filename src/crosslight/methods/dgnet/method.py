@@ -75,6 +75,8 @@ class DGNet(DrawsCodes):
     """DG-Net; see `DGNetConfig`."""
 
     Config = DGNetConfig
+    terms: ClassVar = equations.TERMS
+    fewest_ids: ClassVar = 4  # each half of a batch is normalised by itself
     small: ClassVar = {
         "backbone": "resnet10-quarter",
         "weights": "none",
@@ -152,7 +154,10 @@ class DGNet(DrawsCodes):
     def training_step(self, batch: Batch, update: Update) -> Mapping[str, Tensor]:
         """The teacher's step or the joint one: critic, then generator, then identity."""
         pairs = as_pairs(
-            self.normalize(batch.images), batch.labels, different_ids=self.config.different_ids
+            self.normalize(batch.images),
+            batch.labels,
+            batch.modality,
+            different_ids=self.config.different_ids,
         )
         if update.progress.stage == TEACHER:
             return self._teacher_step(pairs, update)

@@ -22,11 +22,13 @@ class Pairs:
         images: (2P, 3, H, W) x: those of i, then those of j.
         partners: (2P, 3, H, W) t, another image of each one's person.
         labels: (2P,).
+        modality: (4P,) of `all_images`.
     """
 
     images: Tensor
     partners: Tensor
     labels: Tensor
+    modality: Tensor
 
     @property
     def all_images(self) -> Tensor:
@@ -39,19 +41,19 @@ class Pairs:
         return swapped(self.labels)
 
 
-def as_pairs(images: Tensor, labels: Tensor, *, different_ids: bool) -> Pairs:
+def as_pairs(images: Tensor, labels: Tensor, modality: Tensor, *, different_ids: bool) -> Pairs:
     """Takes a batch apart.
 
     Args:
         images: (4P, 3, H, W), an image and its partner in turn.
         labels: (4P,).
+        modality: (4P,).
         different_ids: Turn j's half until no pair meets its own person, or as few as possible do.
 
     Raises:
         ConfigError: The batch cannot be halved into pairs.
     """
-    rows = pair_rows(labels, different_ids=different_ids)
-    return Pairs(images=images[rows], partners=images[rows + 1], labels=labels[rows])
+    return _pairs(images, labels, modality, pair_rows(labels, different_ids=different_ids))
 
 
 def as_light_pairs(images: Tensor, labels: Tensor, modality: Tensor, *, across: bool) -> Pairs:
@@ -69,8 +71,7 @@ def as_light_pairs(images: Tensor, labels: Tensor, modality: Tensor, *, across: 
     Raises:
         ConfigError: The batch cannot be halved into pairs.
     """
-    rows = light_pair_rows(labels, modality, across=across)
-    return Pairs(images=images[rows], partners=images[rows + 1], labels=labels[rows])
+    return _pairs(images, labels, modality, light_pair_rows(labels, modality, across=across))
 
 
 def pair_rows(labels: Tensor, *, different_ids: bool) -> Tensor:
@@ -96,6 +97,15 @@ def light_pair_rows(labels: Tensor, modality: Tensor, *, across: bool) -> Tensor
 def swapped(rows: Tensor) -> Tensor:
     """The two halves exchanged."""
     return rows.roll(len(rows) // 2, dims=0)
+
+
+def _pairs(images: Tensor, labels: Tensor, modality: Tensor, rows: Tensor) -> Pairs:
+    return Pairs(
+        images=images[rows],
+        partners=images[rows + 1],
+        labels=labels[rows],
+        modality=torch.cat([modality[rows], modality[rows + 1]]),
+    )
 
 
 def _rows_of_pairs(labels: Tensor) -> Tensor:

@@ -7,10 +7,14 @@ modality k.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 from torch.nn import functional as F
 
+from crosslight.methods.bdtr import TERMS as BDTR_TERMS
 from crosslight.methods.embedding_disentangle.config import EmbeddingDisentangleConfig, Norm
+from crosslight.methods.terms import Term
 from crosslight.nn.precision import wide
 
 _TINY = 1e-12
@@ -81,3 +85,20 @@ def lengths(vectors: Tensor, norm: Norm) -> Tensor:
 
 def _apart(rebuilt: Tensor, embeddings: Tensor, norm: Norm) -> Tensor:
     return lengths(wide(rebuilt) - wide(embeddings), norm).mean()
+
+
+TERMS: Mapping[str, Term] = {
+    **BDTR_TERMS,
+    "loss_classifier": Term(meaning="who is seen in a frozen embedding"),
+    "loss_simple": Term(symbol="L_{simple}", meaning="embeddings from their own m and s"),
+    "loss_cross": Term(
+        symbol="L_{cross}", meaning="embeddings from the s of their person in the other light"
+    ),
+    "loss_dis": Term(
+        symbol="L_{dis}", meaning="with somebody else's s an embedding is taken for somebody else"
+    ),
+    "loss_triplet": Term(
+        symbol="L_{triplet}", meaning="s near that of the person, far from somebody else's"
+    ),
+}
+"""The slides number no equations. In the stage `bdtr` the losses are BDTR's."""

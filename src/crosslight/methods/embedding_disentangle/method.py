@@ -41,6 +41,8 @@ class EmbeddingDisentangle(Method):
     """Approach 1; see `EmbeddingDisentangleConfig`."""
 
     Config = EmbeddingDisentangleConfig
+    terms: ClassVar = equations.TERMS
+    fewest_ids: ClassVar = 2
     small: ClassVar = {
         "bdtr": {"backbone": "resnet10-quarter", "weights": "none", "dim": 32, "epochs": 1},
         "code": 16,

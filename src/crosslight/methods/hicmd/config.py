@@ -33,8 +33,8 @@ RowName: TypeAlias = Literal[
 class HiCMDConfig(BackboneConfig):
     """What a recipe may set under `config`; the rest is at `BackboneConfig`.
 
-    "Release" is the authors' code, which the published figures come from; the paper prints few of
-    these values. The backbone is that of the two attribute encoders, which start alike.
+    "Release" is the authors' code, which the published figures come from; the paper's text was
+    not at hand. The backbone is that of the two attribute encoders, which start alike.
 
     Attributes:
         prototype_backbone: ResNet whose layers 2 and 3 make a vector of the prototype, from the

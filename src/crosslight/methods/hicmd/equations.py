@@ -26,6 +26,7 @@ from crosslight.methods.hicmd.networks import (
     pose_of,
     style_of,
 )
+from crosslight.methods.terms import ACCURACY, Term
 from crosslight.nn.critic import gradient_penalty
 from crosslight.nn.freezing import frozen
 from crosslight.nn.patch_critic import critic_loss, generator_loss
@@ -241,3 +242,26 @@ def _over_lights(loss: Callable[[Tensor, Tensor], Tensor], found: Lights, wanted
 
 def _sum(terms: Iterable[Tensor]) -> Tensor:
     return torch.stack(list(terms)).sum()
+
+
+TERMS: Mapping[str, Term] = {
+    "loss_recon_self": Term(meaning="an image from its own prototype"),
+    "loss_recon_cross": Term(meaning="an image from the prototype of the other light's"),
+    "loss_cycle": Term(meaning="an image from the prototype read from what was drawn"),
+    "loss_code": Term(meaning="the attribute read again from what was drawn with it"),
+    "loss_excluded": Term(meaning="pose and illumination near a standard normal"),
+    "loss_adversarial": Term(meaning="drawn images pass for real"),
+    "loss_adversarial_illumination": Term(meaning="images of exchanged illumination pass for real"),
+    "loss_critic": Term(meaning="critics tell drawn images from real ones"),
+    "loss_critic_illumination": Term(
+        meaning="critics tell images of exchanged illumination from real ones"
+    ),
+    "loss_penalty": Term(symbol="R_1", meaning="how steep critics are at real images"),
+    "loss_id": Term(meaning="who is seen in real and drawn images"),
+    "loss_triplet": Term(meaning="people apart, real and drawn images mixed"),
+    "accuracy": ACCURACY,
+    "share": Term(
+        symbol="w", meaning="how much of what is matched is the prototype", origin="figure"
+    ),
+}
+"""From the released code; the paper's symbols and numbers are not known here."""

@@ -76,6 +76,8 @@ class HiCMD(Method):
     """Hi-CMD; see `HiCMDConfig`."""
 
     Config = HiCMDConfig
+    terms: ClassVar = equations.TERMS
+    fewest_ids: ClassVar = 2
     small: ClassVar = {
         "backbone": "resnet10-quarter",
         "weights": "none",

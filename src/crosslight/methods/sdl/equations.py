@@ -8,10 +8,13 @@ is a vector brought to length 1. m is a light; v_m sees the images of its own li
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 from torch.nn import functional as F
 
 from crosslight.methods.sdl.config import SDLConfig
+from crosslight.methods.terms import Term
 from crosslight.types import Modality
 
 _TINY = 1e-12
@@ -73,3 +76,20 @@ def loss_weights(config: SDLConfig) -> dict[str, float]:
         **{f"loss_disentangle_{light}": config.disentangle_weight for light in LIGHTS.values()},
         **{f"loss_dispel_{light}": dispel for light in LIGHTS.values()},
     }
+
+
+TERMS: Mapping[str, Term] = {
+    "loss_id_x": Term(meaning="who is seen in x"),
+    "loss_id_u": Term(meaning="who is seen in u"),
+    **{
+        f"loss_disentangle_{light}": Term(meaning=f"x is u plus v of {light} images")
+        for light in LIGHTS.values()
+    },
+    **{
+        f"loss_dispel_{light}": Term(meaning=f"v of {light} images does not say who it is")
+        for light in LIGHTS.values()
+    },
+    "accuracy_x": Term(meaning="share of a batch whose person is named from x", origin="figure"),
+    "accuracy_u": Term(meaning="share of a batch whose person is named from u", origin="figure"),
+}
+"""The paper's symbols and numbers are not known here."""

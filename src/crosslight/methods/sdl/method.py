@@ -39,6 +39,7 @@ class SDL(Method):
     """SDL with every loss at work; see `SDLConfig`."""
 
     Config = SDLConfig
+    terms: ClassVar = equations.TERMS
     config: SDLConfig
     switches: ClassVar = SWITCHES
     small: ClassVar = {"backbone": "resnet10-quarter", "weights": "none", "dim": 32}
@@ -132,10 +133,9 @@ class SDL(Method):
             u = unit(branches.u.embed(trunk.branched))
             if match_on == "identity":
                 return u
-            light = modality
             if match_on == "translated":
-                light = torch.full_like(modality, int(Modality.VISIBLE))
-            return u + self._spectrum(trunk, light)
+                return u + unit(branches.v.networks[Modality.VISIBLE](trunk.branched))
+            return u + self._spectrum(trunk, modality)
 
     def codes(self, images: Tensor, modality: Tensor) -> Mapping[str, Tensor]:
         """`embedding` x, `identity` u and `spectrum` v of the image's own light, of length 1."""

@@ -117,7 +117,7 @@ class TwoHeads(nn.Module):
             in_parts(self.fine.embed, vectors, parts),
         )
 
-    def logits(self, embeddings: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def logits(self, embeddings: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Twice (B, dim) → twice (B, num_ids)."""
         primary, fine = (
             head.classifier(head.dropout(embedding))

@@ -39,6 +39,11 @@ class Proposed2020Config(GenerationConfig):
         initialisation: `overwritten`: the generator's random start is drawn for the identity
             network and its heads too, after their weights were loaded, so that only batch
             normalisation keeps what it had learnt (defect 1). `kept`: they keep theirs.
+        appearance_encoder: `dgnet`: one stream, pooled by its largest values, two heads, and the
+            losses above. `agw`: a stem for each light, generalised-mean pooling in two stripes,
+            one BNNeck, and AGW's losses; an image whose light nobody tells, as when two are
+            swapped, is infrared if it shows no colours. See `two_stream_appearance`.
+        identity_gray: Probability that an image of the first stage is turned gray.
         squeezed: The identity network sees the code through three channels (defect 2).
         appearance_learns: Losses on generated images train the appearance encoder. Where False
             and identity does not come from it, nothing does; its batch statistics drift all the
@@ -51,6 +56,9 @@ class Proposed2020Config(GenerationConfig):
         identity_optimizer: `generator`: identity network and heads move with the generator's
             Adam without momentum (defect 6); otherwise an optimizer of their own with
             `identity_lr`, and `identity_head_lr` for the heads.
+        identity_schedule: Of that optimizer's rates. `steps`: constant in the first stage, then
+            divided by ten where the generator's is; `cosine`: they fall to 0 over both stages
+            together.
         generated_identity: Whom the identity losses on generated images train. `coin`: the coin of
             the structure code's second encoding (`again_probability`) decides, before the ramp
             too: either encoder, identity network and primary head, on fixed images, and the
@@ -85,11 +93,14 @@ class Proposed2020Config(GenerationConfig):
     body_network: MaybeNetwork = None
     body_weights: Weights = "timm"  # run
     initialisation: Literal["overwritten", "kept"] = "overwritten"  # run
+    appearance_encoder: Literal["dgnet", "agw"] = "dgnet"
+    identity_gray: Share = 0.0
     squeezed: bool = True  # run
     appearance_learns: bool = False  # run
     exchange: Literal["as-sampled", "coin"] = "as-sampled"  # run
     match_on: Literal["logits", "embedding"] = "logits"  # run
     identity_optimizer: Literal["generator", "sgd", "adamw"] = "generator"  # run
+    identity_schedule: Literal["steps", "cosine"] = "steps"
     generated_identity: Literal["coin", "generator"] = "coin"  # run
     joint_statistics: bool = False  # run
     ramps: Literal["released", "plain"] = "released"  # run
@@ -158,9 +169,15 @@ FUTURE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "gray": {"config.structure_source": "gray"},
         "edge": {"config.structure_source": "edge"},
         "gray+edge": {"config.structure_source": "gray+edge"},
+        "agw-appearance": {
+            "config.appearance_encoder": "agw",
+            "config.identity_gray": 0.5,
+            "config.label_smoothing": 0.1,
+            "config.appearance_score": 8.0,
+        },
     }
 )
-"""What the study left for later, and an optimizer for small trainings from scratch."""
+"""What the study left for later, an optimizer for small trainings, and AGW's appearance encoder."""
 
 
 def refuse_contradictions(config: Proposed2020Config, height: int, width: int) -> None:
@@ -174,6 +191,21 @@ def refuse_contradictions(config: Proposed2020Config, height: int, width: int) -
         raise ConfigError(
             "config.attributes are predicted from the structure vector, but config.identity is "
             "appearance, which makes none; set it to structure or both."
+        )
+    if config.appearance_encoder == "agw" and config.identity == "structure":
+        raise ConfigError(
+            "config.appearance_encoder is agw, but config.identity is structure, which does not "
+            "ask it; set it to appearance or both."
+        )
+    if config.appearance_encoder == "agw" and config.match_on == "logits":
+        raise ConfigError(
+            "config.appearance_encoder is agw, which is matched by its embedding; set "
+            "config.match_on to embedding."
+        )
+    if config.identity_schedule == "cosine" and config.identity_optimizer == "generator":
+        raise ConfigError(
+            "config.identity_schedule is cosine, but identity moves with the generator's "
+            "optimizer, whose rate falls in steps; set config.identity_optimizer to sgd or adamw."
         )
     if bool(config.attributes) != bool(config.attributes_file):
         raise ConfigError(

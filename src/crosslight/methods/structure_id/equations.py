@@ -7,13 +7,17 @@ triplets; then every loss's weight. The study's slides number no equations. Lett
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from crosslight.losses import batch_hard_triplet
+from crosslight.methods.dgnet.equations import TERMS as DGNET_TERMS
 from crosslight.methods.dgnet.equations import Ramp, both, ramp_at
 from crosslight.methods.structure_id.config import Proposed2020Config
+from crosslight.methods.terms import Term, borrowed
 from crosslight.nn.distributed import gather_with_gradient
 
 STRUCTURE, APPEARANCE = "structure", "appearance"
@@ -22,8 +26,8 @@ STRUCTURE, APPEARANCE = "structure", "appearance"
 def identity_losses(
     config: Proposed2020Config,
     name: str,
-    embeddings: tuple[Tensor, Tensor],
-    logits: tuple[Tensor, Tensor],
+    embeddings: tuple[Tensor, ...],
+    logits: tuple[Tensor, ...],
     labels: Tensor,
 ) -> dict[str, Tensor]:
     """On real images, of one code: the primary head on images and partners, the fine one, triplets.
@@ -91,3 +95,47 @@ def loss_weights(config: Proposed2020Config, ramp: Ramp) -> dict[str, float]:
             f"loss_triplet_{code}": config.triplet_weight,
         }
     return weights
+
+
+TERMS: Mapping[str, Term] = {
+    **{
+        name: term
+        for name, term in borrowed(DGNET_TERMS, "DG-Net").items()
+        if name
+        in {
+            "loss_recon_same_image",
+            "loss_recon_same_id",
+            "loss_recon_structure",
+            "loss_adversarial",
+            "loss_critic",
+            "loss_penalty",
+            "loss_cycle",
+        }
+    },
+    "loss_id_structure": Term(meaning="who is seen in a real image by its structure"),
+    "loss_id_partner_structure": Term(
+        meaning="who is seen in its partner by its structure", origin="release"
+    ),
+    "loss_id_fine_structure": Term(
+        meaning="who the fine head sees by the structure", origin="release"
+    ),
+    "loss_triplet_structure": Term(
+        meaning="people apart by structure, both heads", origin="release"
+    ),
+    "loss_id_generated_structure": Term(meaning="whose structure is seen in a generated image"),
+    "loss_id_appearance": Term(
+        meaning="who is seen in a real image by its appearance", origin="here"
+    ),
+    "loss_id_partner_appearance": Term(
+        meaning="who is seen in its partner by its appearance", origin="here"
+    ),
+    "loss_id_fine_appearance": Term(
+        meaning="who the fine head sees by the appearance", origin="here"
+    ),
+    "loss_triplet_appearance": Term(meaning="people apart by appearance", origin="here"),
+    "loss_id_generated_appearance": Term(
+        meaning="whose clothes are seen in a generated image", origin="here"
+    ),
+    "loss_attributes": Term(meaning="attributes read from the structure", origin="here"),
+}
+"""The study's slides number no equations; those with a number are DG-Net's."""

@@ -13,6 +13,7 @@ vector.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -40,9 +41,7 @@ from crosslight.methods.dgnet.equations import (
     loss_recon_structure,
 )
 from crosslight.methods.dgnet.generator import DrawsCodes
-from crosslight.methods.dgnet.networks import (
-    AppearanceEncoder,
-)
+from crosslight.methods.dgnet.networks import AppearanceEncoder
 from crosslight.methods.dgnet.pairs import Pairs, as_light_pairs, as_pairs, swapped
 from crosslight.methods.dgnet_vi import refuse_partners_across_light
 from crosslight.methods.identity_first import IDENTITY, identity_first
@@ -59,15 +58,21 @@ from crosslight.methods.structure_id.config import (
 from crosslight.methods.structure_id.equations import (
     APPEARANCE,
     STRUCTURE,
+    TERMS,
     identity_losses,
     loss_weights,
     ramp_of,
+)
+from crosslight.methods.structure_id.two_stream_appearance import (
+    NeckHead,
+    TwoStreamAppearance,
+    agw_losses,
 )
 from crosslight.nn.conv_block import init_kaiming
 from crosslight.nn.critic import MultiScaleCritic
 from crosslight.nn.erasing import draw_rectangles, erase
 from crosslight.nn.freezing import frozen
-from crosslight.nn.normalize import Normalize
+from crosslight.nn.normalize import Normalize, to_gray
 from crosslight.nn.precision import full_precision, graphless
 
 
@@ -90,8 +95,10 @@ class Proposed2020(DrawsCodes):
     """Identity from the structure code as the study's run had it; see `Proposed2020Config`."""
 
     Config = Proposed2020Config
+    terms: ClassVar = TERMS
     config: Proposed2020Config
     switches: ClassVar = {**REPAIRS, **FUTURE}
+    fewest_ids: ClassVar = 4  # each half of a batch is normalised by itself
     small: ClassVar = {
         "backbone": "resnet10-quarter",
         "body_network": "resnet10-quarter",
@@ -119,7 +126,8 @@ class Proposed2020(DrawsCodes):
         self.config = config
         backbone = build_backbone(config, (height, width))
         self.normalize = Normalize(backbone.mean, backbone.std)
-        self.appearance = AppearanceEncoder(backbone)
+        agw = config.appearance_encoder == "agw"
+        self.appearance = TwoStreamAppearance(backbone) if agw else AppearanceEncoder(backbone)
         self.build_generator(config, backbone.channels, source=config.structure_source)
         self.critic = MultiScaleCritic(width=config.critic_width, scales=config.critic_scales)
         self.body = nn.ModuleDict()
@@ -135,12 +143,12 @@ class Proposed2020(DrawsCodes):
         channels = {APPEARANCE: backbone.channels}
         channels |= {name: int(body.channels) for name, body in self.body.items()}  # type: ignore[arg-type]
         dropout = (config.primary_dropout, config.fine_dropout)
-        self.heads = nn.ModuleDict(
-            {
-                name: TwoHeads(channels[name], config.dim, num_ids, dropout=dropout)
-                for name in sources
-            }
-        )
+        self.heads = nn.ModuleDict()
+        for name in sources:
+            if name == APPEARANCE and isinstance(self.appearance, TwoStreamAppearance):
+                self.heads[name] = NeckHead(self.appearance.vector_channels, num_ids)
+            else:
+                self.heads[name] = TwoHeads(channels[name], config.dim, num_ids, dropout=dropout)
         self.attributes = (
             AttributeHead(channels[STRUCTURE], config.attributes, str(config.attributes_file))
             if config.attributes
@@ -178,21 +186,23 @@ class Proposed2020(DrawsCodes):
             "generator": Scheduled(optimizer=adam(config, generator), factor=factor),
         }
         if identity is not None:
-            found["identity"] = Scheduled(optimizer=identity, factor=factor)
+            falling = partial(_falling, config) if config.identity_schedule == "cosine" else factor
+            found["identity"] = Scheduled(optimizer=identity, factor=falling)
         return found
 
     def training_step(self, batch: Batch, update: Update) -> Mapping[str, Tensor]:
         """Critic first; then, in one step, everything that is drawn and everybody's identity."""
         if update.progress.iteration == 0:
             refuse_partners_across_light(batch)
-        pairs = self._pairs(batch)
         if update.progress.stage == IDENTITY:
-            vectors = self._identity_vectors(self._erased(pairs.all_images))
+            pairs = self._pairs(batch, self._some_gray(batch.images))
+            vectors = self._identity_vectors(self._erased(pairs.all_images), pairs.modality)
             losses = self._identity_losses(pairs, vectors)
             losses |= self._attribute_loss(batch, pairs, vectors)
             ends = Ramp(tested=torch.inf, grown=torch.inf)
             update(self._moved(), losses, loss_weights(self.config, ends))
             return losses
+        pairs = self._pairs(batch, batch.images)
         ramp = ramp_of(self.config, update.progress.iteration)
         seen = self._see(pairs)
         codes = seen.codes if self.config.appearance_learns else seen.codes.detach()
@@ -222,9 +232,9 @@ class Proposed2020(DrawsCodes):
         update(self._moved(), losses, weights)
         return {**critic, **losses}
 
-    def embed(self, images: Tensor, modality: Tensor) -> Tensor:  # noqa: ARG002
+    def embed(self, images: Tensor, modality: Tensor) -> Tensor:
         """The heads' embeddings, or logits, each of length 1, side by side."""
-        features = self._features(images)
+        features = self._features(images, modality)
         weight = self.config.appearance_score**0.5 if self.config.identity == "both" else 1.0
         return torch.cat(
             [
@@ -234,32 +244,38 @@ class Proposed2020(DrawsCodes):
             dim=1,
         )
 
-    def codes(self, images: Tensor, modality: Tensor) -> Mapping[str, Tensor]:  # noqa: ARG002
+    def codes(self, images: Tensor, modality: Tensor) -> Mapping[str, Tensor]:
         """Appearance, structure (pooled to 8 x 4), and each head's feature by itself."""
         normalised = self.normalize(images)
         structure = F.adaptive_avg_pool2d(self.structure(normalised), (8, 4))
         return {
-            APPEARANCE: self.appearance(normalised)[0].flatten(1),
+            APPEARANCE: self._appearance(normalised, modality)[0].flatten(1),
             STRUCTURE: structure.flatten(1).float(),
-            **self._features(images),
+            **self._features(images, modality),
         }
 
-    def _pairs(self, batch: Batch) -> Pairs:
-        images = self.normalize(batch.images)
+    def _pairs(self, batch: Batch, pixels: Tensor) -> Pairs:
+        images = self.normalize(pixels)
         if self.config.exchange == "as-sampled":
-            return as_pairs(images, batch.labels, different_ids=False)
+            return as_pairs(images, batch.labels, batch.modality, different_ids=False)
         across = falls(0.5)
         return as_light_pairs(images, batch.labels, batch.modality, across=across)
+
+    def _some_gray(self, pixels: Tensor) -> Tensor:
+        if not self.config.identity_gray:
+            return pixels
+        drawn = torch.rand(len(pixels), 1, 1, 1, device=pixels.device)
+        return torch.where(drawn < self.config.identity_gray, to_gray(pixels), pixels)
 
     def _see(self, pairs: Pairs) -> Seen:
         images, count = pairs.all_images, len(pairs.images)
         with nullcontext() if self._appearance_trains else graphless():
-            codes, vectors = self._encode(images, parts=4)
+            codes, vectors = self._encode(images, pairs.modality, parts=4)
         if self.config.erasing:
             structure = self.structure(pairs.images)
             if not self.config.joint_statistics:
                 self._pass_whole(pairs, structure.detach(), vectors)
-            found = self._identity_vectors(self._erased(images))
+            found = self._identity_vectors(self._erased(images), pairs.modality)
         else:
             # What the identity losses see is what is drawn: one pass serves both.
             structure = self.structure(images if self.body else pairs.images)
@@ -271,7 +287,7 @@ class Proposed2020(DrawsCodes):
         """Moves the running statistics of what erased images alone train."""
         with graphless():
             partners = self.structure(pairs.partners)
-            for name, heads in self._two_heads():
+            for name, heads in self._heads():
                 if name == STRUCTURE:
                     seen = self._vectors(torch.cat([structure, partners]), parts=4)
                 else:
@@ -279,18 +295,25 @@ class Proposed2020(DrawsCodes):
                 with full_precision(seen):
                     heads.embeddings(seen, parts=self._passes(4))
 
-    def _identity_vectors(self, images: Tensor) -> dict[str, Tensor]:
+    def _identity_vectors(self, images: Tensor, modality: Tensor) -> dict[str, Tensor]:
         found = {name: self._vectors(self.structure(images), parts=4) for name in self.body}
         if APPEARANCE in self.heads:
-            found[APPEARANCE] = self._encode(images, parts=4)[1]
+            found[APPEARANCE] = self._encode(images, modality, parts=4)[1]
         return found
+
+    def _appearance(self, images: Tensor, modality: Tensor) -> tuple[Tensor, Tensor]:
+        asked = (images, modality) if self.config.appearance_encoder == "agw" else (images,)
+        seen: tuple[Tensor, Tensor] = self.appearance(*asked)
+        return seen
 
     def _passes(self, parts: int) -> int:
         return 1 if self.config.joint_statistics else parts
 
-    def _encode(self, images: Tensor, *, parts: int) -> tuple[Tensor, Tensor]:
+    def _encode(self, images: Tensor, modality: Tensor, *, parts: int) -> tuple[Tensor, Tensor]:
         """Appearance codes and vectors, each part normalised by its own batch statistics."""
-        pieces = [self.appearance(part) for part in images.chunk(self._passes(parts))]
+        passes = self._passes(parts)
+        parted = zip(images.chunk(passes), modality.chunk(passes), strict=True)
+        pieces = [self._appearance(part, lights) for part, lights in parted]
         if len(pieces) == 1:
             codes, vectors = pieces[0]
             return codes, vectors
@@ -315,14 +338,15 @@ class Proposed2020(DrawsCodes):
     ) -> dict[str, Tensor]:
         """The person of the code that tells people apart must be seen in the image."""
         losses = {}
+        lights = pairs.modality[: len(crossed)]  # of the appearances
         with frozen(self.structure, self.appearance, self.body, self.heads):
             codes, vectors = None, {}
             if APPEARANCE in self.heads or ramped:
-                codes, vectors[APPEARANCE] = self._encode(crossed, parts=2)
+                codes, vectors[APPEARANCE] = self._encode(crossed, lights, parts=2)
             if STRUCTURE in self.heads:
                 vectors[STRUCTURE] = self._vectors(self.structure(crossed), parts=2)
             whose = {STRUCTURE: pairs.other_labels, APPEARANCE: pairs.labels}
-            for name, heads in self._two_heads():
+            for name, heads in self._heads():
                 with full_precision(vectors[name]):
                     logits = in_parts(heads.primary, vectors[name], self._passes(2))
                 losses[f"loss_id_generated_{name}"] = loss_id_generated(logits, whose[name])
@@ -338,6 +362,7 @@ class Proposed2020(DrawsCodes):
         """The same, and one coin says who learns: everybody from fixed images, or the images."""
         again = falls(self.config.again_probability)
         images = swapped(crossed)  # x_ji, x_ij: the structures of i, j
+        lights = pairs.modality[: len(crossed)]  # of the appearances of x_ij, x_ji
         learns: AbstractContextManager[None] = nullcontext()
         if again:
             images = images.detach()
@@ -348,18 +373,18 @@ class Proposed2020(DrawsCodes):
         with learns:
             structure = self.structure(images)
             whose = {STRUCTURE: pairs.labels, APPEARANCE: pairs.other_labels}
-            for name, heads in self._two_heads():
+            for name, heads in self._heads():
                 if name == STRUCTURE:
                     vectors = self._vectors(structure, parts=2)
                 else:
-                    vectors = self._encode(images, parts=2)[1]
+                    vectors = self._encode(images, swapped(lights), parts=2)[1]
                 with full_precision(vectors):
-                    logits, _ = heads.logits(heads.embeddings(vectors, parts=self._passes(2)))
-                losses[f"loss_id_generated_{name}"] = loss_id_generated(logits, whose[name])
+                    logits = heads.logits(heads.embeddings(vectors, parts=self._passes(2)))
+                losses[f"loss_id_generated_{name}"] = loss_id_generated(logits[0], whose[name])
         if not ramped:
             return losses
         with frozen(self.appearance):
-            codes, _ = self._encode(crossed, parts=2)
+            codes, _ = self._encode(crossed, lights, parts=2)
         return losses | self._taken_apart_again(pairs, seen, structure, codes)
 
     def _taken_apart_again(
@@ -374,11 +399,15 @@ class Proposed2020(DrawsCodes):
     def _identity_losses(self, pairs: Pairs, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """On real images, for each code that tells people apart."""
         losses: dict[str, Tensor] = {}
-        for name, heads in self._two_heads():
+        for name, heads in self._heads():
             with full_precision(found[name]):
                 embeddings = heads.embeddings(found[name], parts=self._passes(4))
                 logits = heads.logits(embeddings)
-                losses |= identity_losses(self.config, name, embeddings, logits, pairs.labels)
+                losses |= (
+                    agw_losses(self.config, name, found[name], logits[0], pairs.labels)
+                    if isinstance(heads, NeckHead)
+                    else identity_losses(self.config, name, embeddings, logits, pairs.labels)
+                )
         return losses
 
     def _attribute_loss(
@@ -389,12 +418,12 @@ class Proposed2020(DrawsCodes):
         labels = pairs.labels.repeat(2)
         return {"loss_attributes": self.attributes.loss(found[STRUCTURE], labels, batch)}
 
-    def _two_heads(self) -> Iterator[tuple[str, TwoHeads]]:
+    def _heads(self) -> Iterator[tuple[str, TwoHeads | NeckHead]]:
         for name, heads in self.heads.items():
-            assert isinstance(heads, TwoHeads)
+            assert isinstance(heads, TwoHeads | NeckHead)
             yield name, heads
 
-    def _features(self, images: Tensor) -> dict[str, Tensor]:
+    def _features(self, images: Tensor, modality: Tensor) -> dict[str, Tensor]:
         """`structure_primary`, `structure_fine`, `appearance_...`, each row of length 1."""
         normalised = self.normalize(images)
         views = [normalised.flip(-1)]
@@ -402,17 +431,17 @@ class Proposed2020(DrawsCodes):
             views.append(normalised)
         totals: dict[str, Tensor] = {}
         for view in views:
-            for name, heads in self._two_heads():
+            for name, heads in self._heads():
                 vectors = (
                     self.body[name](self.structure(view))
                     if name == STRUCTURE
-                    else self.appearance(view)[1]
+                    else self._appearance(view, modality)[1]
                 )
                 with full_precision(vectors):
                     found = heads.embeddings(vectors)
                     if self.config.match_on == "logits":
                         found = heads.logits(found)
-                    for head, rows in zip(("primary", "fine"), found, strict=True):
+                    for head, rows in zip(("primary", "fine"), found, strict=False):
                         key = f"{name}_{head}"
                         totals[key] = totals.get(key, 0) + F.normalize(rows)
         return {key: F.normalize(total) for key, total in totals.items()}
@@ -422,8 +451,15 @@ def _factor(config: Proposed2020Config, progress: Progress) -> float:
     return 1.0 if progress.stage == IDENTITY else stepped(config.lr_steps)(progress)
 
 
+def _falling(config: Proposed2020Config, progress: Progress) -> float:
+    before = 0 if progress.stage == IDENTITY else config.identity_iterations
+    done = (before + progress.iteration) / (config.identity_iterations + config.iterations)
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
 class StructureIdentity(Proposed2020):
     """The defects repaired; see `StructureIdConfig`."""
 
     Config = StructureIdConfig
     config: StructureIdConfig
+    fewest_ids: ClassVar = 1  # its batches are of people in both lights

@@ -7,8 +7,12 @@ decoder of modality k, that of image b; S'_a and M'_b are parts of an image that
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 from torch.nn import functional as F
+
+from crosslight.methods.terms import Term
 
 
 def loss_recon(rebuilt: Tensor, images: Tensor) -> Tensor:
@@ -41,3 +45,12 @@ def loss_cycle(cycled: Tensor, images: Tensor) -> Tensor:
     Both crossed images are taken apart, and their S exchanged back.
     """
     return 2 * F.mse_loss(cycled, images)
+
+
+TERMS: Mapping[str, Term] = {
+    "loss_recon": Term(meaning="images from their own S and M"),
+    "loss_cross": Term(meaning="images from the S of their person in the other light"),
+    "loss_triplet": Term(meaning="S near that of the person, far from somebody else's"),
+    "loss_cycle": Term(meaning="crossed images taken apart and crossed back"),
+}
+"""The slides number no equations and give these no symbols."""

@@ -28,6 +28,7 @@ from crosslight.methods.unet_disentangle.config import UNetDisentangleConfig
 from crosslight.methods.unet_disentangle.networks import Decoder, Encoder
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.modality_of import modality_of
+from crosslight.nn.per_modality import SeesLights, as_they_came
 from crosslight.nn.precision import wide
 from crosslight.types import Modality
 
@@ -47,10 +48,12 @@ class Parts:
     skips: tuple[Tensor, ...] = ()
 
 
-class UNetDisentangle(Method):
+class UNetDisentangle(SeesLights, Method):
     """Approach 0; see `UNetDisentangleConfig`."""
 
     Config = UNetDisentangleConfig
+    terms: ClassVar = equations.TERMS
+    fewest_ids: ClassVar = 2
     small: ClassVar = {"widths": (8, 16, 16), "identity": 16, "rest": 4, "lr": 3e-3}
     distance = "euclidean"
 
@@ -126,22 +129,23 @@ class UNetDisentangle(Method):
 
     def encode(self, images: Tensor, modality: Tensor) -> Parts:
         """Takes images (B, 3, H, W) apart, each by the encoder of its modality."""
-        rows = _rows(modality)
-        chosen = [self.encoders[light](images[row]) for light, row in rows.items()]
-        order = torch.cat(list(rows.values())).argsort()
-        s, m, *skips = (torch.cat(part)[order] for part in zip(*chosen, strict=True))
+        rows = self.rows_of(modality)
+        chosen = [self.encoders[int(part.light)](part.of(images)) for part in rows]
+        s, m, *skips = (as_they_came(part, rows) for part in zip(*chosen, strict=True))
         return Parts(s=s, m=m, skips=tuple(skips))
 
     def decode(self, parts: Parts, modality: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1]: puts parts together, each by the decoder of a modality."""
-        rows = _rows(modality)
+        rows = self.rows_of(modality)
         drawn = [
-            self.decoders[light](
-                s=parts.s[row], m=parts.m[row], skips=[skip[row] for skip in parts.skips]
+            self.decoders[int(part.light)](
+                s=part.of(parts.s),
+                m=part.of(parts.m),
+                skips=[part.of(skip) for skip in parts.skips],
             )
-            for light, row in rows.items()
+            for part in rows
         ]
-        return torch.cat(drawn)[torch.cat(list(rows.values())).argsort()]
+        return as_they_came(drawn, rows)
 
     def embed(self, images: Tensor, modality: Tensor) -> Tensor:
         """S of length 1, to be compared by the Euclidean distance."""
@@ -171,9 +175,3 @@ class UNetDisentangle(Method):
 
     def _fall(self, progress: Progress) -> float:
         return 1.0 if progress.fraction < self.config.lr_fall else 0.1
-
-
-def _rows(modality: Tensor) -> dict[Modality, Tensor]:
-    """Which images of a batch are of each modality that it holds."""
-    rows = {light: torch.nonzero(modality == light).squeeze(1) for light in Modality}
-    return {light: row for light, row in rows.items() if len(row)}

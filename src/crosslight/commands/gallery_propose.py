@@ -1,0 +1,61 @@
+"""Which tracks may be of one person."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+from crosslight.commands.flag_numbers import LARGEST, require_from_to
+from crosslight.commands.gallery_filter import filter_from
+from crosslight.gallery.opening import open_store
+from crosslight.gallery.options import Proposing, WhereOrWho
+from crosslight.gallery.people import TRACK_PREFIX, Somebody
+from crosslight.gallery.proposals import propose as find
+
+
+def propose(store: str, meant: WhereOrWho, proposing: Proposing, *, as_json: bool) -> None:
+    """Prints pairs, likeliest first, and what makes each one person."""
+    require_from_to("top", proposing.top, 1, LARGEST)
+    require_from_to("least", proposing.least, 0, 1)
+    with open_store(store) as opened:
+        where = filter_from(meant, opened)
+        found = find(opened, where, top=proposing.top, least=proposing.least)
+        calibrated = bool(opened.info.calibration)
+    if as_json:
+        told = [
+            {
+                "first": written(pair.first),
+                "second": written(pair.second),
+                "distance": pair.distance,
+                "probability": pair.probability,
+                "rows": pair.rows,
+            }
+            for pair in found
+        ]
+        print(json.dumps({"calibrated": calibrated, "proposals": told}))
+        return
+    for pair in found:
+        chance = "" if pair.probability is None else f"  {pair.probability:6.1%}"
+        print(f"{pair.distance:.3f}{chance}  {pair.first.told} and {pair.second.told}")
+    if found:
+        two = " ".join(shlex.quote(written(one)) for one in (found[0].first, found[0].second))
+        print(
+            f"{len(found)} pairs; to make the first one person: crosslight gallery merge "
+            f"{shlex.quote(store)} {two}"
+        )
+        print("To keep two apart: crosslight gallery apart, with the same words.")
+    else:
+        print(
+            "No two tracks may be one person"
+            + (f" with a probability of {proposing.least:g} or more." if calibrated else ".")
+        )
+    if not calibrated:
+        print(
+            "These are the nearest, and nobody knows what their distances mean; say: crosslight "
+            f"gallery calibrate {store} --data LAYOUT:ROOT"
+        )
+
+
+def written(one: Somebody) -> str:
+    """What `merge` and `apart` take."""
+    return str(one.pid) if one.pid is not None else f"{TRACK_PREFIX}{one.track}"

@@ -1,0 +1,126 @@
+"""Takes rows out of a store for good: those that are named, or those that are old."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from crosslight.commands.flag_numbers import require_from_to
+from crosslight.commands.gallery import print_rows
+from crosslight.commands.gallery_filter import filter_from
+from crosslight.errors import ConfigError
+from crosslight.files import printable
+from crosslight.gallery.audit import COMMAND, Audit, audit_of, filter_told, this_user
+from crosslight.gallery.names import names_of
+from crosslight.gallery.opening import open_store
+from crosslight.gallery.options import WhereOrWho
+from crosslight.gallery.rows import Filter
+from crosslight.gallery.store import Store
+
+ASKED_FROM = 10
+"""More people than this are not removed without a question."""
+DATED_FROM = 1e8
+"""Seconds, in March 1973: a smaller time counts from elsewhere, the beginning of a video say."""
+_LONGEST_DAYS = 36_500
+
+
+def remove(
+    store: str,
+    meant: WhereOrWho,
+    *,
+    ids: Sequence[str],
+    everything: bool,
+    dry_run: bool,
+    yes: bool,
+    audit: Path | None = None,
+) -> None:
+    """Removes rows by id or by filter, after a question where that takes many people.
+
+    Raises:
+        ConfigError: Not said which, or many people and nobody to ask.
+    """
+    if bool(ids) + meant.is_said + everything != 1:
+        raise ConfigError(
+            "Say which rows to remove in one way: with --id, with filters such as --camera or "
+            "--person, or with --all."
+        )
+    log = audit_of(audit)
+    with open_store(store) as opened:
+        where = filter_from(meant, opened)
+        rows = opened.labels([printable(i) for i in ids]).sort("id") if ids else opened.frame(where)
+        if dry_run:
+            _tell(rows, opened)
+            return
+        if not yes and (people := _people(rows)) > ASKED_FROM:
+            _ask(f"{len(rows)} rows of {people} people", opened)
+        if log is not None:
+            how = {"ids": rows["id"].to_list()} if ids else filter_told(where)
+            _log(log, opened, how, len(rows))
+        count = opened.remove_ids(rows["id"].to_list()) if ids else opened.remove(where)
+        _told(opened, count)
+
+
+def retain(store: str, *, days: int, dry_run: bool, audit: Path | None = None) -> None:
+    """Removes what was taken more than so many days ago."""
+    require_from_to("days", days, 1, _LONGEST_DAYS)
+    log = audit_of(audit)
+    limit = (datetime.now().astimezone() - timedelta(days=days)).timestamp()
+    with open_store(store) as opened:
+        old = Filter(since=DATED_FROM, until=limit)
+        undated = opened.count() - opened.count(Filter(since=DATED_FROM))
+        print(f"Kept is what was taken after {datetime.fromtimestamp(limit):%Y-%m-%d %H:%M}.")
+        if undated:
+            print(f"{undated} rows have no time of capture, or one before 1973: they are kept too.")
+        if dry_run:
+            _tell(opened.frame(old), opened)
+            return
+        if log is not None:
+            _log(log, opened, {"days": days, **filter_told(old)}, opened.count(old))
+        _told(opened, opened.remove(old))
+
+
+def _log(log: Audit, store: Store, how: Mapping[str, Any], rows: int) -> None:
+    """Before anything goes: a removal that is killed is finished by whoever comes next."""
+    what = {"store": printable(store.location), **how}
+    log.write("remove", who=this_user(), origin=COMMAND, what=what, rows=rows)
+
+
+def _told(store: Store, count: int) -> None:
+    print(f"{count} removed; {store.location} now holds {store.count()}.")
+
+
+def _tell(rows: pl.DataFrame, store: Store) -> None:
+    print_rows(rows, names_of(store, rows["pid"].unique().to_list()))
+    print(f"{len(rows)} of {store.count()} rows would go, {_people(rows)} people; none is removed.")
+
+
+def _ask(what: str, store: Store) -> None:
+    """Whether to go on.
+
+    Raises:
+        ConfigError: No, or nobody can answer.
+    """
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            f"This would remove {what} from {store.location}; say --yes, or look at them with "
+            "--dry-run."
+        )
+    try:
+        answer = input(f"Remove {what} from {store.location}, for good? [y/N] ")
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
+        raise ConfigError("Nothing was removed.")
+
+
+def _people(rows: pl.DataFrame) -> int:
+    """Who is known; of the others each track, or row without one, is somebody."""
+    unknown = rows.filter(pl.col("pid").is_null())
+    alone = unknown["track"].null_count()
+    tracks = unknown["track"].drop_nulls().n_unique()
+    return rows["pid"].drop_nulls().n_unique() + tracks + alone
