@@ -100,6 +100,30 @@ def test_it_answers_and_leaves_in_good_order(start: Start, store: Path) -> None:
     assert out.endswith("Stopped.\n")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_before_it_serves_is_not_lost(store: Path, number: signal.Signals) -> None:
+    program = f"""
+import signal
+import uvicorn
+from crosslight.cli import main
+run = uvicorn.Server.run
+def early(*arguments, **named):
+    signal.raise_signal({number.value})
+    run(*arguments, **named)
+uvicorn.Server.run = early
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, "serve", store, "--port", "0"],
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("Ctrl-C stops it.\nStopped.\n")
+
+
 def test_beyond_this_machine_a_token_is_made_and_the_address_can_be_opened(
     start: Start, store: Path
 ) -> None:

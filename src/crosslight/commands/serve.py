@@ -79,9 +79,10 @@ def run_serve(
     print(f"API:      {page}docs", flush=True)
     if not is_loopback(host):
         print_code(opened)
-    print("Ctrl-C stops it.", flush=True)
-    with _stops_are_ordinary():
-        uvicorn.Server(config).run(sockets=[listening])
+    server = uvicorn.Server(config)
+    with _stops_are_ordinary(server):
+        print("Ctrl-C stops it.", flush=True)
+        server.run(sockets=[listening])
     print("Stopped.", flush=True)
 
 
@@ -97,18 +98,22 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 @contextmanager
-def _stops_are_ordinary() -> Iterator[None]:
-    """Uvicorn sends itself the signal again once it has finished, which would end the process."""
-    before = {number: signal.signal(number, _ignored) for number in (signal.SIGINT, signal.SIGTERM)}
+def _stops_are_ordinary(server: uvicorn.Server) -> Iterator[None]:
+    """SIGINT and SIGTERM end the service in good order, whenever they come.
+
+    Uvicorn listens to them only while it serves: before that they would be lost, and once it has
+    finished it sends itself the signal again, which would end the process.
+    """
+
+    def stop(_: int, __: FrameType | None) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _ignored(_: int, __: FrameType | None) -> None:
-    """Of the signal that has been obeyed already."""
 
 
 def token_for(address: Address) -> str | None:
