@@ -128,6 +128,18 @@ def test_all_three_stages_of_embedding_disentangle_are_scaled(promenade: Path) -
     assert after.config.bdtr == replace(config.config.bdtr, warmup_iterations=20)
 
 
+def test_a_budget_is_met_where_an_epoch_has_few_batches(promenade: Path) -> None:
+    """2.5 batches an epoch would be 2, and a fifth of the budget unused."""
+    table = read_layout("sysu-mm01", promenade).split("train")
+    name = "embedding-disentangle-promenade"
+    known = ("data.ids_per_batch=4", "data.iterations_per_epoch=5")
+    config = load_recipe(name, known)
+    images = images_seen(config, table) // 2
+    scaled = load_recipe(name, (*known, *overrides_for(config, table, images)))
+    assert scaled.data.iterations_per_epoch == 2
+    assert images_seen(scaled, table) == pytest.approx(images, rel=0.05)
+
+
 def test_switches_are_named_by_the_method() -> None:
     name = "proposed-2020-promenade"
     each = switched(name, ["wide-body", "own-optimizer+wide-body"], cumulative=False)

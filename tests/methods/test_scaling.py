@@ -17,6 +17,7 @@ from crosslight.registry import method_class, method_names
 
 COUNTS_ITERATIONS = re.compile(r"iteration|ramp_start|lr_steps|teacher_warmup")
 """In the names of fields: they count iterations, whatever their type says."""
+COUNTS_EPOCHS = re.compile(r"epochs$")
 PER_EPOCH = 1000
 
 
@@ -79,7 +80,23 @@ def test_every_number_that_counts_iterations_says_so(name: str) -> None:
     for config in _configs(method_class(name).Config()):
         marks = counted(type(config))
         for key in typing.get_type_hints(type(config)):
-            assert (key in marks) == bool(COUNTS_ITERATIONS.search(key) or key == "ramp_step"), key
+            assert (key in marks) == bool(
+                COUNTS_ITERATIONS.search(key) or COUNTS_EPOCHS.search(key) or key == "ramp_step"
+            ), key
+            assert (marks.get(key) is Counts.EPOCHS) == bool(COUNTS_EPOCHS.search(key)), key
+
+
+def test_epochs_move_alone_where_their_length_cannot(name: str) -> None:
+    default = method_class(name).Config()
+    scaled = default.scaled(1.0, epochs=2.0)
+    for before, after in zip(_configs(default), _configs(scaled), strict=True):
+        for field in dataclasses.fields(before):
+            old, new = getattr(before, field.name), getattr(after, field.name)
+            if isinstance(old, MethodConfig):
+                continue
+            if COUNTS_EPOCHS.search(field.name):
+                old = tuple(2 * place for place in old) if isinstance(old, tuple) else 2 * old
+            assert new == old, field.name
 
 
 def test_nothing_vanishes_by_rounding(name: str) -> None:

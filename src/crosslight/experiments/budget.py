@@ -23,6 +23,9 @@ from crosslight.methods.scaling import MethodConfig
 from crosslight.nn.weights import initial_weights_left_out
 from crosslight.registry import method_class
 
+_ROUNDED = 0.1
+"""Part of the budget that may be lost by whole batches in an epoch."""
+
 
 def images_seen(config: Recipe, train: SampleTable) -> int:
     """Images that a training loads over all its stages."""
@@ -51,7 +54,8 @@ def overrides_for(config: Recipe, train: SampleTable, images: int) -> tuple[str,
     """What to change in a configuration so that its training sees about so many images.
 
     The method scales its own configuration (`MethodConfig.scaled`). Where a stage is counted in
-    epochs, their number stays and each has fewer or more batches.
+    epochs, their number stays and each has fewer or more batches, unless it has so few that
+    rounding them would miss the budget.
 
     Raises:
         ConfigError: So few images that nothing is left to train on, batches that its method cannot
@@ -72,9 +76,14 @@ def overrides_for(config: Recipe, train: SampleTable, images: int) -> tuple[str,
             f"--images {images} is less than one batch for each stage of {config.method}; give "
             "more."
         )
-    changed = dict(_differences(config.config, config.config.scaled(factor), "config"))
-    if any(stage.epochs for stage in stages):
-        changed["data.iterations_per_epoch"] = round(per_epoch * factor)
+    in_epochs = any(stage.epochs for stage in stages)
+    length = max(1, round(per_epoch * factor)) if in_epochs else per_epoch
+    beside = per_epoch * factor / length if in_epochs else 1.0
+    epochs = beside if abs(beside - 1) > _ROUNDED else 1.0
+    scaled = config.config.scaled(factor, epochs=epochs)
+    changed = dict(_differences(config.config, scaled, "config"))
+    if in_epochs:
+        changed["data.iterations_per_epoch"] = length
     return tuple(f"{key}={value}" for key, value in changed.items())
 
 

@@ -24,6 +24,7 @@ from crosslight.losses import (
 from crosslight.methods.backbone_config import BackboneConfig, build_backbone
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
 from crosslight.methods.optimization import Optimization, OptimizerName, make_optimizer
+from crosslight.methods.scaling import EpochCount, Epochs, EpochSteps
 from crosslight.methods.terms import ACCURACY, Term
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.heads import IdentityHead
@@ -31,7 +32,7 @@ from crosslight.nn.normalize import Normalize
 from crosslight.nn.pooling import PoolingName, make_pool
 from crosslight.nn.precision import full_precision
 from crosslight.nn.two_stream import split_backbone
-from crosslight.ranges import Count, Positive, Share, Width
+from crosslight.ranges import Positive, Share, Width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +71,13 @@ class AGWConfig(BackboneConfig, Optimization):
     margin: float | None = None
     id_weight: float = 1.0  # AGW train.py: the plain sum
     triplet_weight: float = 1.0  # AGW train.py: the plain sum
-    epochs: Count = 81  # AGW train.py; CAJ 100
+    epochs: EpochCount = 81  # AGW train.py; CAJ 100
     optimizer: OptimizerName = "sgd"  # AGW train.py
     lr: float = 0.1  # AGW train.py: BNNeck and classifier
     backbone_lr_factor: float = 0.1  # AGW train.py
     weight_decay: float = 5e-4  # AGW train.py
-    step_epochs: tuple[int, ...] = (20, 50)  # AGW train.py
-    warmup_epochs: int = 10  # AGW train.py
+    step_epochs: EpochSteps = (20, 50)  # AGW train.py
+    warmup_epochs: Epochs = 10  # AGW train.py
 
 
 TERMS: Mapping[str, Term] = {

@@ -18,14 +18,14 @@ from crosslight.losses import batch_hard_triplet
 from crosslight.methods.backbone_config import BackboneConfig, build_backbone
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
 from crosslight.methods.optimization import Optimization, OptimizerName, make_optimizer
-from crosslight.methods.scaling import Iterations
+from crosslight.methods.scaling import EpochCount, EpochSteps, Iterations
 from crosslight.methods.terms import ACCURACY, Term
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.heads import IdentityHead
 from crosslight.nn.normalize import Normalize
 from crosslight.nn.pooling import PoolingName, make_pool
 from crosslight.nn.precision import full_precision
-from crosslight.ranges import Count, Positive, Share, Width
+from crosslight.ranges import Positive, Share, Width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +52,11 @@ class BaselineConfig(BackboneConfig, Optimization):
     margin: float | None = 0.3  # BoT, section 2
     id_weight: float = 1.0  # BoT, section 2: the plain sum
     triplet_weight: float = 1.0  # BoT, section 2: the plain sum
-    epochs: Count = 120  # BoT, section 2
+    epochs: EpochCount = 120  # BoT, section 2
     optimizer: OptimizerName = "adam"  # BoT, section 2
     lr: float = 3.5e-4  # BoT, section 2
     weight_decay: float = 5e-4  # fast-reid
-    step_epochs: tuple[int, ...] = (40, 90)  # fast-reid; BoT itself has 40 and 70
+    step_epochs: EpochSteps = (40, 90)  # fast-reid; BoT itself has 40 and 70
     warmup_iterations: Iterations = 2000  # fast-reid; BoT itself has ten epochs
     warmup_start: Share = 0.1  # fast-reid
 

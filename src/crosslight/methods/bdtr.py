@@ -20,6 +20,7 @@ from crosslight.losses import bidirectional_top_ranking, cross_modal_contrastive
 from crosslight.methods.backbone_config import BackboneConfig, build_backbone
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
 from crosslight.methods.optimization import Optimization, OptimizerName, make_optimizer
+from crosslight.methods.scaling import EpochCount, EpochSteps
 from crosslight.methods.terms import ACCURACY, Term
 from crosslight.nn.bottleneck_head import BottleneckHead
 from crosslight.nn.distributed import gather_with_gradient
@@ -27,7 +28,7 @@ from crosslight.nn.normalize import Normalize
 from crosslight.nn.pooling import PoolingName, make_pool
 from crosslight.nn.precision import full_precision
 from crosslight.nn.two_stream import Streams, build_streams
-from crosslight.ranges import Count, Dropout, Few, Positive, Width
+from crosslight.ranges import Dropout, Few, Positive, Width
 
 SLOPE = 0.1
 """Of the leaky ReLU between embedding and classifier."""
@@ -68,12 +69,12 @@ class BDTRConfig(BackboneConfig, Optimization):
     cross_margin: float = 0.5  # BDTR; TONE 0.5
     intra_margin: float = 0.1  # BDTR
     intra_weight: float = 0.1  # BDTR
-    epochs: Count = 61  # two-stream
+    epochs: EpochCount = 61  # two-stream
     optimizer: OptimizerName = "sgd"  # two-stream
     lr: float = 0.01  # two-stream: the layers after the backbones
     backbone_lr_factor: float = 0.1  # two-stream
     weight_decay: float = 5e-4  # two-stream
-    step_epochs: tuple[int, ...] = (30, 60)  # two-stream
+    step_epochs: EpochSteps = (30, 60)  # two-stream
 
 
 TERMS: Mapping[str, Term] = {

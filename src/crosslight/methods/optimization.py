@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from crosslight.methods.contract import Progress, Scheduled
-from crosslight.methods.scaling import Iterations, MethodConfig
-from crosslight.ranges import Count, Share
+from crosslight.methods.scaling import EpochCount, Epochs, EpochSteps, Iterations, MethodConfig
+from crosslight.ranges import Share
 
 OptimizerName = Literal["sgd", "adam", "adamw"]
 ScheduleName = Literal["step", "cosine"]
@@ -40,17 +40,17 @@ class Optimization(MethodConfig):
         warmup_start: Where that line starts, as a part of the rate.
     """
 
-    epochs: Count
+    epochs: EpochCount
     optimizer: OptimizerName
     lr: float
     backbone_lr_factor: float = 1.0
     weight_decay: float = 5e-4
     momentum: Share = 0.9
     schedule: ScheduleName = "step"
-    step_epochs: tuple[int, ...] = ()
+    step_epochs: EpochSteps = ()
     step_factor: float = 0.1
     final_factor: Share = 0.0
-    warmup_epochs: int = 0
+    warmup_epochs: Epochs = 0
     warmup_iterations: Iterations = 0
     warmup_start: Share = 0.1
 

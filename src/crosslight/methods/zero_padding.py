@@ -18,12 +18,13 @@ from crosslight.data.batch import Batch
 from crosslight.methods.backbone_config import BackboneConfig, build_backbone
 from crosslight.methods.contract import Method, Scheduled, Stage, Update
 from crosslight.methods.optimization import Optimization, OptimizerName, make_optimizer
+from crosslight.methods.scaling import EpochCount, Epochs, EpochSteps
 from crosslight.methods.terms import ACCURACY, Term
 from crosslight.nn.distributed import gather_with_gradient
 from crosslight.nn.normalize import Normalize, to_gray
 from crosslight.nn.pooling import AveragePool
 from crosslight.nn.precision import full_precision
-from crosslight.ranges import Count, Few, Share
+from crosslight.ranges import Few, Share
 from crosslight.types import Modality
 
 
@@ -42,13 +43,13 @@ class ZeroPaddingConfig(BackboneConfig, Optimization):
     # Backbone and its weights: ours; the paper trains a ResNet-6 from scratch.
     last_stride: Few = 2  # the paper has no such change
     label_smoothing: Share = 0.0  # the paper: softmax loss
-    epochs: Count = 81  # ours
+    epochs: EpochCount = 81  # ours
     optimizer: OptimizerName = "sgd"  # ours
     lr: float = 0.1  # ours
     backbone_lr_factor: float = 0.1  # ours
     weight_decay: float = 5e-4  # ours
-    step_epochs: tuple[int, ...] = (20, 50)  # ours
-    warmup_epochs: int = 10  # ours
+    step_epochs: EpochSteps = (20, 50)  # ours
+    warmup_epochs: Epochs = 10  # ours
 
 
 TERMS: Mapping[str, Term] = {

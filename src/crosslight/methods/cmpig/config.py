@@ -15,6 +15,7 @@ from crosslight.errors import ConfigError
 from crosslight.methods.backbone_config import BackboneConfig
 from crosslight.methods.contract import Progress, Scheduled, constant
 from crosslight.methods.optimization import ScheduleName
+from crosslight.methods.scaling import EpochCount, Epochs, EpochSteps
 from crosslight.nn.pooling import PoolingName
 from crosslight.ranges import Count, Few, Positive, Range, Share, Width
 
@@ -120,14 +121,14 @@ class CmPIGConfig(BackboneConfig):
     margin: float = 0.3  # release
     generator_weights: str = TRAIN_GENERATOR
     generator_sha256: str | None = None
-    warmup_epochs: Annotated[int, Range(0)] = 100  # paper; release 600, of 200 iterations
-    joint_epochs: Count = 50  # release
+    warmup_epochs: Epochs = 100  # paper; release 600, of 200 iterations
+    joint_epochs: EpochCount = 50  # release
     lr: float = 4.5e-4  # release; paper 2e-4 for all
     weight_decay: float = 5e-4  # release
     gan_lr: float = 1e-4  # release
     gan_weight_decay: float = 1e-4  # release
     schedule: ScheduleName = "step"  # release
-    step_epochs: tuple[int, ...] = (30,)  # release
+    step_epochs: EpochSteps = (30,)  # release
 
     @property
     def gan_shrink(self) -> int:

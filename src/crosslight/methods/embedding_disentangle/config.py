@@ -11,7 +11,7 @@ from crosslight.methods.embedding_disentangle.networks import (
     DECODER_WIDTHS,
     ENCODER_WIDTHS,
 )
-from crosslight.methods.scaling import MethodConfig
+from crosslight.methods.scaling import Epochs, MethodConfig
 from crosslight.ranges import Width
 
 TRAIN_BDTR = "train"
@@ -59,8 +59,8 @@ class EmbeddingDisentangleConfig(MethodConfig):
     decoder_widths: tuple[Width, ...] = DECODER_WIDTHS  # slides, report
     decoder_output: Literal["relu", "linear"] = "relu"  # slides, report
     classifier_width: Width = CLASSIFIER_WIDTH  # slides, report
-    classifier_epochs: int = 20  # ours
-    disentangle_epochs: int = 100  # ours
+    classifier_epochs: Epochs = 20  # ours
+    disentangle_epochs: Epochs = 100  # ours
     norm: Norm = "l2"  # ours: s is compared by the Euclidean distance
     simple_weight: float = 1.0  # slides: the plain sum
     cross_weight: float = 1.0  # slides

@@ -10,9 +10,10 @@ from typing import Any, Literal
 from crosslight.errors import ConfigError
 from crosslight.methods.backbone_config import BackboneConfig
 from crosslight.methods.optimization import Optimization, OptimizerName
+from crosslight.methods.scaling import EpochCount, EpochSteps
 from crosslight.nn.pooling import PoolingName
 from crosslight.nn.two_stream import Streams
-from crosslight.ranges import Count, Dropout, Few, Positive, Width
+from crosslight.ranges import Dropout, Few, Positive, Width
 
 Matched = Literal["embedding", "identity", "sum", "translated"]
 
@@ -68,12 +69,12 @@ class SDLConfig(BackboneConfig, Optimization):
     dispeller_moves_classifier: bool = False  # ours
     branches_lr_factor: float = 1.0  # ours
     match_on: Matched = "identity"  # code
-    epochs: Count = 61  # baseline
+    epochs: EpochCount = 61  # baseline
     optimizer: OptimizerName = "sgd"  # code
     lr: float = 0.01  # code
     backbone_lr_factor: float = 0.1  # code
     weight_decay: float = 5e-4  # code
-    step_epochs: tuple[int, ...] = (30, 60)  # baseline
+    step_epochs: EpochSteps = (30, 60)  # baseline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +90,8 @@ class SDLReleasedConfig(SDLConfig):
     dispeller: Literal["uniform", "logits", "none"] = "none"
     dispeller_moves_classifier: bool = True
     branches_lr_factor: float = 0.1
-    epochs: Count = 301
-    step_epochs: tuple[int, ...] = ()
+    epochs: EpochCount = 301
+    step_epochs: EpochSteps = ()
 
 
 SWITCHES: Mapping[str, Mapping[str, Any]] = MappingProxyType(

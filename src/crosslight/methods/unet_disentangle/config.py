@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crosslight.methods.scaling import MethodConfig
-from crosslight.ranges import Count, Width
+from crosslight.methods.scaling import EpochCount, MethodConfig
+from crosslight.ranges import Width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,6 @@ class UNetDisentangleConfig(MethodConfig):
     triplet_weight: float = 1.0  # slides
     cycle_weight: float = 0.0  # slides: struck out
     margin: float = 0.3  # ours
-    epochs: Count = 100  # ours
+    epochs: EpochCount = 100  # ours
     lr: float = 1e-4  # ours
     lr_fall: float = 0.6  # ours
