@@ -106,6 +106,25 @@ def test_whose_equation_it_is_stands_beside_a_borrowed_one() -> None:
     assert (own.place, borrowed.place) == ("eq. 9", "DG-Net eq. 9")
 
 
+def test_both_sides_of_a_game_have_the_symbol_of_the_paper_and_are_told_apart() -> None:
+    terms = method_class("dgnet").terms
+    generator, critic = terms["loss_adversarial"], terms["loss_critic"]
+    assert generator.symbol == critic.symbol == "L_{adv}"
+    assert (generator.place, critic.place) == ("eq. 7", "eq. 7, critic")
+    assert method_class("case-net").terms["loss_critic"].place == "DG-Net eq. 7, critic"
+    d2rl = method_class("d2rl").terms
+    assert {name for name, term in d2rl.items() if term.place == "critic"} == {
+        "loss_critic_v",
+        "loss_critic_i",
+    }
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_two_terms_are_shown_alike(name: str) -> None:
+    shown = [(t.symbol, t.place) for t in method_class(name).terms.values() if t.symbol]
+    assert len(shown) == len(set(shown))
+
+
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in KIN])
 def test_a_page_says_what_was_at_hand_and_has_the_equations_of_the_terms(name: str) -> None:
     """Numbers stand on the page, or it says that there are none."""

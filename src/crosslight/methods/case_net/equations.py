@@ -122,19 +122,16 @@ def loss_weights(config: CaseNetConfig, ramp: Ramp) -> Mapping[str, float]:
 
 
 TERMS: Mapping[str, Term] = {
-    **{
-        name: term
-        for name, term in borrowed(DGNET_TERMS, "DG-Net").items()
-        if name
-        in {
-            "loss_recon_same_image",
-            "loss_recon_same_id",
-            "loss_adversarial",
-            "loss_critic",
-            "loss_penalty",
-            "loss_cycle",
-        }
-    },
+    **borrowed(
+        DGNET_TERMS,
+        "DG-Net",
+        "loss_recon_same_image",
+        "loss_recon_same_id",
+        "loss_adversarial",
+        "loss_critic",
+        "loss_penalty",
+        "loss_cycle",
+    ),
     "loss_id_shape": Term(meaning="who is seen by the shape of an image in gray"),
     "loss_id_partner_shape": Term(meaning="who is seen by the shape of its partner"),
     "loss_id_shape_in_colour": Term(

@@ -133,9 +133,11 @@ TERMS: Mapping[str, Term] = {
     "loss_cc_v": Term(symbol="L_{CC_v}", meaning="a visible image to infrared and back"),
     "loss_cc_i": Term(symbol="L_{CC_i}", meaning="an infrared image to colours and back"),
     "loss_critic_v": Term(
-        symbol="L_{GAN_v}", meaning="its critic tells drawn colours from real ones"
+        symbol="L_{GAN_v}", side="critic", meaning="its critic tells drawn colours from real ones"
     ),
-    "loss_critic_i": Term(symbol="L_{GAN_i}", meaning="its critic tells drawn infrared from real"),
+    "loss_critic_i": Term(
+        symbol="L_{GAN_i}", side="critic", meaning="its critic tells drawn infrared from real"
+    ),
     "loss_keep_v": Term(meaning="the gray of a visible image gets its colours back", origin="here"),
     "loss_keep_i": Term(
         meaning="an infrared image taken for a visible one stays as it is", origin="here"

@@ -251,11 +251,12 @@ TERMS: Mapping[str, Term] = {
         symbol="L_{id}^c", equation=6, meaning="whose clothes are seen in a generated image"
     ),
     "loss_adversarial": Term(
-        symbol="L_{adv}^{G}", equation=7, meaning="generated images pass for real, as least squares"
+        symbol="L_{adv}", equation=7, meaning="generated images pass for real, as least squares"
     ),
     "loss_critic": Term(
-        symbol="L_{adv}^{D}",
+        symbol="L_{adv}",
         equation=7,
+        side="critic",
         meaning="the critic tells generated images from real ones, as least squares",
     ),
     "loss_penalty": Term(

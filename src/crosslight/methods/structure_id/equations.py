@@ -98,20 +98,17 @@ def loss_weights(config: Proposed2020Config, ramp: Ramp) -> dict[str, float]:
 
 
 TERMS: Mapping[str, Term] = {
-    **{
-        name: term
-        for name, term in borrowed(DGNET_TERMS, "DG-Net").items()
-        if name
-        in {
-            "loss_recon_same_image",
-            "loss_recon_same_id",
-            "loss_recon_structure",
-            "loss_adversarial",
-            "loss_critic",
-            "loss_penalty",
-            "loss_cycle",
-        }
-    },
+    **borrowed(
+        DGNET_TERMS,
+        "DG-Net",
+        "loss_recon_same_image",
+        "loss_recon_same_id",
+        "loss_recon_structure",
+        "loss_adversarial",
+        "loss_critic",
+        "loss_penalty",
+        "loss_cycle",
+    ),
     "loss_id_structure": Term(meaning="who is seen in a real image by its structure"),
     "loss_id_partner_structure": Term(
         meaning="who is seen in its partner by its structure", origin="release"
