@@ -103,11 +103,11 @@ export function search(query, filters, signal, onProgress) {
   return send("api/search", form, { signal, onProgress });
 }
 
-export function same(first, second, signal) {
+export function same(first, second) {
   const form = new FormData();
   form.append("first", first, "first");
   form.append("second", second, "second");
-  return send("api/same", form, { signal });
+  return ask("api/same", { method: "POST", body: form });
 }
 
 export function draw(query, kind, { light, body }, signal) {

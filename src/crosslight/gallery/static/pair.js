@@ -2,7 +2,7 @@
 
 import { same } from "./api.js";
 import { byId, make, percent, show } from "./dom.js";
-import { light, opened, tooLarge } from "./uploads.js";
+import { opened, sendable, tooLarge } from "./uploads.js";
 
 const SIDES = ["first", "second"];
 const NO_BREAK = "\u00a0";
@@ -54,12 +54,11 @@ export class Pair {
   async compare() {
     const given = SIDES.map((side) => this.files[side]);
     if (!given.every(Boolean)) return;
-    const begun = (this.turn += 1);
+    const turn = (this.turn += 1);
     const [first, second] = await Promise.all(given.map((file) => this.lighter(file)));
-    if (begun !== this.turn) return;
+    if (turn !== this.turn) return;
     const large = tooLarge([first, second], this.gallery);
     if (large) return this.tell("bad", large);
-    const turn = (this.turn += 1);
     this.tell("", "Comparing …");
     try {
       const reply = await same(first, second);
@@ -73,7 +72,7 @@ export class Pair {
 
   async lighter(file) {
     const picture = await opened(file);
-    const sent = picture ? await light(file, picture, this.gallery) : file;
+    const sent = picture ? await sendable(file, picture, this.gallery) : file;
     picture?.close();
     return sent;
   }

@@ -2,7 +2,7 @@
 
 import { boxes } from "./api.js";
 import { byId, make, percent, show } from "./dom.js";
-import { cut, light, whole } from "./uploads.js";
+import { cut, LONGEST_PX, sendable, whole } from "./uploads.js";
 
 const FILLS = 0.6; // share of a picture, from which its only person is all of it
 const DRAG_PX = 6; // a shorter way is a click
@@ -20,24 +20,22 @@ export class Scene {
     byId("scene-frame").addEventListener("keydown", (event) => this.onKey(event));
   }
 
-  get isOpen() { return this.dialog.open; }
-
   /** Shows a picture and looks for people in it; with `known` boxes it only shows them. */
   async open(file, picture, known = null) {
     this.forget();
     Object.assign(this, { file, picture });
     const turn = this.turn;
     const canvas = byId("scene-picture");
-    const scale = Math.min(1, 1600 / Math.max(picture.width, picture.height));
+    const scale = Math.min(1, LONGEST_PX / Math.max(picture.width, picture.height));
     canvas.width = Math.round(picture.width * scale);
     canvas.height = Math.round(picture.height * scale);
     canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
     canvas.setAttribute("aria-label", `The picture, ${picture.width} x ${picture.height} pixels`);
-    if (!this.isOpen) this.dialog.showModal();
+    if (!this.dialog.open) this.dialog.showModal();
     if (known) return this.show(known);
     this.say("Looking for people …");
     try {
-      const sent = await light(file, picture, this.gallery);
+      const sent = await sendable(file, picture, this.gallery);
       if (turn !== this.turn) return;
       const found = await boxes(sent, (share) => {
         if (turn === this.turn) this.say(share < 1 ? `Sending … ${percent(share)}` : "Looking for people …");
@@ -148,7 +146,7 @@ export class Scene {
   async pick(box, what, people = this.people ?? []) {
     const { file, picture, turn } = this;
     const all = box.left <= 0 && box.top <= 0 && box.right >= picture.width && box.bottom >= picture.height;
-    const part = all ? await light(file, picture, this.gallery) : await cut(picture, box, this.gallery);
+    const part = all ? await sendable(file, picture, this.gallery) : await cut(picture, box, this.gallery);
     if (turn !== this.turn) return;
     this.dialog.close();
     this.onPart({ file: part, name: [file.name || "pasted picture", what].filter(Boolean).join(", "), scene: { file, people } });

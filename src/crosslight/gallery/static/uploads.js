@@ -1,7 +1,7 @@
 // Pictures before they are sent: opened, cut, shrunk to what a search can use.
 
 const FORM_BYTES = 4096; // what a form needs beside its pictures
-const LONGEST_PX = 1600; // of a picture that people are looked for in
+export const LONGEST_PX = 1600; // of a picture that people are looked for in
 const WHOLE_BYTES = 2 ** 20; // a smaller file is sent as it is
 const CROP = { pixels: 400 * 800, upright: 1.4 }; // a picture as small and narrow shows one person
 const mib = (bytes) => `${+(bytes / 2 ** 20).toPrecision(3)} MiB`;
@@ -25,7 +25,7 @@ export const isCrop = (picture) =>
 export const whole = (picture) => ({ left: 0, top: 0, right: picture.width, bottom: picture.height });
 
 /** The file, or a smaller JPEG of its picture where it is larger than a search can use. */
-export async function light(file, picture, gallery) {
+export async function sendable(file, picture, gallery) {
   const small = file.size <= WHOLE_BYTES && Math.max(picture.width, picture.height) <= LONGEST_PX;
   return small && !tooLarge([file], gallery) ? file : cut(picture, whole(picture), gallery);
 }
