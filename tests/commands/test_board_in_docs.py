@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import yaml
 
 from crosslight import cli
 
-BOARD = Path(__file__).parents[2] / "docs" / "leaderboard"
+ROOT = Path(__file__).parents[2]
+BOARD = ROOT / "docs" / "leaderboard"
 
 
 def test_the_table_and_its_figures_are_those_of_the_rows(tmp_path, capsys):
@@ -28,3 +30,11 @@ def test_no_row_failed_or_began_otherwise():
         row = json.loads(path.read_text())
         assert row["fault"] is None, path
         assert abs(row["images"] / budget["images"] - 1) < 0.1 or path.parent.name == "start", path
+
+
+def test_the_pages_of_methods_and_the_front_page_have_its_figures():
+    written = runpy.run_path(str(ROOT / "tools" / "board_in_pages.py"))["written"]
+    pages = written(ROOT)
+    assert len(pages) == 1 + len(list((ROOT / "docs" / "methods").glob("*.md")))
+    for page, text in pages.items():
+        assert text == page.read_text(), f"{page}; say: python tools/board_in_pages.py"
