@@ -16,6 +16,7 @@ from crosslight import cli
 from crosslight.data.promenade.dataset import load_world
 from crosslight.experiments import probing
 from crosslight.experiments.board_rows import probes_of
+from crosslight.experiments.options import Probing
 from crosslight.experiments.probing import INCEPTION, PARTS, PIXELS, TRUTH, read_probed
 from crosslight.experiments.run import Run
 from crosslight.methods.dgnet_vi import DGNetVI
@@ -186,6 +187,22 @@ def test_drawn_pictures_lie_beside_the_true_ones_and_in_the_report(run):
     cli.main(["report", str(run)])
     page = (run / "report.html").read_text()
     assert "Swaps infrared on visible, and the truth." in page
+
+
+def test_a_sheet_takes_the_images_that_it_shows_and_no_others(
+    run, promenade, tmp_path, monkeypatch
+):
+    how = Probing(people=12)
+    probe = probing._Probe(Run(run), "sysu-mm01", promenade, how, lambda _: None)
+    probe.folder = tmp_path
+    taken, shown = [], probe.shown
+    monkeypatch.setattr(probe, "shown", lambda images: taken.append(images) or shown(images))
+    rows = np.arange(len(probe.people))[::-1]
+    drawn = np.zeros((len(rows), 64, 32, 3))
+    probe._keep_sheet("some", {"image of": rows}, {"drawn": drawn})
+    (images,) = taken
+    np.testing.assert_array_equal(images, probe.people.images[rows[: probing.SHEET_ROWS]])
+    assert (tmp_path / "some.png").is_file()
 
 
 def test_a_method_without_codes_and_pictures_is_named(trained, promenade, capsys):

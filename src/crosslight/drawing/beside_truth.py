@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-import numpy as np
 from PIL import Image
 
-from crosslight.probing.people import Images, Numbers, Photographs
+from crosslight.probing.people import Images
 from crosslight.report.grid import Cell, Heading, Place, Verdict, image_grid, legible
 
 
 def draw_beside_truth(
-    people: Photographs,
-    seen: Images,
-    sources: Mapping[str, Numbers],
-    made: Mapping[str, Images],
+    sources: Mapping[str, tuple[Images, Sequence[str]]], made: Mapping[str, Images]
 ) -> Image.Image:
-    """A row for each picture: its sources, labelled by person and camera, and what was made.
+    """A row for each picture: its sources, each with the line below it, and what was made.
 
     Args:
-        people: Of whom the sources are.
-        seen: `(len(people), h, w, 3)`, their images as the method sees them.
-        sources: Title of a column → `(N,)` numbers of images.
+        sources: Title of a column → `(N, h, w, 3)`, as the method sees them, and N lines.
         made: Title of a column → `(N, h, w, 3)`.
+
+    Raises:
+        ValueError: Columns differ in length.
     """
-    rows: list[list[Place]] = [[Heading(lines=(title,)) for title in (*sources, *made)]]
-    for row in range(len(next(iter(made.values())))):
-        given = [
-            Cell(
-                image=Image.fromarray(np.ascontiguousarray(seen[number])),
-                verdict=Verdict.QUERY,
-                lines=(f"person {people.pids[number]}, camera {people.cams[number]}",),
-            )
-            for number in (int(numbers[row]) for numbers in sources.values())
+    columns: list[list[Place]] = []
+    for title, (images, lines) in sources.items():
+        cells = [
+            Cell(image=Image.fromarray(image), verdict=Verdict.QUERY, lines=(line,))
+            for image, line in zip(images, lines, strict=True)
         ]
-        drawn = [Cell(image=Image.fromarray(pictures[row])) for pictures in made.values()]
-        rows.append([*given, *drawn])
-    height, width = legible(*seen.shape[1:3])
+        columns.append([Heading(lines=(title,)), *cells])
+    for title, images in made.items():
+        drawn = [Cell(image=Image.fromarray(image)) for image in images]
+        columns.append([Heading(lines=(title,)), *drawn])
+    height, width = legible(*next(iter(made.values())).shape[1:3])
+    rows = list(zip(*columns, strict=True))
     return image_grid(rows, cell_height=height, cell_width=width)

@@ -501,9 +501,15 @@ class _Probe:
         self, name: str, sources: Mapping[str, Numbers], made: Mapping[str, Floats]
     ) -> None:
         """Some rows of what was measured, to be looked at."""
-        few = {title: _eight_bits(pictures[:SHEET_ROWS]) for title, pictures in made.items()}
-        seen = self._shown_whole(np.arange(len(self.people)))
-        write_png(draw_beside_truth(self.people, seen, sources, few), self.folder / f"{name}.png")
+        given = {title: self._labelled(rows[:SHEET_ROWS]) for title, rows in sources.items()}
+        drawn = {title: _eight_bits(pictures[:SHEET_ROWS]) for title, pictures in made.items()}
+        write_png(draw_beside_truth(given, drawn), self.folder / f"{name}.png")
+
+    def _labelled(self, rows: Numbers) -> tuple[Images, list[str]]:
+        """Images as the method sees them, and whose they are."""
+        people = self.people
+        lines = [f"person {people.pids[row]}, camera {people.cams[row]}" for row in rows]
+        return self._shown_whole(rows), lines
 
     def _shown_whole(self, rows: Numbers) -> Images:
         return _eight_bits(self.shown(self.people.images[rows]))
