@@ -69,6 +69,7 @@ def test_a_run_does_not_run_code_that_the_user_has_not_named(own, data, fails, m
     sentence = fails(*evaluate)
     assert "only if you say so" in sentence
     assert not (own / "mine.ran").exists()
+    assert fails("evaluate", own / "run", "--data", "sysu-mm01:nowhere") == sentence, "data later"
     again = fails("train", own / "run" / "config.yaml", "--data", data, "--out", own / "again")
     assert "only if you say so" in again
     assert not (own / "mine.ran").exists()
