@@ -101,8 +101,11 @@ def test_the_teacher_is_scored_beside_the_joint_feature(run: Path, people: Path)
     assert (run / "evaluation-teacher" / "features.npz").is_file()
 
 
-def test_swap_draws_a_grid_and_single_images(run: Path, people: Path, tmp_path: Path) -> None:
+def test_swap_draws_a_grid_and_single_images(
+    run: Path, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     files = sorted((people / "query").glob("*.jpg"))[:2]
+    capsys.readouterr()
     cli.main(
         [
             *("swap", str(run), "--appearance", *map(str, files)),
@@ -111,6 +114,11 @@ def test_swap_draws_a_grid_and_single_images(run: Path, people: Path, tmp_path: 
             *("--interpolate", "2"),
         ]
     )
+    gallery = people / "bounding_box_test"
+    there = len(list(gallery.glob("*.jpg")))
+    assert there > 3
+    told = f"{gallery}: 3 of {there} images are drawn; --limit takes more."
+    assert capsys.readouterr().out.splitlines()[0] == told
     drawn = sorted((tmp_path / "each").iterdir())
     assert len(drawn) == (2 + 2) * 3
     with Image.open(drawn[0]) as image:
@@ -118,6 +126,17 @@ def test_swap_draws_a_grid_and_single_images(run: Path, people: Path, tmp_path: 
     with Image.open(tmp_path / "new" / "grid.png") as grid:
         assert grid.width > 5 * 32
         assert grid.height > 4 * 64
+
+
+def test_of_a_folder_that_is_drawn_whole_nothing_is_said(
+    run: Path, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = str(next((people / "query").glob("*.jpg")))
+    there = len(list((people / "query").glob("*.jpg")))
+    flags = ["--structure", str(people / "query"), "--limit", str(there)]
+    capsys.readouterr()
+    cli.main(["swap", str(run), "--appearance", one, *flags, "--out", str(tmp_path / "grid.png")])
+    assert "--limit" not in capsys.readouterr().out
 
 
 def test_images_are_labelled_by_person_and_file_and_told_apart() -> None:

@@ -141,6 +141,8 @@ def _images(given: Sequence[Path], limit: int, flag: str) -> list[Path]:
             if left.count:
                 print(f"{left.told()}.")
             count = min(limit, len(inside))
+            if count < len(inside):
+                print(f"{path}: {count} of {len(inside)} images are drawn; --limit takes more.")
             found += [inside[number * len(inside) // count] for number in range(count)]
         else:
             found.append(path)
