@@ -56,13 +56,17 @@ def test_evaluate_writes_every_score_with_its_chance(trained):
                 assert 0 <= entry[key] <= 1
 
 
-def test_score_gives_the_same_from_the_features_alone(trained, tmp_path):
+def test_score_gives_the_same_from_the_features_alone(trained, tmp_path, capsys):
     out = tmp_path / "scores.json"
     features = trained / "evaluation" / "features.npz"
     cli.main(["score", str(features), "--protocol", "sysu-mm01/all/1", "--json", str(out)])
     scores = json.loads(out.read_text())
     metrics = json.loads((trained / "metrics.json").read_text())["sysu-mm01/all/1"]
     assert {key: scores[key] for key in SCORES} == {key: metrics[key] for key in SCORES}
+    assert scores["chance"] == metrics["chance"]
+    _, plain, chance, *_ = capsys.readouterr().out.splitlines()
+    assert plain.startswith("sysu-mm01/all/1")
+    assert chance.split() == ["chance", *(f"{100 * scores['chance'][key]:.2f}" for key in SCORES)]
 
 
 @pytest.fixture(scope="module")

@@ -22,13 +22,14 @@ def run_score(
     refinements: Sequence[Refinement],
     effort: Effort,
 ) -> None:
-    """Prints the scores and the rules that led to them; writes JSON where asked."""
+    """Prints the scores, chance and the rules that led to them; writes JSON where asked."""
     if json_path is not None:
         require_place(json_path)
     scores = score_file(
         features,
         protocol,
         **vars(scoring),
+        chance=True,
         refinements=refinements,
         effort=effort,
     )
