@@ -122,6 +122,7 @@ def test_after_a_removal_others_may_write_and_before_it_they_are_waited_for(
         reply = client.delete("/api/rows", params={"row": row_id(0, 1)}, headers=rob)
         assert reply.status_code == 503
         assert "Another process is writing" in reply.json()["error"]
+        assert reply.headers["retry-after"] == "5"
     assert client.delete("/api/rows", params={"row": row_id(0, 1)}, headers=rob).is_success
     with open_store(tmp_path / "people.lance") as writer:
         assert writer.add(rows) == 1

@@ -42,7 +42,6 @@ from crosslight.gallery.service.replies import (
 )
 from crosslight.gallery.service.roles import VisitorOf, needs
 from crosslight.gallery.service.users import Role
-from crosslight.gallery.writing import StoreBusyError
 from crosslight.types import LIGHTS, Light, Modality
 
 MOST_RESULTS = 200
@@ -133,35 +132,26 @@ async def search(
 
     def work() -> SearchReply:
         searcher = desk.searcher
-        if row is not None:
-            _require(desk, row)
-            answer = searcher.search_like(row, k=top, where=where, false_alarms=false_alarms)
-            query = QueryReply(
-                row=row,
-                modality=light_of(answer.modality),
-                guessed=False,
-                sha256=None,
-                picture=None,
+        if row is None:
+            picture, digest = desk.read(content), hashlib.sha256(content).hexdigest()
+            answer = searcher.search(
+                picture, k=top, where=where, modality=given, false_alarms=false_alarms
             )
-            note("search", {"row": row, **filter_told(where)}, rows=len(answer.results))
-            return desk.reply(answer, query)
-        picture = desk.read(content)
-        answer = searcher.search(
-            picture, k=top, where=where, modality=given, false_alarms=false_alarms
-        )
+        elif desk.has(row):
+            picture, digest = None, None
+            answer = searcher.search_like(row, k=top, where=where, false_alarms=false_alarms)
+        else:
+            raise HTTPException(404, "There is no such row in the gallery.")
         query = QueryReply(
-            row=None,
+            row=row,
             modality=light_of(answer.modality),
-            guessed=given is None,
-            sha256=hashlib.sha256(content).hexdigest(),
-            picture=as_uri(picture),
+            guessed=row is None and given is None,
+            sha256=digest,
+            picture=None if picture is None else as_uri(picture),
         )
-        note(
-            "search",
-            {"sha256": query.sha256, **filter_told(where)},
-            rows=len(answer.results),
-        )
-        return desk.reply(answer, query, fault_of(picture))
+        what = {"sha256": digest} if row is None else {"row": row}
+        note("search", {**what, **filter_told(where)}, rows=len(answer.results))
+        return desk.reply(answer, query, None if picture is None else fault_of(picture))
 
     return await desk.with_model(work)
 
@@ -295,9 +285,7 @@ async def rows(
     light: Annotated[list[Light] | None, Query(max_length=2)] = None,
     since: Seconds | None = None,
     until: Seconds | None = None,
-    pid: Annotated[
-        list[Annotated[int, Field(ge=0, lt=2**63)]] | None, Query(max_length=256)
-    ] = None,
+    pid: Annotated[list[PersonNumber] | None, Query(max_length=256)] = None,
     offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     limit: Annotated[int, Query(ge=1, le=MOST_RESULTS)] = 48,
 ) -> RowsReply:
@@ -330,14 +318,7 @@ async def remove(
         note("remove", {"ids": row}, rows=len(desk.searcher.store.present(row)))
         return desk.remove(row)
 
-    try:
-        return RemovedReply(removed=await run_sync(work))
-    except StoreBusyError as error:
-        raise HTTPException(
-            503,
-            "Another process is writing to the gallery; try again when it is done.",
-            headers={"retry-after": "5"},
-        ) from error
+    return RemovedReply(removed=await run_sync(work))
 
 
 @router.get(
@@ -420,11 +401,6 @@ def _filter(
         since=since,
         until=until,
     )
-
-
-def _require(desk: Desk, row: str) -> None:
-    if not desk.has(row):
-        raise HTTPException(404, "There is no such row in the gallery.")
 
 
 def _person(
