@@ -7,8 +7,6 @@ from crosslight.errors import ConfigError
 LARGEST = 2**31 - 1
 """Of the number of a camera, as in the service's API."""
 
-LARGEST_PERSON = 2**63 - 1
-
 
 def require_from_to(flag: str, value: float | None, least: float, most: float) -> None:
     """Refuses a number out of range, and what is no number.

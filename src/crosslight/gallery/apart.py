@@ -6,10 +6,8 @@ Rows that belong together are a group: a person's, where it is known (`p:7`), el
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import polars as pl
 
@@ -81,8 +79,3 @@ def keys_of(rows: pl.DataFrame) -> set[str]:
     """Every way in which somebody may have spoken of these rows: people, tracks, rows."""
     people = {f"p:{pid}" for pid in rows["pid"].drop_nulls().unique().to_list()}
     return people | {f"t:{track}" for track in rows["track"].drop_nulls().unique().to_list()}
-
-
-def names_of_pairs(pairs: Iterable[Mapping[str, Any]]) -> set[frozenset[str]]:
-    """Pairs of `APART` entries."""
-    return {frozenset(one["pair"]) for one in pairs}

@@ -27,7 +27,7 @@ from crosslight.gallery.apart import (
     keys_of,
     seen_together,
 )
-from crosslight.gallery.ledger import APART, CAMERA, PERSON, Changes, digest
+from crosslight.gallery.ledger import APART, PERSON, Changes, digest
 from crosslight.gallery.names import (
     LONGEST_NOTE,
     checked_name,
@@ -204,11 +204,6 @@ def name_camera(store: Store, cam: int, name: str) -> None:
     called = checked_name(name) if name else None
     with store.ledger.changing() as changes:
         put_name(changes, "camera", cam, called)
-
-
-def camera_names(store: Store) -> dict[int, str]:
-    """Names of cameras, also of those that have no row yet."""
-    return {int(c): e["name"] for c, e in store.ledger.every(CAMERA).items() if e["name"]}
 
 
 def rows_of(store: Store, whom: Somebody) -> pl.DataFrame:
