@@ -75,7 +75,7 @@ def copy_rows(
             if again == _BEGUN_ANEW:
                 raise
     _copy_ledger(source.ledger, target.ledger)
-    gone = digests.keys() - set(source.frame()["id"])
+    gone = digests.keys() - set(source.frame(columns=("id",))["id"])
     if gone:
         target.remove_ids(sorted(gone))
         for row in gone:

@@ -189,7 +189,7 @@ class Desk:
 
     def _read_facts(self) -> GalleryReply:
         store, embedder = self.searcher.store, self.searcher.embedder
-        frame = store.frame().select("pid", "cam", "modality", "time")
+        frame = store.frame(columns=("pid", "cam", "modality", "time"))
         cams = frame.group_by("cam").len().sort("cam")
         lights = frame.group_by("modality").len().sort("modality")
         times = frame.select(pl.col("time").min().alias("low"), pl.col("time").max().alias("high"))
