@@ -9,7 +9,6 @@ from crosslight.commands.flag_numbers import LARGEST, require_from_to
 from crosslight.commands.gallery_filter import filter_from
 from crosslight.gallery.opening import open_store
 from crosslight.gallery.options import Proposing, WhereOrWho
-from crosslight.gallery.people import TRACK_PREFIX, Somebody
 from crosslight.gallery.proposals import propose as find
 
 
@@ -24,8 +23,8 @@ def propose(store: str, meant: WhereOrWho, proposing: Proposing, *, as_json: boo
     if as_json:
         told = [
             {
-                "first": written(pair.first),
-                "second": written(pair.second),
+                "first": pair.first.written,
+                "second": pair.second.written,
                 "distance": pair.distance,
                 "probability": pair.probability,
                 "rows": pair.rows,
@@ -38,7 +37,7 @@ def propose(store: str, meant: WhereOrWho, proposing: Proposing, *, as_json: boo
         chance = "" if pair.probability is None else f"  {pair.probability:6.1%}"
         print(f"{pair.distance:.3f}{chance}  {pair.first.told} and {pair.second.told}")
     if found:
-        two = " ".join(shlex.quote(written(one)) for one in (found[0].first, found[0].second))
+        two = " ".join(shlex.quote(one.written) for one in (found[0].first, found[0].second))
         print(
             f"{len(found)} pairs; to make the first one person: crosslight gallery merge "
             f"{shlex.quote(store)} {two}"
@@ -54,8 +53,3 @@ def propose(store: str, meant: WhereOrWho, proposing: Proposing, *, as_json: boo
             "These are the nearest, and nobody knows what their distances mean; say: crosslight "
             f"gallery calibrate {store} --data LAYOUT:ROOT"
         )
-
-
-def written(one: Somebody) -> str:
-    """What `merge` and `apart` take."""
-    return str(one.pid) if one.pid is not None else f"{TRACK_PREFIX}{one.track}"

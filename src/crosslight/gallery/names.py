@@ -20,12 +20,13 @@ Kind = Literal["person", "camera"]
 
 LONGEST_NAME = 100
 LONGEST_NOTE = 2_000
+TRACK_PREFIX = "track:"
+"""Before the name of a track; no other name begins with it."""
+
 COLUMN: Mapping[Kind, str] = {PERSON: "pid", CAMERA: "cam"}
 _LARGEST: Mapping[Kind, int] = {PERSON: 2**63 - 1, CAMERA: 2**31 - 1}
 _NUMBER = re.compile(r"[+-]?[0-9]+")
 _LISTED = 8
-_TAKEN = ("track:",)
-"""What no name begins with, because a track is meant by it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,17 @@ def names_of(store: Store, pids: Iterable[int | None] | None = None) -> Names:
     return Names(people=_called(people), cameras=_called(ledger.every(CAMERA)))
 
 
+def called_so(entries: Mapping[str, Any], name: str | None) -> dict[int, str]:
+    """Who has a name, in any case: numbers, and the name as it is kept; nobody has None.
+
+    Args:
+        entries: Of people or of cameras, as a ledger gives them.
+        name: As `checked_name` gives it.
+    """
+    folded = None if name is None else name.casefold()
+    return {n: known for n, known in _called(entries).items() if known.casefold() == folded}
+
+
 def checked_name(text: str) -> str:
     """A name as it is kept: composed characters, single blanks.
 
@@ -85,7 +97,7 @@ def checked_name(text: str) -> str:
             f"{text[:LONGEST_NAME]!r} is no name; write 1 to {LONGEST_NAME} characters that can be "
             "read."
         )
-    if _NUMBER.fullmatch(name) or name.casefold().startswith(_TAKEN):
+    if _NUMBER.fullmatch(name) or name.casefold().startswith(TRACK_PREFIX):
         raise ConfigError(
             f"{name!r} is no name, because it reads as a number or a track; add a word to it."
         )
@@ -131,12 +143,12 @@ def number_of(store: Store, given: int | str, kind: Kind) -> int:
     """
     if isinstance(given, int):
         return given
-    kept = _called(store.ledger.every(kind))
-    for number, name in kept.items():
-        if name.casefold() == given.casefold():
-            return number
-    near = difflib.get_close_matches(given, kept.values(), _LISTED)
-    listed = ", ".join(near or sorted(kept.values())[:_LISTED]) or "none yet"
+    entries = store.ledger.every(kind)
+    for number in called_so(entries, given):
+        return number
+    kept = _called(entries).values()
+    near = difflib.get_close_matches(given, kept, _LISTED)
+    listed = ", ".join(near or sorted(kept)[:_LISTED]) or "none yet"
     whom = "Nobody" if kind == PERSON else "No camera"
     raise ConfigError(
         f"{whom} of {place_of(store)} is called {given!r}; known names are {listed}: give one of "
@@ -159,10 +171,8 @@ def number_for(
     Raises:
         ConfigError: The store has used up its numbers.
     """
-    kept = changes.every(kind)
-    for known, value in kept.items():
-        if name is not None and (value["name"] or "").casefold() == name.casefold():
-            return int(known)
+    for known in called_so(changes.every(kind), name):
+        return known
     number = next_number(store, changes, kind, taken)
     if number > _LARGEST[kind]:
         raise ConfigError(
@@ -194,12 +204,11 @@ def put_name(changes: Changes, kind: Kind, number: int, name: str | None) -> Non
     Raises:
         ConfigError: Another one is called so.
     """
-    for other, value in changes.every(kind).items():
-        same = name is not None and (value["name"] or "").casefold() == name.casefold()
-        if same and int(other) != number:
+    for other, known in called_so(changes.every(kind), name).items():
+        if other != number:
             remedy = "merge the two, or " if kind == PERSON else ""
             raise ConfigError(
-                f"{kind.capitalize()} {other} is called {value['name']!r} already; {remedy}give "
+                f"{kind.capitalize()} {other} is called {known!r} already; {remedy}give "
                 "another name."
             )
     entry = changes.get(kind, [str(number)]).get(str(number), {"note": "", "made": False})

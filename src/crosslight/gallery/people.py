@@ -30,6 +30,8 @@ from crosslight.gallery.apart import (
 from crosslight.gallery.ledger import APART, PERSON, Changes, digest
 from crosslight.gallery.names import (
     LONGEST_NOTE,
+    TRACK_PREFIX,
+    called_so,
     checked_name,
     checked_note,
     keep_numbers,
@@ -45,8 +47,6 @@ from crosslight.gallery.relabelling import finish, plan
 from crosslight.gallery.rows import EVERYTHING, Filter
 from crosslight.gallery.store import Store
 from crosslight.times import text_of
-
-TRACK_PREFIX = "track:"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +89,11 @@ class Somebody:
     pid: int | None
     track: str | None
     told: str
+
+    @property
+    def written(self) -> str:
+        """What `find` takes."""
+        return f"{TRACK_PREFIX}{self.track}" if self.pid is None else str(self.pid)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -368,17 +373,13 @@ def _rows(store: Store, ids: Sequence[str]) -> pl.DataFrame:
 
 def _free(store: Store, changes: Changes, pid: int, name: str | None) -> None:
     """Takes a name from whoever has lost all images since, to another table for one."""
-    for other, entry in changes.every(PERSON).items():
-        same = name is not None and (entry["name"] or "").casefold() == name.casefold()
-        if same and int(other) != pid and not store.count(Filter(pids=frozenset({int(other)}))):
-            changes.drop(PERSON, other)
+    for other in called_so(changes.every(PERSON), name):
+        if other != pid and not store.count(Filter(pids=frozenset({other}))):
+            changes.drop(PERSON, str(other))
 
 
 def _known(store: Store, name: str) -> int | None:
-    for number, entry in store.ledger.every(PERSON).items():
-        if (entry["name"] or "").casefold() == name.casefold():
-            return int(number)
-    return None
+    return next(iter(called_so(store.ledger.every(PERSON), name)), None)
 
 
 def _require_one_person(store: Store, rows: pl.DataFrame) -> None:

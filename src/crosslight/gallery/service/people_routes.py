@@ -22,7 +22,7 @@ from crosslight.gallery.names import (
     place_of,
 )
 from crosslight.gallery.options import Proposing
-from crosslight.gallery.people import TRACK_PREFIX, Changed, Somebody, find
+from crosslight.gallery.people import Changed, Somebody, find
 from crosslight.gallery.proposals import propose
 from crosslight.gallery.rows import Filter
 from crosslight.gallery.service.desk import Desk
@@ -212,8 +212,7 @@ async def proposals(
     store = desk.searcher.store
 
     def somebody(one: Somebody, row: str) -> SomebodyReply:
-        who = f"{TRACK_PREFIX}{one.track}" if one.pid is None else str(one.pid)
-        return SomebodyReply(who=who, told=one.told, row=row)
+        return SomebodyReply(who=one.written, told=one.told, row=row)
 
     def work() -> ProposalsReply:
         found = [
