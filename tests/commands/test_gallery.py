@@ -293,6 +293,24 @@ def own(capsys, tmp_path, trained) -> Path:
     return tmp_path / "own.exact"
 
 
+def test_a_table_of_results_has_names_and_is_not_run(capsys, own, query, tmp_path):
+    table = tmp_path / "found.csv"
+    said(capsys, "gallery", "add", own, query, "--camera", 4, "--person", "=1+1")
+    said(capsys, "gallery", "add", own, *sorted(query.parent.glob("*"))[1:2], "--camera", 5)
+    said(capsys, "gallery", "camera", own, 4, "--name", "@gate")
+    out = said(capsys, "gallery", "search", own, query, "--csv", table)
+    assert "=1+1, @gate infrared" in out
+    assert f"Table: {table}" in out
+    rows = pl.read_csv(table)
+    assert rows.columns == [
+        "query", "rank", "distance", "probability", "id", "path", "pid", "person", "cam", "camera",
+        "modality", "time", "track",
+    ]  # fmt: skip
+    assert rows.select("pid", "person", "cam", "camera").rows() == [
+        (1, "'=1+1", 4, "'@gate"), (None, None, 5, None),
+    ]  # fmt: skip
+
+
 def test_labels_that_are_stated_later_are_written_and_counted(capsys, own, query, tmp_path):
     image = tmp_path / "a.jpg"
     image.write_bytes(query.read_bytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -143,11 +144,14 @@ def test_marks_are_kept_and_written(capsys, street, tmp_path, fails):
     listed = said(capsys, "gallery", "marks", street).splitlines()
     assert listed[0].startswith("right  row-1  for row-6, ")
     assert listed[1].startswith("wrong  row-2  for night.png, ")
+    said(capsys, "gallery", "label", street, "=1+1", "--id", "row-1")
     written, log = tmp_path / "marks.csv", tmp_path / "log.jsonl"
     assert said(capsys, "gallery", "marks", street, "--csv", written, "--audit", log) == (
         f"2 marks in {written}.\n"
     )
-    assert written.read_text().splitlines()[0].startswith("query_row,query_file,query_sha256")
+    right, wrong = csv.DictReader(written.read_text().splitlines())
+    assert [*right][:3] == ["query_row", "query_file", "query_sha256"]
+    assert (right["person"], wrong["person"]) == ("'=1+1", "")
     assert json.loads(log.read_text())["action"] == "export"
     told = json.loads(said(capsys, "gallery", "marks", street, "--json"))
     assert (told["right"], told["wrong"], len(told["marks"])) == (1, 1, 2)

@@ -12,7 +12,6 @@ from crosslight.gallery.marks import (
     COLUMNS,
     Found,
     Query,
-    as_csv,
     clear_marks,
     count_marks,
     every_mark,
@@ -21,6 +20,7 @@ from crosslight.gallery.marks import (
 )
 from crosslight.gallery.opening import open_store
 from crosslight.gallery.people import describe, name_camera
+from crosslight.gallery.spreadsheet import as_csv
 from tests.gallery.rows import made_up
 
 SHA = "ab" * 32
@@ -55,7 +55,7 @@ def test_marks_are_kept_replaced_taken_away_and_counted(create):
             "distance": 0.25, "probability": 0.75, "mark": "right", "marked_at": None,
             "marked_by": "bob",
         }  # fmt: skip
-        head, *lines = csv.reader(io.StringIO(as_csv(every_mark(again))))
+        head, *lines = csv.reader(io.StringIO(as_csv(COLUMNS, every_mark(again))))
         assert tuple(head) == COLUMNS
         assert {line[1] for line in lines} == {"'=night?.png", ""}
         assert clear_marks(again, "bob") == 1

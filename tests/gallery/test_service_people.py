@@ -165,10 +165,12 @@ def test_marks_are_kept_for_everybody_and_exported(client: TestClient) -> None:
     assert [one["mark"] for one in again["results"][:2]] == ["right", None]
     facts = done(client.get("/api/gallery"))
     assert (facts["right"], facts["wrong"]) == (1, 1)
+    done(client.put("/api/person", data={"person": "5", "name": "=1+1"}))
     table = client.get("/api/marks.csv")
     assert table.headers["content-type"].startswith("text/csv")
     right, _ = csv.DictReader(StringIO(table.text))
     assert (right["query_file"], right["pid"], right["probability"]) == ("'=x.png", "5", "0.5")
+    assert right["person"] == "'=1+1"
     assert done(client.put("/api/mark", data={**kept, "mark": "none"}))["right"] == 0
     assert done(client.post("/api/marks/clear")) == {"right": 0, "wrong": 0}
     for wrong in ({}, {**kept, **like}, {"row": "x", "query_sha256": sha}):

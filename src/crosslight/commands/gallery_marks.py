@@ -8,8 +8,9 @@ from pathlib import Path
 from crosslight.errors import ConfigError
 from crosslight.files import printable, require_place, sha256_of, write_text
 from crosslight.gallery.audit import COMMAND, audit_of, this_user
-from crosslight.gallery.marks import Judgement, Query, as_csv, count_marks, every_mark, keep_mark
+from crosslight.gallery.marks import COLUMNS, Judgement, Query, count_marks, every_mark, keep_mark
 from crosslight.gallery.opening import open_store
+from crosslight.gallery.spreadsheet import as_csv
 
 
 def mark(store: str, query: str, row: str, judgement: Judgement | None) -> None:
@@ -43,7 +44,7 @@ def marks(store: str, *, csv: Path | None, as_json: bool, audit: Path | None) ->
         what = {"store": printable(store), "marks": True}
         log.write("export", who=this_user(), origin=COMMAND, what=what, rows=len(found))
     if csv is not None:
-        write_text(csv, as_csv(found))
+        write_text(csv, as_csv(COLUMNS, found))
         print(f"{len(found)} marks in {csv}.")
         return
     if as_json:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import polars as pl
 from PIL import Image
 
 from crosslight.commands.flag_numbers import require_from_to
@@ -21,13 +20,14 @@ from crosslight.data.folders import images_below
 from crosslight.data.images import read_with_depth
 from crosslight.errors import ConfigError, DataError
 from crosslight.experiments.embedder import embedder_for
-from crosslight.files import printable, require_place, sha256_of, written_whole
+from crosslight.files import printable, require_place, sha256_of, write_text, written_whole
 from crosslight.gallery.audit import COMMAND, audit_of, filter_told, this_user
 from crosslight.gallery.legibility import fault_of
 from crosslight.gallery.names import NO_NAMES, Names, names_of
 from crosslight.gallery.opening import open_store
 from crosslight.gallery.options import Asking, Where
 from crosslight.gallery.search import Answer, Searcher
+from crosslight.gallery.spreadsheet import as_csv
 from crosslight.gallery.store import Store
 from crosslight.report.grid import Cell, Verdict, image_grid
 from crosslight.types import DeepRange, Modality
@@ -35,6 +35,12 @@ from crosslight.types import DeepRange, Modality
 MOST_RESULTS = 100_000
 TELLING = 0.5
 """Share of enrolled people's images that is found, below which "nobody is near" says little."""
+
+COLUMNS = (
+    *("query", "rank", "distance", "probability", "id", "path"),
+    *("pid", "person", "cam", "camera", "modality", "time", "track"),
+)
+"""Of the table of results."""
 
 
 def search(
@@ -94,7 +100,7 @@ def search(
                 )
             names = names_of(opened, [result.hit.pid for result in answer.results])
             fault = fault_of(picture)
-            table += _lines_of(image, answer)
+            table += [{"query": printable(image), **one} for one in _results(answer, names)]
             if as_json:
                 warning = None if fault is None else f"{printable(image)} {fault}."
                 print(json.dumps({**to_json(image, answer, names), "warning": warning}))
@@ -109,8 +115,7 @@ def search(
             with written_whole(sheet) as file:
                 drawn.save(file, format="PNG")
     if csv is not None:
-        with written_whole(csv) as file:
-            pl.DataFrame(table, schema=_TABLE, strict=False).write_csv(file)
+        write_text(csv, as_csv(COLUMNS, table))
     if unread:
         print(f"{len(unread)} of {len(queries)} images were not read:", file=sys.stderr)
         for sentence in unread:
@@ -124,35 +129,6 @@ def search(
         if place is not None:
             print(f"{word}: {place}")
     return [answer for *_, answer in found]
-
-
-_TABLE = {
-    "query": pl.String,
-    "rank": pl.Int64,
-    "distance": pl.Float64,
-    "probability": pl.Float64,
-    "id": pl.String,
-    "path": pl.String,
-    "pid": pl.Int64,
-    "cam": pl.Int64,
-    "modality": pl.String,
-    "time": pl.Float64,
-    "track": pl.String,
-}
-
-
-def _lines_of(image: Path, answer: Answer) -> list[dict[str, object]]:
-    """A row of the table for each result of an answer."""
-    return [
-        {
-            **asdict(result.hit),
-            "query": printable(image),
-            "rank": result.rank,
-            "probability": result.probability,
-            "modality": Modality(result.hit.modality).name.lower(),
-        }
-        for result in answer.results
-    ]
 
 
 def _queries(images: Sequence[Path]) -> list[Path]:
@@ -224,18 +200,22 @@ def to_json(image: Path, answer: Answer, names: Names = NO_NAMES) -> dict[str, o
         "share_found": answer.share_found,
         "searched": answer.searched,
         "seconds": answer.seconds,
-        "results": [
-            {
-                "rank": result.rank,
-                "probability": result.probability,
-                "accepted": result.accepted,
-                **asdict(result.hit),
-                "modality": Modality(result.hit.modality).name.lower(),
-                **named(asdict(result.hit), names),
-            }
-            for result in answer.results
-        ],
+        "results": _results(answer, names),
     }
+
+
+def _results(answer: Answer, names: Names) -> list[dict[str, object]]:
+    return [
+        {
+            "rank": result.rank,
+            "probability": result.probability,
+            "accepted": result.accepted,
+            **asdict(result.hit),
+            "modality": Modality(result.hit.modality).name.lower(),
+            **named(asdict(result.hit), names),
+        }
+        for result in answer.results
+    ]
 
 
 def sheet_of(

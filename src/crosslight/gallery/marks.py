@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -22,7 +20,7 @@ COLUMNS = (
     *("row", "pid", "person", "cam", "camera", "modality", "time"),
     *("rank", "distance", "probability", "mark", "marked_at", "marked_by"),
 )
-"""Of `as_csv`."""
+"""Of a table of marks."""
 
 _LONGEST_FILE_NAME = 200
 
@@ -152,22 +150,6 @@ def every_mark(store: Store) -> list[dict[str, Any]]:
             }
             told.append({column: (mark | about).get(column) for column in COLUMNS})
     return told
-
-
-def as_csv(marks: Iterable[Mapping[str, Any]]) -> str:
-    """Marks as a table that spreadsheets open, and do not run."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(COLUMNS)
-    writer.writerows([_cell(mark[column]) for column in COLUMNS] for mark in marks)
-    return out.getvalue()
-
-
-def _cell(value: object) -> object:
-    # A spreadsheet would run a text that begins like a formula.
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return value
 
 
 def _printable(name: str | None) -> str | None:

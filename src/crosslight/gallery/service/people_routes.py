@@ -49,6 +49,7 @@ from crosslight.gallery.service.routes import (
     StoreNumber,
 )
 from crosslight.gallery.service.users import Role
+from crosslight.gallery.spreadsheet import as_csv
 from crosslight.types import Light
 
 CSV = "text/csv"
@@ -306,7 +307,7 @@ async def export_marks(desk: DeskOf, note: NoteOf) -> Response:
     def work() -> str:
         found = marks.every_mark(store)
         note("export", {"marks": True}, rows=len(found))
-        return marks.as_csv(found)
+        return as_csv(marks.COLUMNS, found)
 
     name = re.sub(r"[^\w.-]", "_", place_of(store), flags=re.ASCII)
     headers = {"content-disposition": f'attachment; filename="marks-{name}.csv"'}
