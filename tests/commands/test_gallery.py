@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 
 from crosslight import cli
-from crosslight.commands import demo_gallery
+from crosslight.commands import demo_gallery, gallery_search
 from crosslight.data.layouts import read_layout
 from crosslight.gallery.opening import open_store
 from crosslight.gallery.options import Calibrating
+from crosslight.report.grid import image_grid
 from crosslight.types import Modality
 
 
@@ -309,6 +310,28 @@ def test_a_table_of_results_has_names_and_is_not_run(capsys, own, query, tmp_pat
     assert rows.select("pid", "person", "cam", "camera").rows() == [
         (1, "'=1+1", 4, "'@gate"), (None, None, 5, None),
     ]  # fmt: skip
+
+
+def test_queries_are_kept_no_larger_than_the_pictures_of_results(
+    capsys, own, tmp_path, monkeypatch
+):
+    drawn = []
+
+    def grid(rows, **sizes):
+        drawn.extend(row[0].image.size for row in rows)
+        return image_grid(rows, **sizes)
+
+    monkeypatch.setattr(gallery_search, "image_grid", grid)
+    large, sheet = tmp_path / "large.png", tmp_path / "found.png"
+    Image.effect_noise((600, 900), 80).convert("RGB").save(large)
+    said(capsys, "gallery", "add", own, large)
+    found = json.loads(
+        said(capsys, "gallery", "search", own, large, large, "--sheet", sheet, "--json")
+        .splitlines()[1]
+    )  # fmt: skip
+    assert found["results"][0]["distance"] == pytest.approx(0, abs=1e-3)
+    assert drawn == [(128, 192), (128, 192)]
+    assert Image.open(sheet).height > 2 * 160
 
 
 def test_labels_that_are_stated_later_are_written_and_counted(capsys, own, query, tmp_path):

@@ -11,8 +11,9 @@ from PIL import Image
 
 from crosslight.commands.gallery_add import create, tell
 from crosslight.commands.gallery_calibrate import calibrate
-from crosslight.commands.gallery_report import infrared_sheet, write_sheet
+from crosslight.commands.gallery_report import infrared_sheet
 from crosslight.data.layouts import read_layout
+from crosslight.drawing.pictures import write_png
 from crosslight.experiments.embedder import fingerprint_of, load_embedder
 from crosslight.gallery.calibration import Calibration
 from crosslight.gallery.description import read_description
@@ -77,5 +78,5 @@ def make_gallery(
     with open_store(store) as opened:
         drawn = infrared_sheet(Searcher(opened, embedder), queries)
     if drawn is not None:
-        write_sheet(drawn, sheet)
+        write_png(drawn, sheet)
     return DemoGallery(calibration=calibration, sheet=drawn, query=queries.paths[0])

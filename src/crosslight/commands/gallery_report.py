@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -11,7 +10,6 @@ from PIL import Image
 from crosslight.commands.gallery_search import sheet_of
 from crosslight.data.images import read_image
 from crosslight.data.table import SampleTable
-from crosslight.files import written_whole
 from crosslight.gallery.calibration import Calibration
 from crosslight.gallery.rows import Filter
 from crosslight.gallery.search import Searcher
@@ -70,9 +68,3 @@ def infrared_sheet(
         answer = searcher.search(picture, k=RESULTS, where=visible, modality=Modality.INFRARED)
         answers.append((picture, f"person {table.pids[row]}", answer))
     return sheet_of(searcher.store, answers, people=people.tolist())
-
-
-def write_sheet(sheet: Image.Image, path: Path) -> None:
-    """Writes a sheet as PNG, whole or not at all."""
-    with written_whole(path) as file:
-        sheet.save(file, format="PNG")

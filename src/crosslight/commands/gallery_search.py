@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,12 +18,14 @@ from crosslight.config import require_range
 from crosslight.data.depth import DepthTally
 from crosslight.data.folders import images_below
 from crosslight.data.images import read_with_depth
+from crosslight.drawing.pictures import write_png
 from crosslight.errors import ConfigError, DataError
 from crosslight.experiments.embedder import embedder_for
-from crosslight.files import printable, require_place, sha256_of, write_text, written_whole
+from crosslight.files import printable, require_place, sha256_of, write_text
 from crosslight.gallery.audit import COMMAND, audit_of, filter_told, this_user
+from crosslight.gallery.enrolment import THUMBNAIL_PX
 from crosslight.gallery.legibility import fault_of
-from crosslight.gallery.names import NO_NAMES, Names, names_of
+from crosslight.gallery.names import Names, names_of
 from crosslight.gallery.opening import open_store
 from crosslight.gallery.options import Asking, Where
 from crosslight.gallery.search import Answer, Searcher
@@ -55,36 +57,20 @@ def search(
     csv: Path | None = None,
     deep_range: DeepRange | None,
     audit: Path | None = None,
-) -> list[Answer]:
+) -> None:
     """Prints the ranked list of each image, in the order of their names within a folder."""
-    require_range(deep_range, "--deep-range")
-    require_from_to("top", asking.top, 1, MOST_RESULTS)
-    if asking.false_alarms is not None and not 0 < asking.false_alarms < 1:
-        raise ConfigError(
-            f"--false-alarms is {asking.false_alarms:g}; give a share between 0 and 1, like 0.01."
-        )
-    for place in (sheet, csv):
-        if place is not None:
-            require_place(place)
+    _require(asking, deep_range, sheet, csv)
     log = audit_of(audit)
     queries = _queries(images)
     depths, unread = DepthTally(), list[str]()
-    found: list[tuple[Image.Image, str, Answer]] = []
+    shown: list[tuple[Image.Image, str, Answer]] = []
     table: list[dict[str, object]] = []
     with open_store(store) as opened:
-        stated = deep_range or opened.info.deep_range
         where = filter_from(meant, opened)
         searcher = Searcher(opened, embedder_for(opened.info, model))
         is_empty = not opened.count()
-        for image in queries:
-            try:
-                picture, depth = read_with_depth(image, deep_range=stated)
-            except DataError as error:
-                if len(queries) == 1:
-                    raise
-                unread.append(str(error))
-                continue
-            depths.add(depth)
+        stated = deep_range or opened.info.deep_range
+        for image, picture in _pictures(queries, stated, depths, unread):
             answer = searcher.search(
                 picture,
                 k=asking.top,
@@ -100,35 +86,37 @@ def search(
                 )
             names = names_of(opened, [result.hit.pid for result in answer.results])
             fault = fault_of(picture)
-            table += [{"query": printable(image), **one} for one in _results(answer, names)]
             if as_json:
-                warning = None if fault is None else f"{printable(image)} {fault}."
-                print(json.dumps({**to_json(image, answer, names), "warning": warning}))
+                print(json.dumps(to_json(image, answer, names, fault)))
             else:
                 _print(image, answer, names, fault)
                 print(_nobody_there(store) if is_empty else verdict_of(answer, store))
-            found.append((picture, printable(image.name), answer))
-        if not found:
-            raise DataError(f"None of {len(queries)} images can be read; the first: {unread[0]}")
-        if sheet is not None:
-            drawn = sheet_of(opened, found)
-            with written_whole(sheet) as file:
-                drawn.save(file, format="PNG")
-    if csv is not None:
-        write_text(csv, as_csv(COLUMNS, table))
+            if csv is not None:
+                table += [{"query": printable(image), **one} for one in _results(answer, names)]
+            if sheet is not None:
+                picture.thumbnail(THUMBNAIL_PX, Image.Resampling.LANCZOS)
+                shown.append((picture, printable(image.name), answer))
+        _keep(opened, sheet, shown, csv, table)
     if unread:
         print(f"{len(unread)} of {len(queries)} images were not read:", file=sys.stderr)
         for sentence in unread:
             print(f"  {sentence}", file=sys.stderr)
-    if as_json:
-        return [answer for *_, answer in found]
-    if depths.narrow:
-        remedy = depths.remedy("Search again with --deep-range {0} {1}.")
-        print(f"Warning: {depths.told()} {remedy}")
-    for word, place in (("Sheet", sheet), ("Table", csv)):
+    if not as_json:
+        _print_end(depths, sheet, csv)
+
+
+def _require(
+    asking: Asking, deep_range: DeepRange | None, sheet: Path | None, csv: Path | None
+) -> None:
+    require_range(deep_range, "--deep-range")
+    require_from_to("top", asking.top, 1, MOST_RESULTS)
+    if asking.false_alarms is not None and not 0 < asking.false_alarms < 1:
+        raise ConfigError(
+            f"--false-alarms is {asking.false_alarms:g}; give a share between 0 and 1, like 0.01."
+        )
+    for place in (sheet, csv):
         if place is not None:
-            print(f"{word}: {place}")
-    return [answer for *_, answer in found]
+            require_place(place)
 
 
 def _queries(images: Sequence[Path]) -> list[Path]:
@@ -145,6 +133,41 @@ def _queries(images: Sequence[Path]) -> list[Path]:
     return found
 
 
+def _pictures(
+    queries: Sequence[Path], deep_range: DeepRange | None, depths: DepthTally, unread: list[str]
+) -> Iterator[tuple[Path, Image.Image]]:
+    """The queries that can be read; why others cannot is added to `unread`.
+
+    Raises:
+        DataError: None can.
+    """
+    for image in queries:
+        try:
+            picture, depth = read_with_depth(image, deep_range=deep_range)
+        except DataError as error:
+            if len(queries) == 1:
+                raise
+            unread.append(str(error))
+        else:
+            depths.add(depth)
+            yield image, picture
+    if len(unread) == len(queries):
+        raise DataError(f"None of {len(queries)} images can be read; the first: {unread[0]}")
+
+
+def _keep(
+    store: Store,
+    sheet: Path | None,
+    shown: list[tuple[Image.Image, str, Answer]],
+    csv: Path | None,
+    table: list[dict[str, object]],
+) -> None:
+    if sheet is not None:
+        write_png(sheet_of(store, shown), sheet)
+    if csv is not None:
+        write_text(csv, as_csv(COLUMNS, table))
+
+
 def _print(image: Path, answer: Answer, names: Names, fault: str | None) -> None:
     if fault:
         print(f"Warning: {image} {fault}; the list means nothing.")
@@ -155,6 +178,15 @@ def _print(image: Path, answer: Answer, names: Names, fault: str | None) -> None
             f"{result.rank:4}  {result.hit.distance:.3f}{chance}  "
             f"{described(asdict(result.hit), names)}  {result.hit.path}"
         )
+
+
+def _print_end(depths: DepthTally, sheet: Path | None, csv: Path | None) -> None:
+    if depths.narrow:
+        remedy = depths.remedy("Search again with --deep-range {0} {1}.")
+        print(f"Warning: {depths.told()} {remedy}")
+    for word, place in (("Sheet", sheet), ("Table", csv)):
+        if place is not None:
+            print(f"{word}: {place}")
 
 
 def verdict_of(answer: Answer, store: str) -> str:
@@ -189,8 +221,8 @@ def _share(value: float) -> str:
     return f"{100 * value:.2g} %" if value < 0.995 else "nearly all"
 
 
-def to_json(image: Path, answer: Answer, names: Names = NO_NAMES) -> dict[str, object]:
-    """The answer as plain values."""
+def to_json(image: Path, answer: Answer, names: Names, fault: str | None) -> dict[str, object]:
+    """The answer as plain values, with a sentence about what `fault_of` finds."""
     return {
         "query": printable(image),
         "modality": Modality(answer.modality).name.lower(),
@@ -201,6 +233,7 @@ def to_json(image: Path, answer: Answer, names: Names = NO_NAMES) -> dict[str, o
         "searched": answer.searched,
         "seconds": answer.seconds,
         "results": _results(answer, names),
+        "warning": None if fault is None else f"{printable(image)} {fault}.",
     }
 
 

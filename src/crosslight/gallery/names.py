@@ -50,9 +50,6 @@ class Names:
         return self.cameras.get(cam, f"cam {cam}")
 
 
-NO_NAMES = Names(people={}, cameras={})
-
-
 def place_of(store: Store) -> str:
     """The store as sentences call it, which clients may read: without its folders."""
     return file_name(store.location)
