@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosslight.gallery import flat_scan
-from crosslight.gallery.flat_scan import FlatScan, NoScanError, StaleError
+from crosslight.gallery.flat_scan import FlatScan
 from crosslight.gallery.rows import COLUMNS, Filter, Rows
+from crosslight.gallery.scan_files import NoScanError, StaleError
 from crosslight.gallery.store import prepared
 from tests.gallery.rows import made_up
 

@@ -17,7 +17,7 @@ import pytest
 from lancedb.index import IvfRq
 
 from crosslight.errors import GalleryError
-from crosslight.gallery import flat_scan, lance_scan
+from crosslight.gallery import flat_scan, lance_scan, scan_files
 from crosslight.gallery.lance import LanceStore
 from crosslight.gallery.rows import Filter, Rows
 from crosslight.gallery.store import Store
@@ -242,14 +242,13 @@ def test_damage_of_any_file_changes_no_answer_and_is_mended(tmp_path, damage, op
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from crosslight.gallery import flat_scan, lance_scan
+from crosslight.gallery import flat_scan, lance_scan, scan_codes, scan_files
 from crosslight.gallery.lance import LanceStore
-from crosslight.gallery.rows import Filter
 from tests.gallery.test_removal import photographed
 
 lance_scan.SCANNED_FROM = 50
 calls = 0
-done = flat_scan.{function}
+done = {module}.{function}
 
 def killing(*arguments, **options):
     global calls
@@ -262,7 +261,7 @@ def killing(*arguments, **options):
     return done(*arguments, **options)
 
 store = LanceStore(Path(sys.argv[1]))
-flat_scan.{function} = killing
+{module}.{function} = killing
 {deed}
 """
 DEEDS = {
@@ -276,24 +275,25 @@ DEEDS = {
 @pytest.mark.parametrize(
     ("deed", "function", "call", "half"),
     [
-        ("add", "extend", 1, False),
-        *(("add", "_append", call, True) for call in (1, 2, 3)),
-        ("add", "_write_state", 1, False),
-        *(("update", "_append", call, True) for call in (1, 2, 4)),
-        ("update", "_write_state", 1, False),
-        ("remove", "drop", 1, False),
-        ("remove", "drop", 2, False),
-        ("remove", "build", 1, False),
-        ("remove", "_write_state", 1, False),
-        ("optimize", "drop", 1, False),
-        ("optimize", "_write_codes", 1, False),
-        ("optimize", "_write_state", 1, False),
+        ("add", "flat_scan.extend", 1, False),
+        *(("add", "scan_files._append", call, True) for call in (1, 2, 3)),
+        ("add", "scan_files.write_state", 1, False),
+        *(("update", "scan_files._append", call, True) for call in (1, 2, 4)),
+        ("update", "scan_files.write_state", 1, False),
+        ("remove", "scan_files.drop", 1, False),
+        ("remove", "scan_files.drop", 2, False),
+        ("remove", "flat_scan.build", 1, False),
+        ("remove", "scan_files.write_state", 1, False),
+        ("optimize", "scan_files.drop", 1, False),
+        ("optimize", "scan_codes.write", 1, False),
+        ("optimize", "scan_files.write_state", 1, False),
     ],
 )
 def test_a_kill_loses_nothing_and_brings_nothing_back(store, deed, function, call, half):
     folder = Path(store.location)
     store.close()
-    code = KILLED.format(function=function, call=call, half=half, deed=DEEDS[deed])
+    module, _, name = function.partition(".")
+    code = KILLED.format(module=module, function=name, call=call, half=half, deed=DEEDS[deed])
     ended = subprocess.run([sys.executable, "-c", code, folder], check=False)
     assert ended.returncode == -signal.SIGKILL
     doomed = {"row-0000005", "row-0000045"} if deed == "remove" else set()
@@ -362,7 +362,7 @@ def test_a_disk_that_is_full_costs_the_scan_and_no_row(store, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(flat_scan, "_append", full)
+        patch.setattr(scan_files, "_append", full)
         patch.setattr(flat_scan, "build", full)
         assert store.add(photographed(5, start=ROWS)) == 5
         assert not is_scanned(store)

@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from crosslight.gallery import flat_scan
-from crosslight.gallery.flat_scan import FlatScan, Halves, NoScanError, StaleError
+from crosslight.gallery import flat_scan, scan_files
+from crosslight.gallery.flat_scan import FlatScan
 from crosslight.gallery.rows import COLUMNS, Filter, Hit, Rows, Vectors
+from crosslight.gallery.scan_codes import is_possible
+from crosslight.gallery.scan_files import Halves, NoScanError, StaleError
 from crosslight.gallery.store import StoreInfo
 
 FOLDER = "scan"
@@ -118,7 +120,7 @@ class ScanBeside:
     def state(self) -> str | None:
         """The stamp of the table where the scan is of it; for `carry`."""
         stamp = self._versions.stamp()
-        return stamp if stamp and flat_scan.is_of(self._folder, stamp) else None
+        return stamp if stamp and scan_files.is_of(self._folder, stamp) else None
 
     def carry(
         self, before: str | None, rows: Rows | None = None, *, replaced: bool = False
@@ -130,7 +132,7 @@ class ScanBeside:
             rows: Added by it, if any were.
             replaced: Whether they stand in the place of those with the same ids.
         """
-        if not flat_scan.exists(self._folder):
+        if not scan_files.exists(self._folder):
             return
         # The rows are in the table whatever becomes of the scan.
         with suppress(OSError, NoScanError):
@@ -139,7 +141,7 @@ class ScanBeside:
 
     def make_again(self) -> None:
         """Of a table from which rows were removed; where it pays."""
-        if self._pays() and flat_scan.is_possible(self._dim) is None:
+        if self._pays() and is_possible(self._dim) is None:
             with suppress(OSError, NoScanError):
                 self._build()
 
@@ -155,7 +157,7 @@ class ScanBeside:
         if not self._pays():
             self.drop()
             return "every search compares with all of them"
-        missing = flat_scan.is_possible(self._dim)
+        missing = is_possible(self._dim)
         if missing:
             self.drop()
             return f"every search compares with all of them: {missing}"
@@ -171,11 +173,11 @@ class ScanBeside:
 
     def drop(self) -> None:
         """Takes it off the disk."""
-        flat_scan.drop(self._folder)
+        scan_files.drop(self._folder)
 
     def _current(self) -> FlatScan | None:
         """Opened; None where it is missing, of another version, or known to be damaged."""
-        stamp, seen = self._versions.stamp(), flat_scan.seen(self._folder)
+        stamp, seen = self._versions.stamp(), scan_files.seen(self._folder)
         if stamp is None or seen is None or seen == self._refused:
             self._opened = None
         elif self._opened is None or seen != self._opened_when or stamp != self._opened.stamp:
