@@ -13,9 +13,9 @@ RUN /opt/crosslight/bin/pip install --quiet --constraint requirements.lock ".[se
 
 FROM python:3.11-slim
 RUN useradd --uid 10001 --no-create-home --home-dir /gallery crosslight
-RUN install --directory --owner crosslight --group crosslight --mode 700 /gallery
+RUN install --directory --owner crosslight --group crosslight --mode 700 /gallery /var/cache/crosslight
 COPY --from=build /opt/crosslight /opt/crosslight
-ENV PATH=/opt/crosslight/bin:$PATH NUMBA_CACHE_DIR=/tmp/numba
+ENV PATH=/opt/crosslight/bin:$PATH NUMBA_CACHE_DIR=/var/cache/crosslight
 USER crosslight
 WORKDIR /gallery
 VOLUME /gallery

@@ -32,7 +32,10 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
-PLACES = ("/opt/crosslight", "/src", "/gallery")
+OWNED = ("/gallery", "/var/cache/crosslight")
+"""What the image's user may write."""
+
+PLACES = ("/opt/crosslight", "/src", *OWNED)
 """What the steps write; elsewhere below the folder in which they are run."""
 
 PORT = "8000"
@@ -147,7 +150,8 @@ def run_steps(image: Recipe, folder: Path, *, torch_index: str) -> Path:
                     _copy(context / source, where / target, into=len(sources) > 1 or target == "./")
             case "RUN" if rest.startswith(("useradd", "install --directory")):
                 print(f"-- left out, it is the image's own: {rest}", flush=True)
-                (root / "gallery").mkdir(parents=True, exist_ok=True)
+                for place in OWNED:
+                    Path(f"{root}{place}").mkdir(parents=True, exist_ok=True)
             case "RUN":
                 print(f"-- {rest}", flush=True)
                 command = rest_here.replace("python -m venv", f"{sys.executable} -m venv")
@@ -182,8 +186,9 @@ def started_here(image: Recipe, root: Path, port: str) -> Iterator[None]:
     shown = {}
     if os.geteuid() == 0 and _open_to_all(Path(sys.executable).resolve()):
         uid = int(re.search(r"useradd --uid (\d+)", (ROOT / "Dockerfile").read_text())[1])
-        for path in (gallery, *gallery.rglob("*")):
-            os.chown(path, uid, uid)
+        for own in (Path(f"{root}{place}") for place in OWNED):
+            for path in (own, *own.rglob("*")):
+                os.chown(path, uid, uid)
         print(f"It is run as user {uid}.", flush=True)
         shown = {"user": uid, "group": uid, "extra_groups": []}
     command = [part.replace(PORT, port) for part in (*image.entrypoint, *image.command)]

@@ -22,6 +22,13 @@ def test_it_runs_a_command_that_is_taken_as_a_user_of_its_own() -> None:
     assert f"127.0.0.1:{image.PORT}/health" in READ.health[-1]
 
 
+def test_only_its_user_writes_the_gallery_and_the_compiled_code() -> None:
+    (made,) = (rest.split() for word, rest in READ.steps if rest.startswith("install --directory"))
+    assert made[2:8] == ["--owner", READ.user, "--group", READ.user, "--mode", "700"]
+    assert made[8:] == [*image.OWNED]
+    assert READ.env["NUMBA_CACHE_DIR"] in image.OWNED
+
+
 def test_what_it_copies_is_sent_and_nothing_else() -> None:
     names = {str(path) for path in image.sent((ROOT / ".dockerignore").read_text(), ROOT)}
     words = [rest.split() for word, rest in READ.steps if word == "COPY" and "--from" not in rest]

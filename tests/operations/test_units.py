@@ -58,6 +58,13 @@ def test_their_commands_are_taken(name: str) -> None:
     parsed_only(app).cli(prog="crosslight", args=_command(name))
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_compiled_code_is_kept_where_no_other_user_writes(name: str) -> None:
+    said = (DEPLOY / name).read_text()
+    assert "\nCacheDirectory=crosslight\nCacheDirectoryMode=0700\n" in said
+    assert re.search(r"^Environment=.*\bNUMBA_CACHE_DIR=%C/crosslight$", said, re.MULTILINE)
+
+
 def _exec(name: str) -> str:
     (line,) = re.findall(r"^ExecStart=(.*)$", (DEPLOY / name).read_text(), re.MULTILINE)
     return line.replace("%%", "%").replace("$$", "$")
