@@ -303,6 +303,16 @@ def test_a_flag_of_the_gallery_is_checked_before_a_model_is_thought_of(arguments
     assert said.stderr.startswith("crosslight: ")
 
 
+@pytest.mark.parametrize("command", ["gallery_add", "gallery_search", "serve", "evaluate"])
+def test_what_only_trainings_need_is_loaded_by_no_other_command(command: str) -> None:
+    code = (
+        f"import sys, crosslight.commands.{command}; "
+        "print(sorted({'lightning_fabric', 'torchmetrics'} & set(sys.modules)))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+
+
 def test_the_package_runs_as_a_module():
     done = subprocess.run(
         [sys.executable, "-m", "crosslight", "report", "no-such-run"],

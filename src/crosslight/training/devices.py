@@ -6,17 +6,19 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from crosslight.config import Precision
 from crosslight.errors import ConfigError, CrosslightError
 from crosslight.training.machines import Machines
 from crosslight.types import Accelerator
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 T = TypeVar("T")
 _BF16_UNITS = ("amx_bf16", "avx512_bf16")
@@ -30,6 +32,8 @@ def launch(machines: Machines, precision: Precision) -> Fabric:
     Raises:
         ConfigError: This machine lacks the device or the arithmetic.
     """
+    from lightning_fabric import Fabric  # seconds, which only a training should wait for
+
     accelerator, devices, nodes = machines.accelerator, machines.devices, machines.nodes
     # Its log says at every start which arithmetic the recipe asked for.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
