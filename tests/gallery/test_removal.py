@@ -268,6 +268,26 @@ def test_a_removal_killed_before_its_first_step_is_finished(tmp_path: Path, kind
 
 
 @pytest.mark.parametrize("kind", ["exact", "lance"])
+def test_what_killed_processes_left_half_written_goes_with_the_rows(
+    tmp_path: Path, kind: str
+) -> None:
+    folder, doomed = tmp_path / ENDINGS[kind], ["row-0000005", "row-0000045", "row-0000085"]
+    code = KILLED.format(module="removal", function="replace", call=1)
+    code = code.replace("module.", "module.Path.")
+    ended = subprocess.run([sys.executable, "-c", code, folder], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    (half,) = folder.glob(".removal.json.*.part")
+    assert doomed[0] in half.read_text()
+    with open_store(folder) as store:
+        assert store.count() == 3 * PART
+        left = traces(store, doomed[0])
+        if kind == "lance":  # as LanceDB leaves it where an add or a compaction is killed
+            (folder / "rows.lance" / "data" / ".tmpDjgGyP").write_bytes(b"".join(left.values()))
+        assert store.remove_ids(doomed) == 3
+    assert seen(folder, left) == set()
+
+
+@pytest.mark.parametrize("kind", ["exact", "lance"])
 def test_rows_that_another_process_added_meanwhile_are_removed_too(
     tmp_path: Path, kind: str
 ) -> None:

@@ -72,6 +72,13 @@ def state_of(folder: Path) -> tuple[int, int] | None:
 
 
 def unmark(folder: Path) -> None:
-    """After the last byte is gone."""
+    """After the rows are gone, where nobody else writes: the rest of them goes first.
+
+    Processes that were killed have left files half-written, under names that nobody reads: ours
+    end with `.part`, LanceDB's begin with `.tmp`. The rows may stand in them.
+    """
+    for left in (*folder.rglob(".*.part"), *folder.rglob(".tmp*")):
+        left.unlink()
+        sync_folder(left.parent)
     (folder / NAME).unlink()
     sync_folder(folder)
