@@ -56,7 +56,8 @@ def test_all_systems_can_have_one_budget_each_on_the_data_that_it_learns_from(
 def test_the_start_is_the_network_that_ships_at_the_size_of_the_board(
     promenade: Path, tmp_path: Path
 ) -> None:
-    changes = ("data.ids_per_batch=4", "data.workers=0", "config.identity=both")
+    changes = ("data.ids_per_batch=4", "data.workers=0", "config.identity=both",
+               "training.precision=32-true")  # fmt: skip
     how = Filling(systems=("structure-id",), seeds=(0,), width=32, height=64, overrides=changes,
                   backbone="resnet18-half", weights="promenade")  # fmt: skip
     asked = asked_of(tmp_path, [f"sysu-mm01:{promenade}"], how)
