@@ -79,23 +79,33 @@ def test_below_nohup_a_closed_terminal_is_nothing_to_stop_for(
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_signal_is_obeyed_while_a_batch_does_not_come(tmp_path: Path, workers: int) -> None:
+def test_a_signal_is_obeyed_while_a_batch_does_not_come(
+    request: pytest.FixtureRequest, tmp_path: Path, workers: int
+) -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # of one that comes after the training
+    request.addfinalizer(lambda: signal.signal(signal.SIGTERM, before))
     table = draw_people(tmp_path / "people")
     stuck = table.paths[0]
     stuck.unlink()
     os.mkfifo(stuck)  # whoever reads it waits until somebody writes
     writing: list[int] = []
+    left = threading.Event()
 
     def stop_when_read() -> None:
         writing.append(os.open(stuck, os.O_WRONLY))
         os.kill(os.getpid(), signal.SIGTERM)
+        while not left.wait(1):  # a read that begins just after a signal is woken by the next
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=stop_when_read, daemon=True).start()
+    stopping = threading.Thread(target=stop_when_read, daemon=True)
+    stopping.start()
     config = recipe(checkpoint_every=0)
     config = replace(config, data=replace(config.data, workers=workers))
     run = open_run(tmp_path / "run", config, table)
     with pytest.raises(TrainingInterrupted, match="saved at iteration"):
         fit(table, config, run, method=build(config, table), progress=False)
+    left.set()
+    stopping.join()
     os.close(writing[0])
     assert state(run.path)["method"]
 
