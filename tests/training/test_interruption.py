@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from torch import Tensor
@@ -80,7 +81,10 @@ def test_below_nohup_a_closed_terminal_is_nothing_to_stop_for(
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_signal_is_obeyed_while_a_batch_does_not_come(
-    request: pytest.FixtureRequest, tmp_path: Path, workers: int
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    workers: int,
 ) -> None:
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # of one that comes after the training
     request.addfinalizer(lambda: signal.signal(signal.SIGTERM, before))
@@ -89,13 +93,20 @@ def test_a_signal_is_obeyed_while_a_batch_does_not_come(
     stuck.unlink()
     os.mkfifo(stuck)  # whoever reads it waits until somebody writes
     writing: list[int] = []
-    left = threading.Event()
+    heard = threading.Event()
+    note = Interruption._note
+
+    def hear(interruption: Interruption, number: int, frame: FrameType | None) -> None:
+        heard.set()
+        note(interruption, number, frame)
+
+    monkeypatch.setattr(Interruption, "_note", hear)
 
     def stop_when_read() -> None:
         writing.append(os.open(stuck, os.O_WRONLY))
-        os.kill(os.getpid(), signal.SIGTERM)
-        while not left.wait(1):  # a read that begins just after a signal is woken by the next
+        while not heard.is_set():  # a read that begins just after a signal is woken by the next
             os.kill(os.getpid(), signal.SIGTERM)
+            os.sched_yield()
 
     stopping = threading.Thread(target=stop_when_read, daemon=True)
     stopping.start()
@@ -104,7 +115,6 @@ def test_a_signal_is_obeyed_while_a_batch_does_not_come(
     run = open_run(tmp_path / "run", config, table)
     with pytest.raises(TrainingInterrupted, match="saved at iteration"):
         fit(table, config, run, method=build(config, table), progress=False)
-    left.set()
     stopping.join()
     os.close(writing[0])
     assert state(run.path)["method"]
