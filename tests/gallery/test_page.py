@@ -38,6 +38,7 @@ expect = api.expect
 TOKEN = "correct-horse-battery-staple"
 PLENTY = Limits(searches_per_minute=10**6, upload_mib=200_000 / 2**20, body_s=HANG_S)
 PERSON = 5
+SHAPE = "(i) => i.decode().then(() => i.naturalHeight / i.naturalWidth)"
 """Whom the tests look for, chosen beforehand."""
 
 Open = Callable[..., "Page"]
@@ -231,7 +232,7 @@ def test_the_only_person_of_a_street_is_searched_at_once(page: Page, scene: Scen
     expect(page.locator("#query-caption")).to_have_text(re.compile("street.jpg · visible"))
     expect(page.locator("#scene")).to_be_hidden()
     expect(page.get_by_role("button", name="Somebody else in this picture")).to_be_visible()
-    shape = page.locator("#query-picture").evaluate("(i) => i.naturalHeight / i.naturalWidth")
+    shape = page.locator("#query-picture").evaluate(SHAPE)
     assert shape > 1.5
     upload(page)
     expect(page.locator("#open-scene")).to_be_hidden()
@@ -267,7 +268,7 @@ def test_a_box_is_drawn_with_the_pointer_or_with_keys(page: Page, scene: Scene) 
     expect(page.locator("#scene-frame")).to_have_attribute("style", re.compile(r"left: 7[012]"))
     page.keyboard.press("Enter")
     expect(page.locator("#query-caption")).to_contain_text("street.jpg, drawn box")
-    shape = page.locator("#query-picture").evaluate("(i) => i.naturalHeight / i.naturalWidth")
+    shape = page.locator("#query-picture").evaluate(SHAPE)
     assert shape == pytest.approx(437.5 / 280, rel=0.02)
 
 

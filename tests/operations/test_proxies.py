@@ -224,6 +224,6 @@ def test_the_page_searches_through_the_proxy(behind: Behind, tmp_path: Path) -> 
         page.locator("#facts b").wait_for()
         assert "token" not in page.url
         page.locator("input[type=file]").first.set_input_files(query)
-        page.locator("#cards img").first.wait_for()
-        assert page.evaluate("document.querySelector('#cards img').naturalWidth") > 0
+        found = page.locator("#cards img").first
+        assert found.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
         page.close()
