@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from crosslight.errors import DataError, GalleryError
-from crosslight.gallery.calibration import Calibration, SurePairs
+from crosslight.gallery import calibration_fit
+from crosslight.gallery.calibration import Calibration, SurePairs, probability_of, ratio_of
 from crosslight.gallery.calibration_fit import curve_of, fit_calibration
 from crosslight.gallery.calibration_pairs import Pairs
 from crosslight.gallery.calibration_shapes import SHAPES, Counts, logistic, probabilities
@@ -213,8 +214,7 @@ def test_each_pair_of_lights_has_its_own_curve():
     assert found.within.threshold < found.across.threshold
     assert found.probability(0.3, 0, 0) == found.probability(0.3, 1, 1)
     assert found.probability(0.3, 0, 1) == found.probability(0.3, 1, 0)
-    assert found.accepts(0.0, 0, 1)
-    assert not found.accepts(1.5, 0, 1)
+    assert 0 <= found.across.threshold < 1.5
     assert Calibration.from_plain(json.loads(json.dumps(found.to_plain()))) == found
 
 
@@ -253,3 +253,30 @@ def test_a_damaged_calibration_is_told():
     with pytest.raises(GalleryError, match="calibrate again"):
         Calibration.from_plain({"within": {}})
     assert Calibration.from_plain({}) is None
+
+
+def test_a_band_from_some_of_the_pairs_of_different_people(monkeypatch):
+    """Where the pairs of all are more than are redrawn, and those of different people are not."""
+    feats, pids, cams, modality = people(np.random.default_rng(9))
+
+    def fitted(most: int) -> Calibration:
+        monkeypatch.setattr(calibration_fit, "_MOST_REDRAWN", most)
+        return fit_calibration(
+            feats, pids, cams, modality, distance="cosine", false_match_rate=0.01, data="made up"
+        )
+
+    every = fitted(10**6)
+    assert fitted(every.within.different + 1) == every
+    some = fitted(every.within.different // 2).within
+    assert some.low_ratios != every.within.low_ratios
+    assert some.log_ratios == every.within.log_ratios
+
+
+@pytest.mark.parametrize("log_ratio", [-5000.0, -700.0, -2.0, 0.0, 2.0, 700.0, 5000.0])
+def test_a_probability_is_one_however_far_apart_the_pairs_are(log_ratio: float):
+    said = probability_of(log_ratio, 0.2)
+    assert 0 <= said <= 1
+    assert 0 <= ratio_of(log_ratio) < float("inf")
+    if abs(log_ratio) < 10:
+        odds = np.exp(log_ratio) * 0.2 / 0.8
+        assert said == pytest.approx(odds / (1 + odds))

@@ -17,6 +17,20 @@ import numpy as np
 from crosslight.errors import GalleryError
 from crosslight.gallery.false_alarms import Alarms
 
+_FAR = 700.0
+"""Of a log ratio, beyond which its exponential is no number."""
+
+
+def probability_of(log_ratio: float, prior: float) -> float:
+    """What a likelihood ratio makes of a probability between 0 and 1."""
+    weighed = ratio_of(log_ratio) * prior
+    return weighed / (weighed + 1 - prior)
+
+
+def ratio_of(log_ratio: float) -> float:
+    """The likelihood ratio itself, as large as a number can be told: pairs may lie far apart."""
+    return math.exp(min(max(log_ratio, -_FAR), _FAR))
+
 
 @dataclass(frozen=True, kw_only=True)
 class SurePairs:
@@ -99,8 +113,7 @@ class Curve:
 
     def probability(self, distance: float) -> float:
         """That two images at this distance show the same person."""
-        odds = self.log_ratio(distance) + math.log(self.prior / (1 - self.prior))
-        return 1 / (1 + math.exp(-odds)) if odds > -700 else 0.0
+        return probability_of(self.log_ratio(distance), self.prior)
 
     def log_ratio(self, distance: float) -> float:
         """How much oftener the same person than different people are this far apart, as log."""
@@ -145,11 +158,6 @@ class Calibration:
         """That a pair of these lights shows the same person; None where nothing was fitted."""
         curve = self.curve(first, second)
         return None if curve is None else curve.probability(distance)
-
-    def accepts(self, distance: float, first: int, second: int) -> bool | None:
-        """Whether the distance is within the threshold; None where nothing was fitted."""
-        curve = self.curve(first, second)
-        return None if curve is None else distance <= curve.threshold
 
     def summary(self) -> str:
         """In a sentence."""

@@ -317,10 +317,10 @@ def _band(
 ) -> tuple[FloatArray, FloatArray]:
     """Between which log ratios the curve lies when other people are drawn, (B,) each."""
     rng = np.random.default_rng(seed)
-    chosen = np.arange(len(pairs))
-    if len(pairs) > _MOST_REDRAWN:
-        same, others = np.flatnonzero(pairs.same), np.flatnonzero(~pairs.same)
-        chosen = np.concatenate([same, rng.choice(others, _MOST_REDRAWN, replace=False)])
+    same, others = np.flatnonzero(pairs.same), np.flatnonzero(~pairs.same)
+    if len(others) > _MOST_REDRAWN:
+        others = rng.choice(others, _MOST_REDRAWN, replace=False)
+    chosen = np.concatenate([same, others])
     some, where = pairs.take(chosen), place[chosen]
     curves = []
     for draw in drawn_people(pairs.people, _CURVES, seed):

@@ -8,7 +8,6 @@ drawn again.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -16,7 +15,7 @@ from typing import Literal
 from PIL import Image
 
 from crosslight.data.images import guess_modality
-from crosslight.gallery.calibration import Calibration
+from crosslight.gallery.calibration import Calibration, probability_of, ratio_of
 from crosslight.gallery.calibration_pairs import distances_between
 from crosslight.gallery.options import Comparing
 from crosslight.gallery.search import Embedder
@@ -86,10 +85,10 @@ def compared(
         answer=_answer(ratio, band, prior),
         modalities=(lights[0], lights[1]),
         distance=distance,
-        probability=None if ratio is None else _probability(ratio, prior),
-        interval=band and (_probability(band[0], prior), _probability(band[1], prior)),
-        ratio=None if ratio is None else math.exp(ratio),
-        ratio_interval=band and (math.exp(band[0]), math.exp(band[1])),
+        probability=None if ratio is None else probability_of(ratio, prior),
+        interval=band and (probability_of(band[0], prior), probability_of(band[1], prior)),
+        ratio=None if ratio is None else ratio_of(ratio),
+        ratio_interval=band and (ratio_of(band[0]), ratio_of(band[1])),
         prior=prior,
     )
 
@@ -97,11 +96,7 @@ def compared(
 def _answer(ratio: float | None, band: tuple[float, float] | None, prior: float) -> Sameness:
     if ratio is None or band is None:
         return "unknown"
-    said, low, high = (_probability(log_ratio, prior) for log_ratio in (ratio, *band))
+    said, low, high = (probability_of(log_ratio, prior) for log_ratio in (ratio, *band))
     if said >= CLEAR and low > 0.5:
         return "same"
     return "different" if said <= 1 - CLEAR and high < 0.5 else "open"
-
-
-def _probability(log_ratio: float, prior: float) -> float:
-    return 1 / (1 + math.exp(-(log_ratio + math.log(prior / (1 - prior)))))
