@@ -45,6 +45,18 @@ def in_groups(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(pl.coalesce(person, track, alone).alias("group"))
 
 
+def in_one_frame(rows: pl.DataFrame) -> list[list[str]]:
+    """Tracks that were cut out of one frame, as their one path says.
+
+    Args:
+        rows: With the columns `track` and `path`.
+    """
+    framed = rows.filter(pl.col("track").is_not_null() & (pl.col("path") != ""))
+    frames = framed.select("path", "track").unique().group_by("path", maintain_order=True)
+    tracks = frames.agg(pl.col("track").sort())["track"]
+    return tracks.filter(tracks.list.len() > 1).to_list()
+
+
 def seen_together(store: Store, rows: pl.DataFrame) -> SeenTogether | None:
     """Two tracks, of different groups, that were seen in one frame; None where none were.
 
@@ -56,14 +68,10 @@ def seen_together(store: Store, rows: pl.DataFrame) -> SeenTogether | None:
     if tracked["group"].n_unique() < 2:
         return None
     group_of = dict(tracked.select("track", "group").iter_rows())
-    # Rows that were cut out of one frame have one path.
-    frames = store.frame(columns=("track", "path")).filter(
-        pl.col("track").is_in(list(group_of)) & (pl.col("path") != "")
-    )
-    shared = frames.unique().group_by("path", maintain_order=True).agg(pl.col("track").sort())
+    frames = store.frame(columns=("track", "path"))
     entries = store.ledger.get(TRACK, map(digest, group_of)).values()
     together = [
-        *(tracks for tracks in shared["track"].to_list() if len(tracks) > 1),
+        *in_one_frame(frames.filter(pl.col("track").is_in(list(group_of)))),
         *([entry["track"], other] for entry in entries for other in entry["beside"]),
     ]
     for tracks in together:
@@ -76,6 +84,6 @@ def seen_together(store: Store, rows: pl.DataFrame) -> SeenTogether | None:
 
 
 def keys_of(rows: pl.DataFrame) -> set[str]:
-    """Every way in which somebody may have spoken of these rows: people, tracks, rows."""
+    """Every way in which somebody may have spoken of these rows: people and tracks."""
     people = {f"p:{pid}" for pid in rows["pid"].drop_nulls().unique().to_list()}
     return people | {f"t:{track}" for track in rows["track"].drop_nulls().unique().to_list()}

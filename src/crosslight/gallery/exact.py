@@ -26,7 +26,7 @@ from crosslight.gallery.complaints import sentence, told
 from crosslight.gallery.description import new_folder, read_description, write_description
 from crosslight.gallery.forgetting import forget_gone
 from crosslight.gallery.ledger import FileLedger
-from crosslight.gallery.removal import Mark, count_one_more, mark, marked, state_of, unmark
+from crosslight.gallery.removal import Mark, mark, marked, state_of, tell_changed, unmark
 from crosslight.gallery.rows import (
     COLUMNS,
     EVERYTHING,
@@ -56,7 +56,7 @@ class ExactStore(ClosedAtTheEnd):
     """See the module's docstring and `crosslight.gallery.store.Store`.
 
     Rows that another process adds are seen after the store is opened again; those that it removes
-    are gone at once.
+    or changes are seen so at once.
     """
 
     kind = "exact"
@@ -69,7 +69,7 @@ class ExactStore(ClosedAtTheEnd):
         self._lock = WriterLock(folder)
         self._guard = threading.RLock()
         self.ledger = FileLedger(folder)
-        self._removals: tuple[int, int] | None = None
+        self._changed: tuple[int, int] | None = None
         self._load()
         self._finish_removal()
 
@@ -110,13 +110,13 @@ class ExactStore(ClosedAtTheEnd):
     def present(self, ids: Sequence[str]) -> set[str]:
         """As `Store.present`."""
         with self._guard:
-            self._forget_removed()
+            self._read_changed()
             return {i for i in ids if i in self._positions}
 
     def labels(self, ids: Sequence[str]) -> pl.DataFrame:
         """As `Store.labels`."""
         with self._guard:
-            self._forget_removed()
+            self._read_changed()
             return self._frame[[self._positions[i] for i in set(ids) & self._positions.keys()]]
 
     def update(self, rows: Rows) -> int:
@@ -129,7 +129,7 @@ class ExactStore(ClosedAtTheEnd):
                 with self._told():
                     for path in self._segments():
                         _replace_rows(path, self._with_vectors(rows))
-                    count_one_more(self._folder)
+                    tell_changed(self._folder)
                 self._load()
             return len(rows)
 
@@ -144,7 +144,7 @@ class ExactStore(ClosedAtTheEnd):
         """As `Store.search`; always exact."""
         queries = checked_queries(self._info, vectors, k)
         with self._guard:
-            self._forget_removed()
+            self._read_changed()
             frame, known = self._frame, self._joined()
         fits = None if where.everything else _fitting(frame, where)
         chosen = known if fits is None else known[torch.from_numpy(fits)]
@@ -175,7 +175,7 @@ class ExactStore(ClosedAtTheEnd):
 
     def _get(self, ids: Sequence[str]) -> Rows:
         with self._guard:
-            self._forget_removed()
+            self._read_changed()
             rows = np.array([self._positions[i] for i in ids if i in self._positions], dtype=int)
             frame, vectors = self._frame[rows], self._joined()[torch.from_numpy(rows)]
             segments = self._present_segments()
@@ -196,17 +196,17 @@ class ExactStore(ClosedAtTheEnd):
         self, where: Filter = EVERYTHING, *, columns: Sequence[str] = tuple(COLUMNS)
     ) -> pl.DataFrame:
         """As `Store.frame`."""
-        self._forget_removed()
+        self._read_changed()
         return self._frame.filter(where.expression()).sort("id").select(columns)
 
     def page(self, where: Filter = EVERYTHING, *, offset: int = 0, limit: int = 50) -> pl.DataFrame:
         """As `Store.page`."""
-        self._forget_removed()
+        self._read_changed()
         return self._frame.filter(where.expression()).slice(offset, limit)
 
     def batches(self, size: int) -> Iterator[Rows]:
         """As `Store.batches`."""
-        self._forget_removed()
+        self._read_changed()
         ids = self._frame["id"].to_list()
         for start in range(0, len(ids), size):
             yield self.get(ids[start : start + size])
@@ -239,7 +239,7 @@ class ExactStore(ClosedAtTheEnd):
                     path.unlink()
                 elif kept.height < segment.height:
                     _write_parquet(path, kept)
-            count_one_more(self._folder)
+            tell_changed(self._folder)
         self._load()
         forget_gone(self)
         with self._told():
@@ -257,7 +257,7 @@ class ExactStore(ClosedAtTheEnd):
 
     def count(self, where: Filter = EVERYTHING) -> int:
         """As `Store.count`."""
-        self._forget_removed()
+        self._read_changed()
         if where.everything:
             return self._frame.height
         return int(self._frame.select(where.expression().sum()).item() or 0)
@@ -329,11 +329,11 @@ class ExactStore(ClosedAtTheEnd):
                 self._write_without(gone.ids)
             self._load()  # somebody else may have written since this store was opened
 
-    def _forget_removed(self) -> None:
-        """Reads all rows again where another process has removed some."""
+    def _read_changed(self) -> None:
+        """Reads all rows again where another process has removed or changed some."""
         with self._guard:
             now = state_of(self._folder)
-            if now is not None and now != self._removals:
+            if now is not None and now != self._changed:
                 self._load()
 
     def _load(self) -> None:
@@ -346,7 +346,7 @@ class ExactStore(ClosedAtTheEnd):
             return self._read_all()
 
     def _read_all(self) -> None:
-        removals = state_of(self._folder)
+        changed = state_of(self._folder)
         blocks: list[Vectors] = []
         positions: dict[str, int] = {}
         frames = [pl.DataFrame(schema=COLUMNS)]
@@ -361,7 +361,7 @@ class ExactStore(ClosedAtTheEnd):
             frames.append(segment.select(list(COLUMNS)))
         # Together at the end: a reader that finds a segment damaged goes on with what it had.
         self._blocks, self._positions, self._frame = blocks, positions, pl.concat(frames)
-        self._removals = removals
+        self._changed = changed
 
     def _append(self, rows: Rows) -> None:
         start = len(self._positions)

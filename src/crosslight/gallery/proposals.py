@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from crosslight.gallery.apart import COLUMNS, in_groups
+from crosslight.gallery.apart import COLUMNS, in_groups, in_one_frame
 from crosslight.gallery.calibration import Calibration
 from crosslight.gallery.ledger import APART, MARK, PERSON, TRACK
 from crosslight.gallery.names import Names, names_of
@@ -166,9 +166,7 @@ class _Allowed:
             for other in entry["beside"]:
                 self._beside[entry["track"]].add(other)
                 self._beside[other].add(entry["track"])
-        framed = frame.filter(pl.col("track").is_not_null() & (pl.col("path") != ""))
-        shared = framed.select("path", "track").unique().group_by("path").agg("track")
-        for tracks in shared.filter(pl.col("track").list.len() > 1)["track"].to_list():
+        for tracks in in_one_frame(frame):
             for a, b in combinations(tracks, 2):
                 self._beside[a].add(b)
                 self._beside[b].add(a)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from crosslight.errors import GalleryError
 from crosslight.files import sync_folder, write_text
 
 NAME = "removal.json"
-COUNT = "removals.json"
+CHANGED = "changed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,19 +54,15 @@ def marked(folder: Path) -> Mark | None:
     return Mark(ids=tuple(map(str, ids)), where=where)
 
 
-def count_one_more(folder: Path) -> None:
-    """After rows are gone, for those who keep all rows in memory; see `state_of`."""
-    try:
-        before = int(json.loads((folder / COUNT).read_text(encoding="utf-8"))["removals"])
-    except (OSError, ValueError, KeyError, TypeError):
-        before = 0
-    write_text(folder / COUNT, json.dumps({"removals": before + 1}) + "\n")
+def tell_changed(folder: Path) -> None:
+    """After rows were removed or replaced, for those who keep all in memory; see `state_of`."""
+    write_text(folder / CHANGED, uuid.uuid4().hex + "\n")
 
 
 def state_of(folder: Path) -> tuple[int, int] | None:
-    """What is another after every removal; None before the first one."""
+    """What is another after every removal or change; None before the first one."""
     try:
-        found = (folder / COUNT).stat()
+        found = (folder / CHANGED).stat()
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns

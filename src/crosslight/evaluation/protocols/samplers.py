@@ -24,6 +24,7 @@ from scipy.io import loadmat
 from crosslight.errors import ConfigError, ProtocolError
 from crosslight.evaluation.features import Features
 from crosslight.evaluation.scoring import Sampler
+from crosslight.files import file_name
 
 IntArray = npt.NDArray[np.int64]
 Groups = Mapping[tuple[int, int], IntArray]
@@ -43,11 +44,6 @@ _WHERE_FOUND = (
     "it is in evaluation/data_split of the public repository of the owner of SYSU-MM01 "
     "(wuancong/SYSU-MM01)"
 )
-
-
-def file_name(path: str) -> str:
-    """The last part of a path, whichever slash it is written with."""
-    return path.replace("\\", "/").rsplit("/", 1)[-1]
 
 
 def group_images(features: Features, rows: IntArray) -> dict[tuple[int, int], IntArray]:
