@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
@@ -126,6 +128,41 @@ def test_after_a_removal_others_may_write_and_before_it_they_are_waited_for(
     assert client.delete("/api/rows", params={"row": row_id(0, 1)}, headers=rob).is_success
     with open_store(tmp_path / "people.lance") as writer:
         assert writer.add(rows) == 1
+
+
+@pytest.mark.parametrize("kind", ["exact", "lance"])
+def test_changes_of_one_service_wait_for_each_other(
+    tmp_path: Path, file, tokens, kind: str
+) -> None:
+    searcher = made_searcher(tmp_path / f"people.{kind}", people=4)
+    searcher.store.close()
+    app = create_app(searcher, users=file)
+    rob = shown(tokens["rob"])
+
+    async def at_once() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://127.0.0.1", headers=rob
+        ) as client:
+            return await asyncio.gather(
+                *(
+                    client.delete("/api/rows", params={"row": row_id(person, cam)})
+                    for person in range(4)
+                    for cam in (1, 2)
+                ),
+                *(
+                    client.post("/api/label", data={"row": row_id(person, 3), "person": "Anna"})
+                    for person in range(4)
+                ),
+            )
+
+    replies = asyncio.run(at_once())
+    assert [reply.status_code for reply in replies] == [200] * 12, replies[-1].text
+    assert [reply.json()["removed"] for reply in replies[:8]] == [1] * 8
+    with open_store(tmp_path / f"people.{kind}") as other:
+        other.begin_writing()  # the service lets others write
+        assert set(other.frame()["id"]) == {row_id(person, 3) for person in range(4)}
+        assert other.frame()["pid"].n_unique() == 1
 
 
 @pytest.mark.parametrize("token", [None, TOKEN])

@@ -20,7 +20,6 @@ from crosslight.gallery.detectors import load_detector
 from crosslight.gallery.legibility import SMALLEST_PX
 from crosslight.gallery.marks import Query, count_marks, marks_of
 from crosslight.gallery.names import names_of
-from crosslight.gallery.opening import open_store
 from crosslight.gallery.options import Watching
 from crosslight.gallery.rows import THUMBNAIL, Filter
 from crosslight.gallery.search import Answer, Searcher
@@ -137,19 +136,17 @@ class Desk:
     def remove(self, rows: list[str]) -> int:
         """Removes rows for good, and from this service's memory; gives how many there were.
 
+        To be called in `changing`, as whatever writes to the store.
+
         Raises:
             StoreBusyError: Another process is writing.
         """
         store = self.searcher.store
-        if store.kind == "milvus":
+        try:
             count = store.remove_ids(rows)
-        else:
-            # Opened anew, so that other processes may write again when it is closed.
-            with open_store(store.location) as writer:
-                count = writer.remove_ids(rows)
+        finally:
+            store.end_writing()
         self._pictures.forget(rows)
-        with self._facts_lock:
-            self._facts = None
         return count
 
     def rows(self, where: Filter, *, offset: int, limit: int) -> list[RowReply]:
@@ -168,7 +165,7 @@ class Desk:
         return search_reply(answer, query, names, marks, fault)
 
     async def changing(self, work: Callable[[], T]) -> T:
-        """Runs work that changes names, labels or marks, one after the other.
+        """Runs work that changes rows, names, labels or marks, one after the other.
 
         Raises:
             StoreBusyError: Another process is writing.

@@ -318,7 +318,7 @@ async def remove(
         note("remove", {"ids": row}, rows=len(desk.searcher.store.present(row)))
         return desk.remove(row)
 
-    return RemovedReply(removed=await run_sync(work))
+    return RemovedReply(removed=await desk.changing(work))
 
 
 @router.get(
