@@ -21,11 +21,10 @@ from crosslight.gallery.opening import open_store
 from crosslight.gallery.options import WhereOrWho
 from crosslight.gallery.rows import Filter
 from crosslight.gallery.store import Store
+from crosslight.times import CALENDAR_FROM_S
 
 ASKED_FROM = 10
 """More people than this are not removed without a question."""
-DATED_FROM = 1e8
-"""Seconds, in March 1973: a smaller time counts from elsewhere, the beginning of a video say."""
 _LONGEST_DAYS = 36_500
 
 
@@ -71,8 +70,8 @@ def retain(store: str, *, days: int, dry_run: bool, audit: Path | None = None) -
     log = audit_of(audit)
     limit = (datetime.now().astimezone() - timedelta(days=days)).timestamp()
     with open_store(store) as opened:
-        old = Filter(since=DATED_FROM, until=limit)
-        undated = opened.count() - opened.count(Filter(since=DATED_FROM))
+        old = Filter(since=CALENDAR_FROM_S, until=limit)
+        undated = opened.count() - opened.count(Filter(since=CALENDAR_FROM_S))
         print(f"Kept is what was taken after {datetime.fromtimestamp(limit):%Y-%m-%d %H:%M}.")
         if undated:
             print(f"{undated} rows have no time of capture, or one before 1973: they are kept too.")
