@@ -5,7 +5,7 @@ from __future__ import annotations
 from crosslight.errors import ConfigError
 
 LARGEST = 2**31 - 1
-"""Of the number of a camera, as in the service's API."""
+"""Of counts, seconds and places in a list."""
 
 
 def require_from_to(flag: str, value: float | None, least: float, most: float) -> None:
@@ -22,3 +22,17 @@ def require_from_to(flag: str, value: float | None, least: float, most: float) -
     """
     if value is not None and not least <= value <= most:
         raise ConfigError(f"--{flag} is {value}; give a number from {least} to {most}.")
+
+
+def require_share(flag: str, value: float | None) -> None:
+    """Refuses what is no share: 0, 1, what lies beyond, and what is no number.
+
+    Args:
+        flag: Without dashes.
+        value: What was given; None: nothing.
+
+    Raises:
+        ConfigError: `value` is not between 0 and 1.
+    """
+    if value is not None and not 0 < value < 1:
+        raise ConfigError(f"--{flag} is {value:g}; give a share between 0 and 1, like 0.01.")

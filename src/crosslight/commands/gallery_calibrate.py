@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from crosslight.commands.flag_numbers import LARGEST, require_from_to
+from crosslight.commands.flag_numbers import LARGEST, require_from_to, require_share
 from crosslight.data.layouts import parse_data_argument, read_layout
 from crosslight.data.naming import name_of_data
-from crosslight.errors import ConfigError
 from crosslight.experiments.embedder import embedder_for
 from crosslight.gallery.calibrating import calibrate_store
 from crosslight.gallery.calibration import Calibration, Curve
@@ -30,9 +29,8 @@ def calibrate(
         ConfigError: A rate or a prior outside of 0 to 1.
         DataError: No such split, too little in it, or images that the store holds.
     """
-    for name, value in (("false-match-rate", how.false_match_rate), ("prior", how.prior)):
-        if value is not None and not 0 < value < 1:
-            raise ConfigError(f"--{name} is {value:g}; give a share between 0 and 1, like 0.001.")
+    require_share("false-match-rate", how.false_match_rate)
+    require_share("prior", how.prior)
     require_from_to("trial", how.trial, 1, LARGEST)
     layout, root = parse_data_argument(data)
     table = read_layout(layout.name, root, trial=how.trial).split(how.split)

@@ -6,11 +6,11 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from crosslight.commands.flag_numbers import require_share
 from crosslight.commands.gallery_filter import light_named
 from crosslight.config import require_range
 from crosslight.data.depth import DepthTally
 from crosslight.data.images import read_with_depth
-from crosslight.errors import ConfigError
 from crosslight.experiments.embedder import embedder_for
 from crosslight.files import printable, sha256_of
 from crosslight.gallery.audit import COMMAND, audit_of, this_user
@@ -40,10 +40,7 @@ def same(
 ) -> Comparison:
     """Prints the answer for two images."""
     require_range(deep_range, "--deep-range")
-    if not 0 < comparing.prior < 1:
-        raise ConfigError(
-            f"--prior is {comparing.prior:g}; give a probability between 0 and 1, like 0.5."
-        )
+    require_share("prior", comparing.prior)
     log = audit_of(audit)
     depths = DepthTally()
     with open_store(store) as opened:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from crosslight.commands.flag_numbers import require_from_to
+from crosslight.commands.flag_numbers import require_from_to, require_share
 from crosslight.commands.gallery import described, named, place_of
 from crosslight.commands.gallery_filter import filter_from, light_named
 from crosslight.config import require_range
@@ -19,7 +19,7 @@ from crosslight.data.depth import DepthTally
 from crosslight.data.folders import images_below
 from crosslight.data.images import read_with_depth
 from crosslight.drawing.pictures import write_png
-from crosslight.errors import ConfigError, DataError
+from crosslight.errors import DataError
 from crosslight.experiments.embedder import embedder_for
 from crosslight.files import printable, require_place, sha256_of, write_text
 from crosslight.gallery.audit import COMMAND, audit_of, filter_told, this_user
@@ -110,10 +110,7 @@ def _require(
 ) -> None:
     require_range(deep_range, "--deep-range")
     require_from_to("top", asking.top, 1, MOST_RESULTS)
-    if asking.false_alarms is not None and not 0 < asking.false_alarms < 1:
-        raise ConfigError(
-            f"--false-alarms is {asking.false_alarms:g}; give a share between 0 and 1, like 0.01."
-        )
+    require_share("false-alarms", asking.false_alarms)
     for place in (sheet, csv):
         if place is not None:
             require_place(place)
