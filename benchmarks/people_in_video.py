@@ -33,6 +33,7 @@ from crosslight.gallery.detectors import load_detector
 from crosslight.gallery.frames import frames_of
 from crosslight.gallery.search import Embedder
 from crosslight.gallery.video import Follower, Passing, Watched
+from crosslight.report.tables import table
 from crosslight.shipped import NANODET, PROMENADE
 
 EVERYONE = Path(__file__).with_name("vtest_everyone.csv")
@@ -212,12 +213,6 @@ def rates(detector: Detector, picture: Image.Image) -> list[list[str]]:
     return rows
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """In Markdown."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("video", type=Path, help="vtest.avi")
@@ -241,11 +236,12 @@ def main() -> None:
             [name, *score(arguments.video, everyone, source, embedder, arguments.every).cells()]
             for name, source in sources.items()
         ]
-        print(table(["", *HEADER], rows))
+        print("\n".join(table(["", *HEADER], rows)))
         picture = next(frames_of(arguments.video, every_s=0)).image
         print()
         detector = load_detector(arguments.detector, 0.5)
-        print(table(["frame", "frames/s a core, median", "best"], rates(detector, picture)))
+        head = ["frame", "frames/s a core, median", "best"]
+        print("\n".join(table(head, rates(detector, picture))))
     except CrosslightError as error:
         raise SystemExit(str(error)) from error
 
