@@ -225,9 +225,13 @@ def drawn(path: Path) -> Path:
     return path
 
 
-def fill(run: Sequence[str], gallery: Path, picture: Path, **options: object) -> str:
-    """Makes the gallery with one person and one user in it; gives the user's token."""
-    shutil.copy(picture, gallery / "person.jpg")
+def fill(run: Sequence[str], **options: object) -> str:
+    """Enrols person.jpg in a new gallery and adds a user; gives the user's token.
+
+    Args:
+        run: What stands before the words of a command of crosslight.
+        options: Of `subprocess.run`.
+    """
     for words in (("create", "people.lance"), ("add", "people.lance", "person.jpg")):
         subprocess.run([*run, "gallery", *words], check=True, **options)
     added = subprocess.run(
@@ -279,12 +283,7 @@ def with_docker(torch_index: str, picture: Path) -> None:
     if int(shown.stdout) == 0:
         raise StepError("The image runs as root.")
     try:
-        for words in (("create", "people.lance"), ("add", "people.lance", "person.jpg")):
-            subprocess.run([*run, name, "gallery", *words], check=True)
-        token = subprocess.run(
-            [*run, name, "users", "add", "users.txt", "anna"],
-            stdout=subprocess.PIPE, text=True, check=True,
-        ).stdout.strip()  # fmt: skip
+        token = fill([*run, name])
         ports = ["--publish", f"127.0.0.1::{PORT}"]
         detach = ["docker", "run", "--detach", "--name", name, *ports, *volume, name]
         subprocess.run(detach, check=True)
@@ -325,7 +324,8 @@ def main() -> None:
         folder.chmod(0o755)
         root = run_steps(image, folder.resolve(), torch_index=given.torch_index)
         gallery = root / "gallery"
-        token = fill([str(root / "opt/crosslight/bin/crosslight")], gallery, picture, cwd=gallery)
+        shutil.copy(picture, gallery / "person.jpg")
+        token = fill([str(root / "opt/crosslight/bin/crosslight")], cwd=gallery)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = str(free.getsockname()[1])
         with started_here(image, root, port):
