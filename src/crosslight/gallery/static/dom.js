@@ -66,3 +66,5 @@ export function percent(probability) {
 }
 
 export const count = (number) => number.toLocaleString("en");
+
+export const images = (number) => `${count(number)} ${number === 1 ? "image" : "images"}`;

@@ -1,9 +1,7 @@
 // The dialog that lists the people of the gallery, and who may be one person.
 
 import * as api from "./api.js";
-import { byId, camShort, count, make, percent, personName, show, timeText } from "./dom.js";
-
-const images = (number) => `${count(number)} ${number === 1 ? "image" : "images"}`;
+import { byId, camShort, count, images, make, percent, personName, show, timeText } from "./dom.js";
 
 export class People {
   constructor({ onPick, onWho, onChanged, mayLabel }) {

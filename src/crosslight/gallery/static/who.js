@@ -1,9 +1,7 @@
 // The dialog that says who is on a picture.
 
 import * as api from "./api.js";
-import { byId, count, make, personName, show } from "./dom.js";
-
-const images = (number) => `${count(number)} ${number === 1 ? "image" : "images"}`;
+import { byId, images, make, personName, show } from "./dom.js";
 
 export class Who {
   /** `onChanged(row)` when names or labels are others; `onLocked()` where a token is needed. */
