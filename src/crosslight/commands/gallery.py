@@ -64,6 +64,7 @@ def stats(store: str, *, as_json: bool) -> None:
         groups = frame.group_by("cam", "modality").len().sort("cam", "modality")
         known = set(frame["pid"].drop_nulls().unique().to_list())
         names = names_of(opened)
+        disk = _size(Path(store))
         called = sorted(names.people[pid] for pid in known & names.people.keys())
         found = {
             "location": printable(opened.location),
@@ -90,7 +91,7 @@ def stats(store: str, *, as_json: bool) -> None:
             "distance": info.distance,
             "interpolation": info.interpolation,
             "created": info.created,
-            "disk_bytes": _size(Path(store)),
+            "disk_bytes": disk,
             "calibration": None if calibration is None else calibration.summary(),
         }
     if as_json:
@@ -107,7 +108,7 @@ def stats(store: str, *, as_json: bool) -> None:
         print(f"            {len(called)} have a name: {', '.join(called[:_NAMES])}{more}")
     for cam, modality, rows in groups.iter_rows():
         print(f"            {place_of(cam, modality, names)}: {rows}")
-    if disk := _size(Path(store)):
+    if disk:
         print(f"  disk      {disk / 2**20:.1f} MiB")
     print(f"  calibrated: {found['calibration'] or 'no; see crosslight gallery calibrate'}")
 

@@ -37,6 +37,7 @@ from crosslight.gallery.service.replies import (
     search_reply,
 )
 from crosslight.shipped import NANODET, SHIPPED
+from crosslight.types import Modality
 from crosslight.version import __version__
 
 FACTS_FOR_S = 30.0
@@ -116,22 +117,24 @@ class Desk:
         known = self._pictures.get(row)
         if known is not None:
             return known
-        image = self.image(row)
-        if image is None:
+        found = self.stored(row)
+        if found is None:
             return None
-        picture = as_jpeg(image)
+        picture = as_jpeg(found[0])
         self._pictures.put(row, picture)
         return picture
 
-    def image(self, row: str) -> Image.Image | None:
-        """The row's stored picture, or None where the row or its picture is missing.
+    def stored(self, row: str) -> tuple[Image.Image, Modality] | None:
+        """The row's stored picture and light, or None where the row or its picture is missing.
 
         Raises:
             DataError: The stored picture is damaged.
         """
         found = self.searcher.store.get([row])
         content = found.frame[THUMBNAIL][0] if len(found) else None
-        return None if content is None else read_stored(content)
+        if content is None:
+            return None
+        return read_stored(content), Modality(int(found.frame["modality"][0]))
 
     def remove(self, rows: list[str]) -> int:
         """Removes rows for good, and from this service's memory; gives how many there were.

@@ -414,8 +414,7 @@ def _person(
 
 
 def _stored(desk: Desk, row: str) -> tuple[Image.Image, Modality]:
-    found = desk.searcher.store.get([row])
-    image = desk.image(row)
-    if not len(found) or image is None:
+    found = desk.stored(row)
+    if found is None:
         raise HTTPException(404, "There is no such row, or it has no picture.")
-    return image, Modality(int(found.frame["modality"][0]))
+    return found
