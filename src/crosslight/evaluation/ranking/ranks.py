@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +29,6 @@ from crosslight.evaluation.ranking.rows import read_rows
 from crosslight.evaluation.ranking.tally import Counted
 from crosslight.evaluation.scoring import AveragePrecision
 from crosslight.types import Distance
-
-if TYPE_CHECKING:
-    from crosslight.evaluation.ranking.records import Positives  # compiled code behind it
 
 CmcKind = Literal["image", "identity"]
 
@@ -287,6 +284,7 @@ def ranks_of_counts(
         cmc: See `rank_features`.
     """
     from crosslight.evaluation.ranking.counting import collect_ranks
+    from crosslight.evaluation.ranking.people_met import first_positives
     from crosslight.evaluation.ranking.records import Positives
 
     positives = Positives(
@@ -297,8 +295,16 @@ def ranks_of_counts(
         own_slots=pool.own_slots,
     )
     top_distance = distance_of(counted.top_nearness)
-    first, nearness = _first_positives(positives, pool.position[:, pool.gallery_of[0]])
-    first_distance = distance_of(nearness[:, None])[:, 0]
+    places = pool.position[:, [pool.gallery_of[0]]]
+    nth_positive = np.full((len(pool.query_rows), 1), -1, dtype=np.int64)
+    first_positives(positives, places, nth_positive)
+    has = nth_positive[:, 0] >= 0
+    at = pool.starts[:-1][has] + nth_positive[has, 0]
+    first = np.full(len(has), -1)
+    first[has] = places[counted.slots[at], 0]
+    nearness = np.full((len(has), 1), np.nan)
+    nearness[has, 0] = counted.nearness[at]
+    first_distance = distance_of(nearness)[:, 0]
     results = []
     for number, (trial, gallery) in enumerate(zip(trials, pool.gallery_of, strict=True)):
         starts = np.zeros(len(pool.query_rows) + 1, dtype=np.int64)
@@ -330,28 +336,3 @@ def ranks_of_counts(
             )
         )
     return results
-
-
-def _first_positives(
-    positives: Positives, position: npt.NDArray[np.int32]
-) -> tuple[IntArray, FloatArray]:
-    """Place in a gallery of each query's nearest positive, and its nearness.
-
-    Of equally near ones it is the first of that gallery. A query without any has -1 and nan.
-
-    Args:
-        positives: Of all queries, nearest first.
-        position: `(U,)` place of each slot in the gallery.
-    """
-    queries = len(positives.starts) - 1
-    owner = np.repeat(np.arange(queries), np.diff(positives.starts))
-    place = position[positives.slots].astype(np.int64)
-    inside = place >= 0
-    nearness = np.full(queries, np.nan)
-    found, at = np.unique(owner[inside], return_index=True)
-    nearness[found] = positives.nearness[inside][at]
-    tied = inside & (positives.nearness == nearness[owner])
-    first = np.full(queries, np.iinfo(np.int64).max)
-    np.minimum.at(first, owner[tied], place[tied])
-    first[np.isnan(nearness)] = -1
-    return first, nearness
