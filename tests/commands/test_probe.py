@@ -193,8 +193,7 @@ def test_a_sheet_takes_the_images_that_it_shows_and_no_others(
     run, promenade, tmp_path, monkeypatch
 ):
     how = Probing(people=12)
-    probe = probing._Probe(Run(run), "sysu-mm01", promenade, how, lambda _: None)
-    probe.folder = tmp_path
+    probe = probing._Probe(Run(run), "sysu-mm01", promenade, how, {}, tmp_path, lambda _: None)
     taken, shown = [], probe.shown
     monkeypatch.setattr(probe, "shown", lambda images: taken.append(images) or shown(images))
     rows = np.arange(len(probe.people))[::-1]

@@ -196,7 +196,7 @@ def test_what_a_program_does_not_save_is_not_asked_of_its_weights(
     calls[able]()
     with pytest.raises(CheckpointError, match="not trained for"):
         calls[unable]()
-    probe = _Probe(run, "sysu-mm01", tmp_path, Probing(), lambda _: None)
+    probe = _Probe(run, "sysu-mm01", tmp_path, Probing(), {}, tmp_path, lambda _: None)
     for part, why in unprobed.items():
         assert why in str(probe.lacks(part))
 

@@ -135,7 +135,7 @@ def probe_run(
     }
     folder = run / FOLDER
     require_folder(folder)
-    probe = _Probe(opened, layout.name, root, how, tell)
+    probe = _Probe(opened, layout.name, root, how, settings, folder, tell)
     whose = settings
     if how.inception is not None:
         probe.space = Inception(how.inception, opened.device)
@@ -188,10 +188,12 @@ class _Probe:
         layout: str,
         root: Path,
         how: Probing,
+        settings: Mapping[str, Any],
+        folder: Path,
         tell: Callable[[str], None],
     ) -> None:
         self.run, self.layout, self.root, self.how, self.tell = run, layout, root, how, tell
-        self.folder = run.path / FOLDER
+        self.settings, self.folder = settings, folder
         self.method = run.method
         self.draws = range(how.seed, how.seed + how.draws)
         self.space: Inception | None = None
@@ -262,11 +264,7 @@ class _Probe:
     @cached_property
     def codes(self) -> dict[str, NDArray[np.float32]]:
         made_of = {
-            "weights": fingerprint_of(self.run.path),
-            "layout": self.layout,
-            "root": str(self.root.resolve()),
-            "people": self.how.people,
-            "trial": self.how.trial,
+            key: self.settings[key] for key in ("weights", "layout", "root", "people", "trial")
         }
         codes = read_codes(self.folder, made_of)
         if codes is None:
