@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
+from crosslight.errors import ConfigError
 from crosslight.released.rules import Table
 
 Weights: TypeAlias = Mapping[str, Tensor]
@@ -106,3 +107,24 @@ def critic_scales(weights: Weights, start: str) -> dict[str, int]:
 def widths(weights: Weights, named: Mapping[str, str]) -> dict[str, int]:
     """First dimensions: key of a recipe → name here; what is not there is passed over."""
     return {key: len(weights[name]) for key, name in named.items() if name in weights}
+
+
+def heard(content: Settings, only: Settings, ours: Mapping[str, str], name: str) -> dict[str, Any]:
+    """What a YAML file of the original program says, by our keys.
+
+    Args:
+        content: Of the file.
+        only: Its keys that can have one value here.
+        ours: Its keys that are a setting here → key of a recipe.
+        name: Of the method.
+
+    Raises:
+        ConfigError: One of `only` has another value.
+    """
+    for key, value in only.items():
+        if content.get(key, value) != value:
+            raise ConfigError(
+                f"The training's YAML has {key}: {content[key]}, but {name} here knows only "
+                f"{key}: {value}; its weights would load and be wrong."
+            )
+    return {own: content[key] for key, own in ours.items() if key in content}

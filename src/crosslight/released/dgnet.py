@@ -12,6 +12,7 @@ from crosslight.released.contract import (
     System,
     Weights,
     critic_scales,
+    heard,
     resnet_named,
     widths,
 )
@@ -150,13 +151,7 @@ def options(files: Sequence[Settings]) -> Settings:
     """
     found: dict[str, Any] = {}
     for content in files:
-        for key, only in _ONLY.items():
-            if content.get(key, only) != only:
-                raise ConfigError(
-                    f"The training's YAML has {key}: {content[key]}, but DG-Net here knows only "
-                    f"{key}: {only}; its weights would load and be wrong."
-                )
-        found |= {ours: content[key] for key, ours in _SIZE.items() if key in content}
+        found |= heard(content, _ONLY, _SIZE, "DG-Net")
     stride = found.get("config.last_stride", 1)
     for content in files:
         if _is_teachers(content) and content.get("stride", 2) != stride:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from crosslight.errors import ConfigError
 from crosslight.released.contract import (
     Piece,
     Settings,
     System,
     Weights,
     critic_scales,
+    heard,
     resnet_named,
     widths,
 )
@@ -122,13 +122,7 @@ def _options(files: Sequence[Settings]) -> Settings:
     for content in files:
         slope = content.get("G_w_lrelu", content.get("w_lrelu"))
         only = {**_ONLY, **({} if slope is None else {"D_w_lrelu": slope})}
-        for key, value in only.items():
-            if content.get(key, value) != value:
-                raise ConfigError(
-                    f"The training's YAML has {key}: {content[key]}, but Hi-CMD here knows only "
-                    f"{key}: {value}; its weights would load and be wrong."
-                )
-        found |= {ours: content[key] for key, ours in _OURS.items() if key in content}
+        found |= heard(content, only, _OURS, "Hi-CMD")
     return found
 
 
