@@ -49,8 +49,11 @@ class AppearanceEncoder(nn.Module):
         self.channels = backbone.channels
         self.pooling = pooling
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, H, W) → appearance code (B, A, K), a value per stripe, and vector (B, A)."""
+    def forward(self, images: Tensor, modality: Tensor | None = None) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        """(B, 3, H, W) → appearance code (B, A, K), a value per stripe, and vector (B, A).
+
+        Every light is seen alike.
+        """
         maps = self.backbone(images)
         if self.pooling == "avg":
             maps = wide(maps)

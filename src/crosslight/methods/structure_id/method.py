@@ -249,7 +249,7 @@ class Proposed2020(DrawsCodes):
         normalised = self.normalize(images)
         structure = F.adaptive_avg_pool2d(self.structure(normalised), (8, 4))
         return {
-            APPEARANCE: self._appearance(normalised, modality)[0].flatten(1),
+            APPEARANCE: self.appearance(normalised, modality)[0].flatten(1),
             STRUCTURE: structure.flatten(1).float(),
             **self._features(images, modality),
         }
@@ -301,11 +301,6 @@ class Proposed2020(DrawsCodes):
             found[APPEARANCE] = self._encode(images, modality, parts=4)[1]
         return found
 
-    def _appearance(self, images: Tensor, modality: Tensor) -> tuple[Tensor, Tensor]:
-        asked = (images, modality) if self.config.appearance_encoder == "agw" else (images,)
-        seen: tuple[Tensor, Tensor] = self.appearance(*asked)
-        return seen
-
     def _passes(self, parts: int) -> int:
         return 1 if self.config.joint_statistics else parts
 
@@ -313,7 +308,7 @@ class Proposed2020(DrawsCodes):
         """Appearance codes and vectors, each part normalised by its own batch statistics."""
         passes = self._passes(parts)
         parted = zip(images.chunk(passes), modality.chunk(passes), strict=True)
-        pieces = [self._appearance(part, lights) for part, lights in parted]
+        pieces = [self.appearance(part, lights) for part, lights in parted]
         if len(pieces) == 1:
             codes, vectors = pieces[0]
             return codes, vectors
@@ -435,7 +430,7 @@ class Proposed2020(DrawsCodes):
                 vectors = (
                     self.body[name](self.structure(view))
                     if name == STRUCTURE
-                    else self._appearance(view, modality)[1]
+                    else self.appearance(view, modality)[1]
                 )
                 with full_precision(vectors):
                     found = heads.embeddings(vectors)
