@@ -127,11 +127,19 @@ class Panel:
                 told.append(f"{own}{first:.3g} → {last:.3g}")
         return "; ".join(told)
 
+    @property
+    def legend_rows(self) -> int:
+        """Rows of the curves' names above them; 0 where there is one curve, without a name."""
+        if self.kind in ("loss", "figure"):
+            return 0
+        letters = max(len(name) for name in self.curves) + 5
+        beside = max(1, min(len(self.curves), 44 // letters))
+        return -(-len(self.curves) // beside)
+
     def figure(self) -> Figure:
         """The chart without a title, for a page that has one above it."""
         strip = self.weight is not None and self.weight.moves
-        rows = _legend_rows(self.curves) if self.kind in ("learning rate", "validation") else 0
-        height = HEIGHT_IN * (1 + STRIP * strip) + 0.17 * rows
+        height = HEIGHT_IN * (1 + STRIP * strip) + 0.17 * self.legend_rows
         figure = Figure(figsize=(WIDTH_IN, height), layout="constrained", facecolor="white")
         self.draw(figure)
         return figure
@@ -143,7 +151,7 @@ class Panel:
             place: Where to.
             titled: With a title of its own.
         """
-        if self.kind in ("learning rate", "validation"):
+        if self.legend_rows:
             axes = place.subplots()
             _draw_together(axes, self)
         elif self.weight is not None and self.weight.moves:
@@ -316,18 +324,12 @@ def _draw_together(axes: Axes, panel: Panel) -> None:
         _scale(axes, list(panel.curves.values()))
         if axes.get_yscale() == "linear":
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
-    rows = _legend_rows(panel.curves)
     axes.legend(
         loc="lower left", bbox_to_anchor=(0, 1.0 + 0.1 * (len(panel.stages) > 1)), frameon=False,
-        ncols=-(-len(panel.curves) // rows), fontsize=8, labelcolor=INK, handlelength=1.6,
-        columnspacing=1.0, borderaxespad=0.2, handletextpad=0.5, labelspacing=0.25,
+        ncols=-(-len(panel.curves) // panel.legend_rows), fontsize=8, labelcolor=INK,
+        handlelength=1.6, columnspacing=1.0, borderaxespad=0.2, handletextpad=0.5,
+        labelspacing=0.25,
     )  # fmt: skip
-
-
-def _legend_rows(curves: Mapping[str, Series]) -> int:
-    letters = max(len(name) for name in curves) + 5
-    beside = max(1, min(len(curves), 44 // letters))
-    return -(-len(curves) // beside)
 
 
 def _draw_curve(
@@ -419,8 +421,7 @@ def _title(axes: Axes, panel: Panel) -> None:
     term, lines = panel.term, textwrap.wrap(panel.name, NAME_LINE, break_on_hyphens=False)
     if term is not None and term.symbol:
         lines = [f"{mathtext(term.symbol)}  {term.place}".rstrip(), *lines]
-    rows = _legend_rows(panel.curves) if panel.kind in ("learning rate", "validation") else 0
-    pad = 4 + 11 * (len(panel.stages) > 1) + 12 * rows
+    pad = 4 + 11 * (len(panel.stages) > 1) + 12 * panel.legend_rows
     axes.set_title("\n".join(lines), loc="left", fontsize=9.5, fontweight="normal", color=INK,
                    pad=pad)  # fmt: skip
     if panel.counts:
