@@ -14,7 +14,7 @@ from PIL import Image
 
 from crosslight.types import Interpolation
 
-_PILLOWS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
+PILLOWS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
 _MOST_BITS = 22
 _WEIGHT_LIMIT = 1 << 15
 
@@ -31,7 +31,7 @@ def resized(
         interpolation: As in `DataConfig`.
     """
     if interpolation != "bilinear":
-        return np.array(image.resize((width, height), _PILLOWS[interpolation]))
+        return np.array(image.resize((width, height), PILLOWS[interpolation]))
     pixels: NDArray[np.uint8] = np.array(image)
     if pixels.shape[1] != width:
         pixels = _columns(pixels, width)

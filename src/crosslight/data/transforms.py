@@ -20,11 +20,11 @@ from torchvision.transforms.v2 import functional as F
 
 from crosslight.config import AugmentationConfig, DataConfig
 from crosslight.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
+from crosslight.data.resizing import PILLOWS
 from crosslight.types import Interpolation, Modality
 
 _CAJ_LUMA = (0.2989, 0.587, 0.114)  # of its program; that of `crosslight.data.luma` has 0.299
 _ERASING_ATTEMPTS = 100
-_PILLOWS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
 
 
 class InferenceTransform:
@@ -120,7 +120,7 @@ class TrainingTransform:
 
 def _resized(image: Image.Image, size: tuple[int, int], interpolation: Interpolation) -> Tensor:
     if interpolation != "bilinear":  # Pillow's own, which the authors' programs use
-        image = image.resize((size[1], size[0]), _PILLOWS[interpolation])
+        image = image.resize((size[1], size[0]), PILLOWS[interpolation])
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
     if pixels.shape[1:] != size:
         # Interleaved uint8 is torchvision's fast path, but only in four dimensions.

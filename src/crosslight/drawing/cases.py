@@ -13,7 +13,7 @@ from crosslight.data.images import read_image
 from crosslight.data.layouts import parse_data_argument, read_layout
 from crosslight.data.table import SampleTable
 from crosslight.data.transforms import InferenceTransform
-from crosslight.drawing.pictures import as_picture
+from crosslight.drawing.pictures import as_picture, person_and_file
 from crosslight.drawing.swapping import Sitter
 from crosslight.errors import DataError
 from crosslight.methods.contract import Swaps
@@ -109,8 +109,7 @@ def draw_cases(
             cells = [Cell(image=as_picture(pixels)) for pixels in pictures]
             for place, row in enumerate((meeting.first, meeting.second)):
                 name = Modality(int(table.modality[row])).name.lower()
-                path = table.paths[row]
-                who, file = f"person {table.pids[row]}", f"{path.parent.name}/{path.stem}"
+                who, file = person_and_file(int(table.pids[row]), table.paths[row])
                 lines = (f"{place + 1}: {who}", file, name)
                 cells[place] = Cell(image=cells[place].image, verdict=Verdict.QUERY, lines=lines)
                 if case.endswith("different light"):

@@ -18,6 +18,11 @@ def as_picture(pixels: Tensor) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(values.numpy()))
 
 
+def person_and_file(pid: int, path: Path) -> tuple[str, str]:
+    """Two lines below a picture: who it is, and the folder and name of its file."""
+    return f"person {pid}", f"{path.parent.name}/{path.stem}"
+
+
 def picture_format(path: Path) -> str:
     """What Pillow calls the format of a picture's ending.
 

@@ -9,7 +9,7 @@ from crosslight.config import DataConfig
 from crosslight.data.images import read_image
 from crosslight.data.table import SampleTable
 from crosslight.data.transforms import InferenceTransform
-from crosslight.drawing.pictures import as_picture, write_png
+from crosslight.drawing.pictures import as_picture, person_and_file, write_png
 from crosslight.errors import ConfigError
 from crosslight.methods.contract import Method, Translates
 from crosslight.report.grid import Cell, Verdict, image_grid, legible
@@ -58,7 +58,7 @@ class Previews:
                 return
             cells = []
             for n, before, after in zip(chosen, images, drawn, strict=True):
-                lines = (f"person {self._train.pids[n]}", f"{paths[n].parent.name}/{paths[n].stem}")
+                lines = person_and_file(int(self._train.pids[n]), paths[n])
                 cells.append(Cell(image=as_picture(before), verdict=Verdict.QUERY, lines=lines))
                 cells.append(Cell(image=as_picture(after), lines=(other.name.lower(),)))
             rows.append(cells)

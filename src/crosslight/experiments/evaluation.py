@@ -22,7 +22,7 @@ from crosslight.evaluation.protocols import Result, format_table, get_protocol
 from crosslight.evaluation.reranking import Refinement, check_refinement
 from crosslight.evaluation.scoring import check_distance
 from crosslight.experiments.costs import cpu_seconds
-from crosslight.experiments.options import Evaluating
+from crosslight.experiments.options import Evaluating, refuse_unit_views_alone
 from crosslight.exporting.card import is_exported
 from crosslight.exporting.exported import Exported
 from crosslight.files import require_folder, written_together
@@ -132,8 +132,7 @@ def evaluate_run(
     """
     how = how or Evaluating()
     code = how.code
-    if how.unit_views and not how.flip:
-        raise ConfigError("--unit-views says how --flip sums; add --flip, or leave it out.")
+    refuse_unit_views_alone(how)
     subject = _export(run, how) if is_exported(run) else _run(run, how)
     out = out or subject.known_as
     require_folder(evaluation_folder(out, code))

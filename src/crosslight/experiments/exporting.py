@@ -21,7 +21,7 @@ from crosslight.data.table import SampleTable
 from crosslight.errors import CheckpointError, ConfigError, DataError
 from crosslight.evaluation.protocols import get_protocol
 from crosslight.experiments.evaluation import features_of, tested
-from crosslight.experiments.options import Exporting
+from crosslight.experiments.options import Exporting, refuse_unit_views_alone
 from crosslight.exporting.card import GRAPHS, ExportCard, Precision
 from crosslight.exporting.exported import Exported
 from crosslight.exporting.graphs import Views, write_graphs
@@ -260,8 +260,7 @@ class _Subject:
 def _refuse_contradictions(how: Exporting) -> None:
     if how.format not in GRAPHS:
         raise ConfigError(f"There is no format {how.format!r}; take {' or '.join(GRAPHS)}.")
-    if how.unit_views and not how.flip:
-        raise ConfigError("--unit-views says how --flip sums; add --flip, or leave it out.")
+    refuse_unit_views_alone(how)
     if how.int8 and how.calibrate is None:
         raise ConfigError(
             "--int8 is fitted to images and refused where mAP falls; say --calibrate LAYOUT:ROOT."

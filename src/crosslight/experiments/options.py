@@ -80,6 +80,12 @@ class Exporting:
     workers: Workers = 2
 
 
+def refuse_unit_views_alone(how: Evaluating | Exporting) -> None:
+    """Raises ConfigError where views that are not summed shall have length 1."""
+    if how.unit_views and not how.flip:
+        raise ConfigError("--unit-views says how --flip sums; add --flip, or leave it out.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Refining:
     """Which refinements are scored, each by itself in rows of its own beside the plain ranking.
