@@ -36,7 +36,6 @@ from crosslight.report.verdict import (
 __all__ = ["ReportInputs", "build_report", "render_report"]
 
 PREVIEWS = 6
-BEFORE_THE_GAP = 9
 SHEET_WIDTH_PX = 1600
 SHEET_HEIGHT_PX = 2400
 
@@ -274,8 +273,8 @@ def _printed_lists(inputs: ReportInputs) -> dict[str, list[PrintedList]]:
 
 def _printed(ranked: RankedList, table: SampleTable) -> PrintedList:
     pid, place = int(table.pids[ranked.row]), place_of(table, ranked.row)
-    # The first right answer takes the place of the last of ten, so that all of it is in sight.
-    shown = ranked.answers if ranked.first is None else ranked.answers[:BEFORE_THE_GAP]
+    # The first right answer takes the place of the last one, so that all of it is in sight.
+    shown = ranked.answers if ranked.first is None else ranked.answers[:-1]
     return PrintedList(
         group=ranked.group,
         query=thumbnail(table, ranked.row, f"Query: person {pid}, {place}"),
