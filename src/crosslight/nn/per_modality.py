@@ -109,5 +109,5 @@ def one_by_one(network: Callable[[Tensor], Tensor], inputs: Tensor, modality: Te
     Returns:
         (B, ...) in the order of the batch.
     """
-    rows = [torch.nonzero(modality == m).squeeze(1) for m in Modality]
-    return torch.cat([network(inputs[row]) for row in rows if len(row)])[torch.cat(rows).argsort()]
+    rows = SeesLights().rows_of(modality)
+    return as_they_came([network(part.of(inputs)) for part in rows], rows)
