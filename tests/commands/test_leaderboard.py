@@ -17,6 +17,7 @@ import yaml
 from tests.conftest import RECIPE
 
 from crosslight import cli
+from crosslight.errors import ConfigError
 from crosslight.experiments.leaderboard import leaderboard, read_leaderboard
 from crosslight.experiments.options import Filling
 from crosslight.files import write_text
@@ -158,7 +159,6 @@ def _lines(board: Path) -> tuple[str, re.RegexFlag]:
         (["--images", "128"], "has images 64, but --images 128 was asked for; leave --images out"),
         (["--height", "64"], "has height 32, but --height 64"),
         (["--weights", "timm"], "has weights none, but --weights timm"),
-        (["--rates", "0.5", "1"], "has rates none, but --rates 0.5 1"),
         (["--set", "training.clip_norm=1"], "has set none, but --set training.clip_norm=1"),
         (["--seeds", "1", "2", "1"], "--seeds names 1 twice"),
         (["--systems", "agv"], "Unknown system 'agv'; did you mean 'agw'?"),
@@ -251,6 +251,30 @@ def test_rates_are_tried_by_validation_people_and_the_best_is_kept(
     table = (tmp_path / "leaderboard.md").read_text()
     assert "2 tries for each system, 1, 1e+08 times its recipe's, each with 50% of" in table
     assert f"| **{100 * tried['score']:.1f}** | – |" in table
+
+
+def test_a_board_may_begin_to_try_rates_and_keeps_the_rows_that_had_the_best(
+    recipe: Path, promenade: Path, tmp_path: Path
+) -> None:
+    data = [f"sysu-mm01:{promenade}"]
+    begun = Filling(systems=(str(recipe),), seeds=(0,), images=64, try_share=0.5, width=16)
+    assert [row.state for row in leaderboard(tmp_path / "b", data, begun)][-1] == "done"
+    shutil.copytree(tmp_path / "b", tmp_path / "other")
+    for rates, state, factor in (((1.0, 1e8), "was done", 1.0), ((1e-6, 1e8), "done", 1e-6)):
+        folder = tmp_path / ("b" if factor == 1 else "other")
+        before = (folder / "rows" / "sysu-mm01" / "tiny" / "seed-0.json").read_text()
+        rows = {row.name: row for row in leaderboard(folder, data, Filling(rates=rates))}
+        assert rows["tiny on sysu-mm01"].state == state
+        row = _row(folder, "tiny")
+        assert row["lr_factor"] == row["config"]["training"]["lr_factor"] == factor
+        assert (json.dumps(row) + "\n" == before) == (factor == 1)
+        kept = {path.name for path in (folder / "runs" / "sysu-mm01" / "tiny").iterdir()}
+        assert ("seed-0-at-rate-1" in kept) == (factor != 1), "nothing is lost"
+        again = {row.name: row.state for row in leaderboard(folder, data)}
+        assert again["tiny on sysu-mm01"] == "was done"
+        assert "Not yet" not in (folder / "leaderboard.md").read_text()
+        with pytest.raises(ConfigError, match=r"has rates .*, but --rates 2.0 was asked for"):
+            next(leaderboard(folder, data, Filling(rates=(2.0,))))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -146,6 +147,13 @@ def test_the_chosen_rate_is_marked() -> None:
     assert "mAP (sysu-mm01/all/1) of 24 people who are neither trained on nor tested" in table
     assert "begins from a `resnet18-half` without weights" in table
     assert "Changed in all: `training.threads=1`." in table
+    assert "Not yet" not in table
+    older = _standings(_row("a", 0, 0.3, lr_factor=2.0), _row("b", 0, 0.4), _row("a", 1, 0.3))
+    tries = [tried(factor, score) for factor, score in ((0.5, 0.2), (1.0, 0.1), (2.0, 0.25))]
+    both = [*tries, *(replace(one, system="b", score=1 - (one.score or 0)) for one in tries)]
+    named = "Not yet with a rate chosen so: {} on People."
+    for told, names in ((tries, "all"), (both, "a"), (both[:-1], "all")):
+        assert named.format(names) in leaderboard_markdown(board, [older], told)
 
 
 def test_the_picture_has_a_panel_for_each_data_set_even_before_any_system() -> None:

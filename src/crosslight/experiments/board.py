@@ -276,7 +276,7 @@ def _images_of(recipe: Recipe, table: SampleTable) -> int:
 
 
 def _confirmed(folder: Path, board: Board, how: Filling) -> Board:
-    """The board, if no flag says otherwise."""
+    """The board, if no flag says otherwise; one that tried no rates may begin to."""
     said = {
         **{name: getattr(how, name) for name in _FIXED},
         # A file is known by its digest, see `_weights`.
@@ -285,7 +285,7 @@ def _confirmed(folder: Path, board: Board, how: Filling) -> Board:
     }
     for name, wanted in said.items():
         kept = getattr(board, name)
-        if wanted and wanted != kept:
+        if wanted and wanted != kept and not (name == "rates" and not kept):
             flag = f"--{name.replace('_', '-')}"
             old, new = _shown(kept), _shown(wanted)
             raise ConfigError(
@@ -322,6 +322,7 @@ def _extended(
             )
     return dataclasses.replace(
         board,
+        rates=board.rates or how.rates,
         systems={**board.systems, **named},
         seeds=tuple(dict.fromkeys([*board.seeds, *how.seeds])),
         data={**board.data, **{k: v.known for k, v in given.items() if k not in board.data}},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import traceback
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,7 @@ from crosslight.experiments.validation import split_people, validation_protocol
 from crosslight.files import write_text
 from crosslight.methods.beginning import beginning_of
 from crosslight.registry import is_file_method
-from crosslight.report.standings import START, Cost, Finished, Tried
+from crosslight.report.standings import START, Cost, Finished, Tried, best_rate
 from crosslight.shipped import SHIPPED
 from crosslight.training.interruption import TrainingInterrupted
 from crosslight.training.loop import FitSummary
@@ -404,17 +403,47 @@ class _Final(Training):
                 f"to make the row again remove that file and {self.place}, or give another folder."
             )
 
+    def was_done(self) -> bool:
+        """Whether the row is there, with the rate that its tries chose.
+
+        A board may begin to try rates after it has rows; those that had the best one stay.
+        """
+        if not super().was_done():
+            return False
+        row, tried = read_row(self._row), self._tried()
+        if row.fault is not None or not self._in.asked.board.rates:
+            return True
+        return tried is not None and row.lr_factor == best_rate(tried)
+
     def fault(self) -> str | None:
         return read_row(self._row).fault
 
     def prepare(self) -> Fitting | None:
+        tried = self._tried()
+        if tried is None:
+            return None
+        if tried and self.unfit is None:
+            factor = best_rate(tried)
+            if factor is None:
+                raise TrainingError(f"No learning rate could be tried: {tried[0].fault}")
+            self._leave_another(factor)
+            self._overrides = (*self._overrides, f"training.lr_factor={factor}")
+        return super().prepare()
+
+    def _tried(self) -> list[Tried] | None:
+        """Its rates, tried; None: not all yet."""
         rates = self._in.asked.board.rates
         paths = [self._in.row(self.system, f"rate-{factor:g}") for factor in rates]
-        if not all(path.is_file() for path in paths):
-            return None
-        if rates and self.unfit is None:
-            self._overrides = (*self._overrides, f"training.lr_factor={_best(paths)}")
-        return super().prepare()
+        return [read_try(path) for path in paths] if all(p.is_file() for p in paths) else None
+
+    def _leave_another(self, factor: float) -> None:
+        """Puts the run aside that was trained with another rate, before rates were tried."""
+        run = RunFolder(path=self.place)
+        if not run.config_path.is_file():
+            return
+        kept = run.load_config().training.lr_factor
+        if kept != factor:
+            self.place.rename(self.place.with_name(f"{self.place.name}-at-rate-{kept:g}"))
 
     def finish(self, fitting: Fitting) -> Evaluation:
         summary, took, trained = self._trained(fitting)
@@ -436,14 +465,6 @@ class _Final(Training):
         keep(self._row, row)
         self._end(fitting)
         return evaluation
-
-
-def _best(paths: Sequence[Path]) -> float:
-    tried = [read_try(path) for path in paths]
-    scored = [one for one in tried if one.score is not None]
-    if not scored:
-        raise TrainingError(f"No learning rate could be tried: {tried[0].fault}")
-    return max(scored, key=lambda one: one.score or 0.0).lr_factor
 
 
 def _save_untrained(fitting: Fitting, ships: Path | None) -> None:

@@ -23,6 +23,7 @@ from crosslight.report.standings import (
     Standing,
     Standings,
     Tried,
+    best_rate,
 )
 from crosslight.report.tables import SHOWN, percent, short_name, table
 
@@ -163,6 +164,7 @@ def _budget(
             f"with {board['try_share']:.0%} of the images; {whom} who are neither trained on nor "
             "tested chose."
         )
+        said += _not_as_tried(board, standings, tried)
     else:
         said.append("Learning rates are those of the recipes.")
     if board["set"]:
@@ -181,6 +183,27 @@ def _budget(
         f"crosslight leaderboard BOARD --data {data}",
         "```",
     ]
+
+
+def _not_as_tried(
+    board: Mapping[str, Any], standings: Sequence[Standings], tried: Sequence[Tried]
+) -> list[str]:
+    """Names the rows that are older than the tries, or than their end."""
+    left = []
+    for one in standings:
+        names = []
+        for each in one.systems:
+            own = [t for t in tried if (t.system, t.data) == (each.system, one.data)]
+            known = {t.lr_factor for t in own} >= set(board["rates"])
+            best = best_rate(own) if known else None
+            if any(row.lr_factor != best for row in each.rows):
+                names.append(each.system)
+        if names:
+            whom = "all" if len(names) == len(one.systems) else ", ".join(names)
+            left.append(f"{whom} on {one.title}")
+    if not left:
+        return []
+    return [f"Not yet with a rate chosen so: {'; '.join(left)}."]
 
 
 def _rows(standings: Standings) -> list[Finished]:

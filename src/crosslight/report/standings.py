@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean, stdev
@@ -134,6 +134,12 @@ class Tried:
     protocol: str = ""
     people: int = 0
     made: Mapping[str, str] = field(default_factory=dict)
+
+
+def best_rate(tried: Iterable[Tried]) -> float | None:
+    """The factor with the best score; None: no try has one."""
+    scored = [one for one in tried if one.score is not None]
+    return max(scored, key=lambda one: one.score or 0.0).lr_factor if scored else None
 
 
 @dataclass(frozen=True, kw_only=True)
