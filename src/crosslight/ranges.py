@@ -32,20 +32,25 @@ class Range:
         low: The smallest, or what it must lie above.
         high: The largest.
         above: `low` itself is not allowed.
+        below: `high` itself is not allowed.
     """
 
     low: float
     high: float = LARGEST
     above: bool = False
+    below: bool = False
 
     def holds(self, number: float) -> bool:
         """Whether a number is among them; NaN never is."""
-        return (self.low < number if self.above else self.low <= number) and number <= self.high
+        is_above = self.low < number if self.above else self.low <= number
+        return is_above and (number < self.high if self.below else number <= self.high)
 
     def __str__(self) -> str:
-        """`from 0 to 1` or `above 0, up to 1`, for a sentence."""
-        ends = [f"{end:,}" for end in (self.low, self.high)]
-        return f"above {ends[0]}, up to {ends[1]}" if self.above else f"from {ends[0]} to {ends[1]}"
+        """`from 0 to 1`, `above 0, up to 1` or `above 0 and below 1`, for a sentence."""
+        low, high = (f"{end:,}" for end in (self.low, self.high))
+        if self.below:
+            return f"{'above' if self.above else 'from'} {low} and below {high}"
+        return f"above {low}, up to {high}" if self.above else f"from {low} to {high}"
 
 
 Count = Annotated[int, Range(1)]
@@ -68,6 +73,9 @@ Share = Annotated[float, Range(0, 1)]
 Part = Annotated[float, Range(0, 1, above=True)]
 """Some of something, or all of it."""
 
+Chance = Annotated[float, Range(0, 1, above=True, below=True)]
+"""A probability that is neither 0 nor 1."""
+
 Dropout = Annotated[float, Range(0, 0.99)]
 """Dropout that leaves something."""
 
@@ -78,6 +86,9 @@ Workers = Annotated[int, Range(0, _MOST_PROCESSES)]
 """Loading processes; 0 loads in the process itself."""
 
 Processes = Annotated[int, Range(1, _MOST_PROCESSES)]
+
+Port = Annotated[int, Range(0, 65_535)]
+"""Of a server; 0: any free one."""
 
 Trial = Annotated[int, Range(1, 1000)]
 """Number of a split."""

@@ -210,7 +210,7 @@ def test_a_calibrated_store_gives_probabilities_and_the_report_shows_them(
     people = found["false_alarms"]
     ask = ("gallery", "search", copy, query, "--false-alarms")
     assert "can show none below" in fails(*ask, people / 2)
-    assert "give a share between 0 and 1" in fails(*ask, 1)
+    assert "--false-alarms is 1.0, expected a number above 0 and below 1" in fails(*ask, 1)
     gray = tmp_path / "gray.png"
     Image.new("RGB", (16, 32), (90, 120, 90)).save(gray)
     told = said(capsys, "gallery", "search", copy, gray, "--false-alarms", people)
@@ -223,7 +223,7 @@ def test_a_calibrated_store_gives_probabilities_and_the_report_shows_them(
     assert plain["modalities"] == ["infrared", "visible"]
     assert plain["interval"][0] <= plain["probability"] <= plain["interval"][1]
     assert "nothing was learnt" in said(capsys, "gallery", "same", store, query, query)
-    assert "between 0 and 1" in fails("gallery", "same", copy, query, query, "--prior", 0)
+    assert "above 0 and below 1" in fails("gallery", "same", copy, query, query, "--prior", 0)
     page = tmp_path / "report.html"
     said(capsys, "report", trained, "--out", page, "--gallery", copy)
     assert "is this the same person" in page.read_text()
@@ -405,7 +405,9 @@ def test_numbers_out_of_range_are_told(store, query, command, flag, number, fail
     arguments = {"add": [store, query], "search": [store, query]}.get(command, [store])
     path = [command] if command == "serve" else ["gallery", command]
     sentence = fails(*path, *arguments, f"--{flag}", number)
-    assert f"--{flag} is {number}; give a number from" in sentence
+    names = flag in ("camera", "person")
+    told = "; give a number from" if names else ", expected a number from"
+    assert f"--{flag} is {number}{told}" in sentence
 
 
 @pytest.mark.parametrize(

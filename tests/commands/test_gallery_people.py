@@ -130,7 +130,7 @@ def test_tracks_are_proposed_with_the_command_that_merges_them(capsys, street, f
     assert (told["calibrated"], best["probability"]) == (False, None)
     merged = said(capsys, "gallery", "merge", street, best["first"], best["second"])
     assert "images given to" in merged
-    assert "--least is 2.0; give a number from 0 to 1" in fails(
+    assert "--least is 2.0, expected a number from 0 to 1" in fails(
         "gallery", "propose", street, "--least", 2
     )
 

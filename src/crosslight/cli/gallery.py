@@ -22,6 +22,7 @@ from crosslight.gallery.options import (
     WhereOrWho,
 )
 from crosslight.gallery.service.settings import Address, Allowed
+from crosslight.ranges import Count, Range, Workers, in_range
 
 gallery_app = SubcommandApp()
 
@@ -34,6 +35,8 @@ StoreArgument = Positional[
 Cameras = Annotated[tuple[str, ...], arg(metavar="CAM")]
 People = Annotated[tuple[str, ...], arg(metavar="PERSON")]
 Time = Annotated[str | None, arg(metavar="TIME")]
+
+_LONGEST_DAYS = 36_500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +94,7 @@ def create(
 
 
 @gallery_app.command(name="add")
+@in_range
 def add(
     store: StoreArgument,
     sources: Positional[tuple[str, ...]],
@@ -99,7 +103,7 @@ def add(
     columns: tuple[str, ...] = (),
     labels: Flat[Labels],
     model: Path | None = None,
-    workers: int = 2,
+    workers: Workers = 2,
     watching: Flat[Watching],
     deep_range: tuple[float, float] | None = None,
 ) -> None:
@@ -119,7 +123,7 @@ def add(
     """
     from crosslight.commands.gallery_flags import require_adding
 
-    require_adding(sources, workers=workers, watching=watching, deep_range=deep_range)
+    require_adding(sources, deep_range)
     from crosslight.gallery.sources import is_video
 
     if len(sources) == 1 and is_video(sources[0]) and not columns:
@@ -142,6 +146,7 @@ def add(
 
 
 @gallery_app.command(name="watch")
+@in_range
 def watch(
     store: StoreArgument,
     source: Positional[str],
@@ -157,15 +162,13 @@ def watch(
         model: Run folder, where the one that the store remembers has moved.
         live: How it is watched.
     """
-    from crosslight.commands.gallery_flags import require_watching
-
-    require_watching(live)
     from crosslight.commands.gallery_watch import watch as run
 
     run(store, source, live, model=model)
 
 
 @gallery_app.command(name="search")
+@in_range
 def search(
     store: StoreArgument,
     images: Positional[tuple[Path, ...]],
@@ -211,6 +214,7 @@ def search(
 
 
 @gallery_app.command(name="same")
+@in_range
 def same(
     store: StoreArgument,
     first: Positional[Path],
@@ -249,12 +253,13 @@ def same(
 
 
 @gallery_app.command(name="list")
+@in_range
 def list_rows(
     store: StoreArgument,
     *,
     where: Flat[WhereOrWhoFlags],
-    offset: int = 0,
-    limit: int = 50,
+    offset: Annotated[int, Range(0)] = 0,
+    limit: Count = 50,
     json: bool = False,
 ) -> None:
     """List rows of a store.
@@ -299,8 +304,13 @@ def remove(
 
 
 @gallery_app.command(name="retain")
+@in_range
 def retain(
-    store: StoreArgument, *, days: int, dry_run: bool = False, audit: Path | None = None
+    store: StoreArgument,
+    *,
+    days: Annotated[int, Range(1, _LONGEST_DAYS)],
+    dry_run: bool = False,
+    audit: Path | None = None,
 ) -> None:
     """Keep what was taken in the last days and remove what is older, for good; for a scheduler.
 
@@ -355,6 +365,7 @@ def copy(source: StoreArgument, target: StoreArgument, *, audit: Path | None = N
 
 
 @gallery_app.command(name="calibrate")
+@in_range
 def calibrate(
     store: StoreArgument,
     *,
@@ -375,6 +386,7 @@ def calibrate(
     run(store, data, calibrating, model=model)
 
 
+@in_range
 def serve(
     store: Positional[str],
     *,

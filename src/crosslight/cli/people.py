@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 from crosslight.cli.flat import Flat
 from crosslight.cli.gallery import StoreArgument, WhereOrWhoFlags, gallery_app
 from crosslight.gallery.options import Proposing
+from crosslight.ranges import in_range
 
 PersonArgument = Positional[Annotated[str, arg(metavar="PERSON")]]
 Ids = Annotated[tuple[str, ...], arg(name="id", metavar="ROW")]
@@ -132,6 +133,7 @@ def split(
 
 
 @gallery_app.command(name="propose")
+@in_range
 def propose(
     store: StoreArgument,
     *,

@@ -7,6 +7,7 @@ from typing import Annotated
 from tyro.constructors import PrimitiveConstructorSpec
 
 from crosslight.errors import ConfigError
+from crosslight.ranges import Chance
 
 
 def share_from(text: str) -> float:
@@ -27,7 +28,7 @@ def share_from(text: str) -> float:
 
 
 ShareFlag = Annotated[
-    float,
+    Chance,
     PrimitiveConstructorSpec(
         nargs=1,
         metavar="SHARE",

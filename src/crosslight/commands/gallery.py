@@ -10,7 +10,6 @@ from typing import Any
 import polars as pl
 
 from crosslight.commands.counting_bar import bar
-from crosslight.commands.flag_numbers import LARGEST, require_from_to
 from crosslight.commands.gallery_filter import filter_from
 from crosslight.errors import GalleryError
 from crosslight.files import printable
@@ -29,8 +28,6 @@ _NAMES = 10
 
 def list_rows(store: str, meant: WhereOrWho, *, offset: int, limit: int, as_json: bool) -> None:
     """Prints rows."""
-    require_from_to("offset", offset, 0, LARGEST)
-    require_from_to("limit", limit, 1, LARGEST)
     with open_store(store) as opened:
         where = filter_from(meant, opened)
         rows = opened.page(where, offset=offset, limit=limit).drop("model")

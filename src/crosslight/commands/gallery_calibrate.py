@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from crosslight.commands.flag_numbers import LARGEST, require_from_to, require_share
 from crosslight.data.layouts import parse_data_argument, read_layout
 from crosslight.data.naming import name_of_data
 from crosslight.experiments.embedder import embedder_for
@@ -29,9 +28,6 @@ def calibrate(
         ConfigError: A rate or a prior outside of 0 to 1.
         DataError: No such split, too little in it, or images that the store holds.
     """
-    require_share("false-match-rate", how.false_match_rate)
-    require_share("prior", how.prior)
-    require_from_to("trial", how.trial, 1, LARGEST)
     layout, root = parse_data_argument(data)
     table = read_layout(layout.name, root, trial=how.trial).split(how.split)
     with open_store(store) as opened:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 
-from crosslight.commands.flag_numbers import LARGEST, require_from_to
 from crosslight.commands.gallery_filter import filter_from
 from crosslight.gallery.opening import open_store
 from crosslight.gallery.options import Proposing, WhereOrWho
@@ -14,8 +13,6 @@ from crosslight.gallery.proposals import propose as find
 
 def propose(store: str, meant: WhereOrWho, proposing: Proposing, *, as_json: bool) -> None:
     """Prints pairs, likeliest first, and what makes each one person."""
-    require_from_to("top", proposing.top, 1, LARGEST)
-    require_from_to("least", proposing.least, 0, 1)
     with open_store(store) as opened:
         where = filter_from(meant, opened)
         found = find(opened, where, top=proposing.top, least=proposing.least)

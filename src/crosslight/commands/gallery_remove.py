@@ -10,7 +10,6 @@ from typing import Any
 
 import polars as pl
 
-from crosslight.commands.flag_numbers import require_from_to
 from crosslight.commands.gallery import print_rows
 from crosslight.commands.gallery_filter import filter_from
 from crosslight.errors import ConfigError
@@ -25,7 +24,6 @@ from crosslight.times import CALENDAR_FROM_S
 
 ASKED_FROM = 10
 """More people than this are not removed without a question."""
-_LONGEST_DAYS = 36_500
 
 
 def remove(
@@ -66,7 +64,6 @@ def remove(
 
 def retain(store: str, *, days: int, dry_run: bool, audit: Path | None = None) -> None:
     """Removes what was taken more than so many days ago."""
-    require_from_to("days", days, 1, _LONGEST_DAYS)
     log = audit_of(audit)
     limit = (datetime.now().astimezone() - timedelta(days=days)).timestamp()
     with open_store(store) as opened:

@@ -6,7 +6,6 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from crosslight.commands.flag_numbers import require_share
 from crosslight.commands.gallery_filter import light_named
 from crosslight.config import require_range
 from crosslight.data.depth import DepthTally
@@ -40,7 +39,6 @@ def same(
 ) -> Comparison:
     """Prints the answer for two images."""
     require_range(deep_range, "--deep-range")
-    require_share("prior", comparing.prior)
     log = audit_of(audit)
     depths = DepthTally()
     with open_store(store) as opened:

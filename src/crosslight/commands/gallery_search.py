@@ -11,7 +11,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from crosslight.commands.flag_numbers import require_from_to, require_share
 from crosslight.commands.gallery import described, named, place_of
 from crosslight.commands.gallery_filter import filter_from, light_named
 from crosslight.config import require_range
@@ -34,7 +33,6 @@ from crosslight.gallery.store import Store
 from crosslight.report.grid import Cell, Verdict, image_grid
 from crosslight.types import DeepRange, Modality
 
-MOST_RESULTS = 100_000
 TELLING = 0.5
 """Share of enrolled people's images that is found, below which "nobody is near" says little."""
 
@@ -59,7 +57,7 @@ def search(
     audit: Path | None = None,
 ) -> None:
     """Prints the ranked list of each image, in the order of their names within a folder."""
-    _require(asking, deep_range, sheet, csv)
+    _require(deep_range, sheet, csv)
     log = audit_of(audit)
     queries = _queries(images)
     depths, unread = DepthTally(), list[str]()
@@ -105,12 +103,8 @@ def search(
         _print_end(depths, sheet, csv)
 
 
-def _require(
-    asking: Asking, deep_range: DeepRange | None, sheet: Path | None, csv: Path | None
-) -> None:
+def _require(deep_range: DeepRange | None, sheet: Path | None, csv: Path | None) -> None:
     require_range(deep_range, "--deep-range")
-    require_from_to("top", asking.top, 1, MOST_RESULTS)
-    require_share("false-alarms", asking.false_alarms)
     for place in (sheet, csv):
         if place is not None:
             require_place(place)

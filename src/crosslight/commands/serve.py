@@ -13,7 +13,6 @@ from types import FrameType
 
 import uvicorn
 
-from crosslight.commands.flag_numbers import require_from_to
 from crosslight.commands.serve_address import print_code, reachable
 from crosslight.errors import ConfigError
 from crosslight.experiments.embedder import embedder_for
@@ -47,7 +46,6 @@ def run_serve(
         ConfigError: The address cannot be bound, or the token, the users or a proxy is unusable.
     """
     host, port = address.host, address.port
-    require_from_to("port", port, 0, 65_535)
     proxies = Proxies(address.trusted_proxy)
     users = None if address.users is None else UsersFile(address.users)
     token = None if users else token_for(address)

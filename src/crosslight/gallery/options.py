@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from crosslight.ranges import Chance, Count, Range, Share, Trial
 from crosslight.types import Light
 
 
@@ -40,10 +42,10 @@ class Watching:
 
     boxes: Path | None = None
     detector: str | None = None
-    detector_threshold: float = 0.5
+    detector_threshold: Share = 0.5
     every: float = 0.2
     start: str | None = None
-    crops: int = 3
+    crops: Count = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +65,13 @@ class Live:
     camera: str | None = None
     modality: Light | None = None
     detector: str | None = None
-    detector_threshold: float = Watching.detector_threshold
+    detector_threshold: Share = Watching.detector_threshold
     every: float = Watching.every
-    crops: int = Watching.crops
+    crops: Count = Watching.crops
+
+
+_MOST_RESULTS = 100_000
+"""Of one search; a table of more is nothing that anybody reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,10 +86,10 @@ class Asking:
             that they are. None: 0.01, or the smallest share that the calibration can show.
     """
 
-    top: int = 20
+    top: Annotated[int, Range(1, _MOST_RESULTS)] = 20
     query_modality: Light | None = None
     exact: bool = False
-    false_alarms: float | None = None
+    false_alarms: Chance | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +102,7 @@ class Comparing:
         second_modality: Light of the second picture. None: guessed from its colours.
     """
 
-    prior: float = 0.5
+    prior: Chance = 0.5
     first_modality: Light | None = None
     second_modality: Light | None = None
 
@@ -143,8 +149,8 @@ class Proposing:
         least: Smallest probability that they are one person, where the store is calibrated.
     """
 
-    top: int = 20
-    least: float = 0.5
+    top: Count = 20
+    least: Share = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +165,6 @@ class Calibrating:
     """
 
     split: str = "val"
-    false_match_rate: float = 0.001
-    prior: float | None = None
-    trial: int = 1
+    false_match_rate: Chance = 0.001
+    prior: Chance | None = None
+    trial: Trial = 1

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crosslight.errors import ConfigError
-
-LARGEST = 2**31 - 1
+from crosslight.ranges import Port, Positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +28,7 @@ class Address:
     """
 
     host: str = "127.0.0.1"
-    port: int = 8000
+    port: Port = 8000
     token_file: Path | None = None
     users: Path | None = None
     trusted_proxy: tuple[str, ...] = ()
@@ -51,22 +50,11 @@ class Allowed:
         searches_per_minute: Searches that one client may make.
         upload_mib: Largest upload.
         upload_megapixels: Largest image; larger ones are not decoded.
-
-    Raises:
-        ConfigError: A number makes no sense.
     """
 
-    searches_per_minute: float = 120.0
-    upload_mib: float = 10.0
-    upload_megapixels: float = 16.0
-
-    def __post_init__(self) -> None:
-        given = self.searches_per_minute, self.upload_mib, self.upload_megapixels
-        if not all(0 < number <= LARGEST for number in given):
-            raise ConfigError(
-                f"--searches-per-minute {given[0]:g}, --upload-mib {given[1]:g} and "
-                f"--upload-megapixels {given[2]:g} must all be above 0 and at most {LARGEST}."
-            )
+    searches_per_minute: Positive = 120.0
+    upload_mib: Positive = 10.0
+    upload_megapixels: Positive = 16.0
 
     @property
     def upload_bytes(self) -> int:
