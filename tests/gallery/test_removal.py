@@ -288,6 +288,20 @@ def test_what_killed_processes_left_half_written_goes_with_the_rows(
 
 
 @pytest.mark.parametrize("kind", ["exact", "lance"])
+def test_what_killed_processes_left_half_written_goes_with_maintenance_too(
+    tmp_path: Path, kind: str
+) -> None:
+    folder = tmp_path / ENDINGS[kind]
+    with filled(folder) as store:
+        before = sum(path.name.startswith(".") for path in folder.rglob("*"))
+        for left in (".tmpDjgGyP", ".store.json.x.part"):
+            (folder / left).write_bytes(b"half of it")
+        store.optimize()
+        assert store.count() == 3 * PART
+        assert sum(path.name.startswith(".") for path in folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("kind", ["exact", "lance"])
 def test_rows_that_another_process_added_meanwhile_are_removed_too(
     tmp_path: Path, kind: str
 ) -> None:

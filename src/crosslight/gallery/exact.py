@@ -26,7 +26,7 @@ from crosslight.gallery.complaints import sentence, told
 from crosslight.gallery.description import new_folder, read_description, write_description
 from crosslight.gallery.forgetting import forget_gone
 from crosslight.gallery.ledger import FileLedger
-from crosslight.gallery.removal import Mark, mark, marked, state_of, tell_changed, unmark
+from crosslight.gallery.removal import Mark, mark, marked, state_of, sweep, tell_changed, unmark
 from crosslight.gallery.rows import (
     COLUMNS,
     EVERYTHING,
@@ -273,6 +273,8 @@ class ExactStore(ClosedAtTheEnd):
         """Joins the segments into one."""
         with self._guard:
             self._begin_writing()
+            with self._told():
+                sweep(self._folder)
             old = self._segments()
             if len(old) < 2:
                 return "There was nothing to join."

@@ -33,7 +33,7 @@ from crosslight.gallery.lance_purge import purge
 from crosslight.gallery.lance_scan import VECTOR, ScanBeside
 from crosslight.gallery.lance_sql import among_ids, condition
 from crosslight.gallery.ledger import FileLedger
-from crosslight.gallery.removal import Mark, mark, marked, unmark
+from crosslight.gallery.removal import Mark, mark, marked, sweep, unmark
 from crosslight.gallery.rows import COLUMNS, EVERYTHING, SCHEMA, Filter, Hit, Rows, hits_from
 from crosslight.gallery.store import (
     ClosedAtTheEnd,
@@ -233,6 +233,7 @@ class LanceStore(ClosedAtTheEnd):
             self._begin_writing()
             with self._told():
                 before = self._scan.state()
+                sweep(self._folder)
                 done = maintain(self._table, self._folder)
                 self._committed()
                 searched = self._scan.maintain(before)

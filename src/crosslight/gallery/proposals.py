@@ -89,7 +89,7 @@ def propose(
         top: As in `Proposing`.
         least: Likewise.
     """
-    frame = in_groups(store.frame(where).select(*COLUMNS, "modality"))
+    frame = in_groups(store.frame(where, columns=(*COLUMNS, "modality")).sort("id"))
     groups = _groups(frame)
     allowed = _Allowed(store, frame)
     if not any(map(allowed.is_open, groups)):

@@ -68,14 +68,18 @@ def state_of(folder: Path) -> tuple[int, int] | None:
     return found.st_ino, found.st_mtime_ns
 
 
-def unmark(folder: Path) -> None:
-    """After the rows are gone, where nobody else writes: the rest of them goes first.
+def sweep(folder: Path) -> None:
+    """Removes what killed processes left half-written, where nobody else writes.
 
-    Processes that were killed have left files half-written, under names that nobody reads: ours
-    end with `.part`, LanceDB's begin with `.tmp`. The rows may stand in them.
+    It lies under names that nobody reads: ours end with `.part`, LanceDB's begin with `.tmp`.
     """
     for left in (*folder.rglob(".*.part"), *folder.rglob(".tmp*")):
         left.unlink()
         sync_folder(left.parent)
+
+
+def unmark(folder: Path) -> None:
+    """After the rows are gone, where nobody else writes: the rest of them goes first."""
+    sweep(folder)  # the rows may stand in what it finds
     (folder / NAME).unlink()
     sync_folder(folder)

@@ -81,7 +81,7 @@ def measured_alarms(store: Store, people: People, *, seed: int = 0) -> tuple[Ala
         seed: Decides which images are compared, where there are many.
     """
     rng = np.random.default_rng(seed)
-    frame = store.frame().select("id", "pid", "cam", "modality")
+    frame = store.frame(columns=("id", "pid", "cam", "modality")).sort("id")
     lights = [int(light) for light in frame["modality"].unique().sort()]
     distance = store.info.distance
     outside = People(
