@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -275,6 +276,32 @@ def test_a_board_may_begin_to_try_rates_and_keeps_the_rows_that_had_the_best(
         assert "Not yet" not in (folder / "leaderboard.md").read_text()
         with pytest.raises(ConfigError, match=r"has rates .*, but --rates 2.0 was asked for"):
             next(leaderboard(folder, data, Filling(rates=(2.0,))))
+
+
+def test_a_try_with_all_images_is_the_row(recipe: Path, promenade: Path, tmp_path: Path) -> None:
+    data = [f"sysu-mm01:{promenade}"]
+    how = Filling(systems=(str(recipe),), seeds=(0, 1), images=64, width=16)
+    rows = {}
+    for name, rates in (("untried", ()), ("tried", (1.0, 1e8))):
+        folder = tmp_path / name
+        done = [*leaderboard(folder, data, replace(how, rates=rates))]
+        assert done[-1].state == "done"
+        rows[name] = [_row(folder, "tiny", f"seed-{seed}") for seed in (0, 1)]
+    for untried, tried in zip(*rows.values(), strict=True):
+        assert untried["scores"] == tried["scores"]
+        assert untried["config"] == tried["config"]
+        assert untried["iterations"] == tried["iterations"]
+        assert untried["cost"]["trained"] == tried["cost"]["trained"] == 64
+    place = tmp_path / "tried" / "runs" / "sysu-mm01" / "tiny"
+    spent = [(place / run / "training-cost.json").read_text() for run in ("rate-1", "seed-0")]
+    assert spent[0] == spent[1], "it was not trained again"
+    assert (place / "seed-1" / "training-cost.json").read_text() != spent[0]
+    now = replace(how, rates=(1.0, 1e8))
+    assert [row.state for row in leaderboard(tmp_path / "untried", data, now)][-1] == "was done"
+    trained = tmp_path / "untried" / "runs" / "sysu-mm01" / "tiny" / "rate-1" / "model.safetensors"
+    assert not trained.exists(), "the row is that try"
+    score, other = (_row(tmp_path / name, "tiny", "rate-1")["score"] for name in rows)
+    assert score == other
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ from crosslight.experiments.fitting import Fitting, prepare
 from crosslight.experiments.options import Evaluating, Filling
 from crosslight.experiments.rows import Work
 from crosslight.experiments.systems import Preset, fitting
-from crosslight.experiments.validation import split_people, validation_protocol
+from crosslight.experiments.validation import make_validation, split_people, validation_protocol
 from crosslight.files import write_text
 from crosslight.methods.beginning import beginning_of
 from crosslight.registry import is_file_method
@@ -173,6 +173,23 @@ class _Place:
         return text
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Spent:
+    """What a training took.
+
+    Attributes:
+        iterations: All of them.
+        seconds: Likewise.
+        cpu_s: CPU-seconds, of a training that was cut off those after that.
+        images: Seen meanwhile.
+    """
+
+    iterations: int
+    seconds: float
+    cpu_s: float
+    images: int
+
+
 class Training(Work):
     """A training of a board.
 
@@ -266,20 +283,39 @@ class Training(Work):
             accelerator=self._in.how.accelerator,
         )
 
-    def _trained(self, fitting: Fitting) -> tuple[FitSummary, float, int]:
-        """Trains; gives CPU-seconds and images of it, as far as this machine has seen them."""
+    def _trained(self, fitting: Fitting) -> tuple[FitSummary, _Spent]:
+        """Trains; gives what it took, as far as this machine has seen it."""
         before = cpu_seconds()
         summary = fitting.train_all(Machines(accelerator=self._in.how.accelerator))
         took = cpu_seconds() - before
-        kept = self.place / _COST
         done = summary.iterations - summary.resumed_from
-        if done:
-            images = images_seen(fitting.recipe, fitting.train) * done // summary.iterations
-            write_text(kept, json.dumps({"seconds": took, "images": images}) + "\n")
-        elif kept.is_file():  # it was cut off before it was scored
-            content = json.loads(kept.read_text(encoding="utf-8"))
-            return summary, float(content["seconds"]), int(content["images"])
-        return summary, took if done else 0.0, images if done else 0
+        if not done:  # it was cut off before it was scored
+            kept = _spent_on(self.place)
+            return summary, kept or _Spent(
+                iterations=summary.iterations, seconds=summary.seconds, cpu_s=0.0, images=0
+            )
+        spent = _Spent(
+            iterations=summary.iterations,
+            seconds=summary.seconds,
+            cpu_s=took,
+            images=images_seen(fitting.recipe, fitting.train) * done // summary.iterations,
+        )
+        write_text(self.place / _COST, json.dumps(asdict(spent)) + "\n")
+        return summary, spent
+
+    def _is_alike(self, place: Path, fitting: Fitting) -> bool:
+        """Whether there lies a training that differs only in who is asked at its end."""
+        run = RunFolder(path=place)
+        if not run.model_path.is_file():
+            return False
+        kept, own = run.load_config(), fitting.recipe
+        alike = replace(
+            own,
+            data=replace(own.data, validation=kept.data.validation),
+            training=replace(own.training, validate_every=kept.training.validate_every),
+        )
+        # The fingerprint is that of its own training people.
+        return kept == alike and run.load_data() == fitting.run.load_data()
 
 
 class _Start(Training):
@@ -304,7 +340,7 @@ class _Start(Training):
             data=self._in.layout,
             seed=0,
             **figures_of(evaluation),
-            cost=_cost(self._in, self.place, evaluation, training_s=0.0, trained=0),
+            cost=_cost(self._in, self.place, evaluation),
             config=self._in.plain(fitting.recipe),
             made=made_now(),
         )
@@ -331,15 +367,29 @@ class _Try(Training):
         return read_try(self._row).fault
 
     def finish(self, fitting: Fitting) -> None:
-        summary, _, _ = self._trained(fitting)
         assert fitting.held_out is not None
+        score = self._score_of_row(fitting)
+        if score is None:
+            score = self._trained(fitting)[0].best_score
         self._keep(
             images=images_seen(fitting.recipe, fitting.train),
-            score=summary.best_score,
+            score=score,
             protocol=validation_protocol(fitting.held_out),
             people=len(np.unique(fitting.held_out.pids)),
         )
         self._end(fitting)
+
+    def _score_of_row(self, fitting: Fitting) -> float | None:
+        """That of a row which is this training, made before rates were tried; None: none here."""
+        name = f"seed-{self.seed}"
+        place = self._in.run(self.system, name)
+        if not self._in.row(self.system, name).is_file() or not self._is_alike(place, fitting):
+            return None
+        assert fitting.held_out is not None
+        recipe = fitting.recipe
+        precision = recipe.training.precision
+        validate = make_validation(fitting.held_out, recipe.data, precision=precision)
+        return validate(RunFolder.open(place).load_method())["mAP"]
 
     def _called(self, system: str, layout: str) -> str:
         return f"{super()._called(system, layout)}, learning rate x {self._factor:g}"
@@ -445,19 +495,33 @@ class _Final(Training):
         if kept != factor:
             self.place.rename(self.place.with_name(f"{self.place.name}-at-rate-{kept:g}"))
 
+    def _taken_over(self, fitting: Fitting) -> _Spent | None:
+        """Takes a try for the row that saw all images of the same people: it is that training.
+
+        Returns:
+            What it took; None: there is none such here.
+        """
+        place = self._in.run(self.system, f"rate-{fitting.recipe.training.lr_factor:g}")
+        spent = _spent_on(place)
+        if spent is None or not self._is_alike(place, fitting):
+            return None
+        own = shutil.ignore_patterns(fitting.run.config_path.name, ".*")
+        shutil.copytree(place, self.place, ignore=own, dirs_exist_ok=True)
+        return spent
+
     def finish(self, fitting: Fitting) -> Evaluation:
-        summary, took, trained = self._trained(fitting)
+        spent = self._taken_over(fitting) or self._trained(fitting)[1]
         evaluation = _scored(self._in, self.place, fitting)
         row = Finished(
             system=self.system,
             data=self._in.layout,
             seed=self.seed,
             images=images_seen(fitting.recipe, fitting.train),
-            iterations=summary.iterations,
-            seconds=round(summary.seconds, 1),
+            iterations=spent.iterations,
+            seconds=round(spent.seconds, 1),
             lr_factor=fitting.recipe.training.lr_factor,
             **figures_of(evaluation),
-            cost=_cost(self._in, self.place, evaluation, training_s=took, trained=trained),
+            cost=_cost(self._in, self.place, evaluation, spent),
             from_noise=beginning_of(fitting.recipe.config) is None,
             config=self._in.plain(fitting.recipe),
             made=made_now(),
@@ -465,6 +529,14 @@ class _Final(Training):
         keep(self._row, row)
         self._end(fitting)
         return evaluation
+
+
+def _spent_on(place: Path) -> _Spent | None:
+    """What a training took, from its folder; None: it was not kept, or not so much of it."""
+    try:
+        return _Spent(**json.loads((place / _COST).read_text(encoding="utf-8")))
+    except (OSError, TypeError):
+        return None
 
 
 def _save_untrained(fitting: Fitting, ships: Path | None) -> None:
@@ -496,17 +568,15 @@ def _scored(place: _Place, run: Path, fitting: Fitting) -> Evaluation:
     return evaluate_run(run, place.given.argument, evaluating)
 
 
-def _cost(
-    place: _Place, run: Path, evaluation: Evaluation, *, training_s: float, trained: int
-) -> Cost:
+def _cost(place: _Place, run: Path, evaluation: Evaluation, spent: _Spent | None = None) -> Cost:
     assert evaluation.cpu_s is not None
     folder = RunFolder.open(run)
     data = folder.load_config().data
     lights = sorted({Modality(m) for m in place.given.table.modality.tolist()})
     parameters = count_parameters(folder.load_method(), data.height, data.width, lights)
     return Cost(
-        training_s=round(training_s, 2),
-        trained=trained,
+        training_s=round(spent.cpu_s, 2) if spent else 0.0,
+        trained=spent.images if spent else 0,
         embedding_s=round(evaluation.cpu_s, 2),
         embedded=len(evaluation.table),
         parameters=parameters.all,

@@ -175,7 +175,7 @@ class Filling:
         width: Image width in pixels.
         rates: Factors of each recipe's learning rates to try before; the one with the best mAP on
             people who are neither trained on nor tested is kept. None: 1, untried.
-        try_share: Part of --images that each of these tries sees. None: a quarter.
+        try_share: Part of --images that each of these tries sees. None: all.
         overrides: Changes of every system.
         trial: Split number, for layouts that have several. None: 1.
         runs: Folder for the trainings. None: runs in the board's folder, which git ignores.
