@@ -349,7 +349,7 @@ class _Start(Training):
 
 
 class _Try(Training):
-    """A short training with a learning rate, scored by validation people."""
+    """A training with a learning rate, scored by validation people."""
 
     def __init__(self, place: _Place, system: str, preset: Preset, factor: float) -> None:
         board = place.asked.board
