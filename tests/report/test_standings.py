@@ -12,7 +12,7 @@ from crosslight.report.leaderboard import (
     leaderboard_json,
     leaderboard_markdown,
 )
-from crosslight.report.standings import Cost, Finished, Standings, Tried, standings_of
+from crosslight.report.standings import Cost, Finished, Standings, Tried, as_tried, standings_of
 
 ALL, INDOOR = "sysu-mm01/all/1", "sysu-mm01/indoor/1"
 PEOPLE = 40
@@ -154,6 +154,21 @@ def test_the_chosen_rate_is_marked() -> None:
     named = "Not yet with a rate chosen so: {} on People."
     for told, names in ((tries, "all"), (both, "a"), (both[:-1], "all")):
         assert named.format(names) in leaderboard_markdown(board, [older], told)
+
+
+def test_means_are_of_one_rate() -> None:
+    rows = [_row("a", 0, 0.3), _row("a", 1, 0.4, lr_factor=3.0), _row("b", 0, 0.2)]
+
+    def tried(factor: float, score: float) -> Tried:
+        return Tried(system="a", data="sysu-mm01", seed=0, lr_factor=factor, score=score)
+
+    one, three = tried(1, 0.4), tried(3, 0.5)
+    assert as_tried(rows, [], []) == rows
+    assert as_tried(rows, [three], [1, 3]) == rows, "not all were tried"
+    assert as_tried(rows, [one, three], [1, 3]) == rows[1:]
+    assert as_tried(rows[::2], [one, three], [1, 3]) == rows[::2], "better than none"
+    lost = _row("a", 2, 0.0, fault="It failed.")
+    assert as_tried([*rows, lost], [one, three], [1, 3]) == [*rows[1:], lost]
 
 
 def test_the_picture_has_a_panel_for_each_data_set_even_before_any_system() -> None:

@@ -21,7 +21,7 @@ from crosslight.report.leaderboard import (
     leaderboard_json,
     leaderboard_markdown,
 )
-from crosslight.report.standings import Standings, Tried, standings_of
+from crosslight.report.standings import Standings, Tried, as_tried, standings_of
 
 TABLE = "leaderboard"
 
@@ -105,6 +105,7 @@ def read_leaderboard(folder: Path | str, *, runs: Path | None = None) -> Leaderb
     rows = [read_row(path) for path in sorted((folder / ROWS).glob("*/*/seed-*.json"))]
     rows = [with_probes(folder, runs or folder / RUNS, row) for row in rows]
     tried = [read_try(path) for path in sorted((folder / ROWS).glob("*/*/rate-*.json"))]
+    rows = as_tried(rows, tried, board.rates)
     found = (
         standings_of(rows, data=name, title=one.title, order=list(board.systems))
         for name, one in board.data.items()

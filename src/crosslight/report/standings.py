@@ -142,6 +142,35 @@ def best_rate(tried: Iterable[Tried]) -> float | None:
     return max(scored, key=lambda one: one.score or 0.0).lr_factor if scored else None
 
 
+def as_tried(
+    rows: Iterable[Finished], tried: Sequence[Tried], rates: Sequence[float]
+) -> list[Finished]:
+    """Leaves out rows of another rate than tries chose, where a seed has it: means are of one.
+
+    Args:
+        rows: Of any systems and data sets.
+        tried: Likewise.
+        rates: All that are to be tried.
+    """
+    rows = list(rows)
+    of: dict[tuple[str, str], list[Tried]] = {}
+    for one in tried:
+        of.setdefault((one.data, one.system), []).append(one)
+    chosen = {
+        key: best_rate(own)
+        for key, own in of.items()
+        if {one.lr_factor for one in own} >= set(rates)
+    }
+    has = {(r.data, r.system) for r in rows if r.lr_factor == chosen.get((r.data, r.system))}
+    return [
+        row
+        for row in rows
+        if (key := (row.data, row.system)) not in has
+        or row.fault is not None
+        or row.lr_factor == chosen[key]
+    ]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Gap:
     """How far a system is ahead of the first one.
