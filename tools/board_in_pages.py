@@ -79,11 +79,16 @@ def _rows(standings: Standings, one: Standing) -> Iterator[list[str]]:
         start = standings.start.scores.get(protocol, {}) if standings.start else {}
         yield [
             protocol,
-            f"`{one.system}`",
+            f"`{one.system}`{_rates(one)}",
             " ".join(str(row.seed) for row in one.rows),
             *(percent(one.values(protocol, score)) for score in SCORES),
             " / ".join(percent([start[score]]) for score in SCORES if score in start),
         ]
+
+
+def _rates(one: Standing) -> str:
+    factor = one.rows[0].lr_factor
+    return "" if factor == 1 else f", learning rates x {factor:g}"
 
 
 def _head(board: Leaderboard) -> list[str]:

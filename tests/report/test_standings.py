@@ -147,6 +147,10 @@ def test_the_chosen_rate_is_marked() -> None:
     assert "mAP (sysu-mm01/all/1) of 24 people who are neither trained on nor tested" in table
     assert "begins from a `resnet18-half` without weights" in table
     assert "Changed in all: `training.threads=1`." in table
+    assert "each with 25% of the images; the mAP" in table
+    all_seen = leaderboard_markdown({**board, "try_share": 1.0}, found, [])
+    assert "each with all images; the mAP" in all_seen
+    assert "| – | – | – |" in all_seen, "nothing was tried, nothing is marked"
     assert "Not yet" not in table
     older = _standings(_row("a", 0, 0.3, lr_factor=2.0), _row("b", 0, 0.4), _row("a", 1, 0.3))
     tries = [tried(factor, score) for factor, score in ((0.5, 0.2), (1.0, 0.1), (2.0, 0.25))]

@@ -158,11 +158,12 @@ def _budget(
     if board["rates"]:
         one = next((t for t in tried if t.fault is None), None)
         whom = f"the mAP ({one.protocol}) of {one.people} people" if one else "the mAP of people"
+        share = board["try_share"]
+        seen = "all images" if share == 1 else f"{share:.0%} of the images"
         said.append(
             f"Learning rates: {len(board['rates'])} tries for each system, "
             f"{', '.join(f'{factor:g}' for factor in board['rates'])} times its recipe's, each "
-            f"with {board['try_share']:.0%} of the images; {whom} who are neither trained on nor "
-            "tested chose."
+            f"with {seen}; {whom} who are neither trained on nor tested chose."
         )
         said += _not_as_tried(board, standings, tried)
     else:
@@ -263,7 +264,7 @@ def _costs(standings: Standings, board: Mapping[str, Any], tried: Sequence[Tried
                 if (t.system, t.data, t.lr_factor) == (one.system, standings.data, factor)
             ]
             text = _number(own[0].score if own else None, 1, 100)
-            cells.append(f"**{text}**" if factor in chosen else text)
+            cells.append(f"**{text}**" if own and factor in chosen else text)
         lines.append(cells)
     return [*table(head, lines), ""]
 
