@@ -14,6 +14,10 @@ class DataError(CrosslightError):
     """A data set, an image or a table that cannot be used as it is."""
 
 
+class ReadingError(DataError):
+    """A file of a data set that this machine cannot read, or not now: gone, damaged, no memory."""
+
+
 class ConfigError(CrosslightError):
     """A recipe, a flag or a run folder that contradicts itself or the code."""
 

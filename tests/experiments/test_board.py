@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 
 from crosslight.errors import ConfigError
 from crosslight.experiments import budget
+from crosslight.experiments import leaderboard as experiments
 from crosslight.experiments.board import asked_of, keep_board, read_board
 from crosslight.experiments.board_works import planned
 from crosslight.experiments.options import Filling
@@ -77,6 +79,68 @@ def test_two_calls_that_begin_a_board_at_once_must_agree(
     with pytest.raises(ConfigError, match="has images 64, but --images 128"):
         keep_board(board, asked[1], other)
     assert yaml.safe_load((board / "board.yaml").read_text())["images"] == 64
+
+
+def test_a_call_that_finds_a_board_begun_meanwhile_trains_under_its_budget(
+    recipe: Path, promenade: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes what no flag says from its own first system."""
+    data, big = [f"sysu-mm01:{promenade}"], tmp_path / "big.yaml"
+    big.write_text(recipe.read_text().replace("height: 32", "height: 48"))
+    one = Filling(systems=(str(recipe),), images=64, rates=(0.5,))
+    other = Filling(systems=(str(big),), seeds=(0,))
+    slow = experiments.planned
+
+    def overtaken(folder: Path, *rest: Any) -> Any:
+        works = slow(folder, *rest)
+        if not (folder / "board.yaml").exists():
+            keep_board(folder, asked_of(folder, data, one), one)
+        return works
+
+    monkeypatch.setattr(experiments, "planned", overtaken)
+    rows = experiments.leaderboard(tmp_path / "b", data, other)
+    started = [row for row in rows if row.fitting is not None]
+    assert [row.name for row in started] == [
+        "start on sysu-mm01",
+        "big on sysu-mm01, learning rate x 0.5",
+        "big on sysu-mm01",
+    ]
+    assert {row.fitting.recipe.data.height for row in started if row.fitting} == {32}
+    row = json.loads((tmp_path / "b" / "rows" / "sysu-mm01" / "big" / "seed-0.json").read_text())
+    assert (row["images"], row["lr_factor"]) == (64, 0.5)
+
+
+def test_the_start_is_that_of_the_first_system_that_has_one(
+    recipe: Path, promenade: Path, tmp_path: Path
+) -> None:
+    how = Filling(
+        systems=("unet-disentangle", str(recipe)),
+        images=3000,
+        backbone="resnet10-half",
+        weights="none",
+    )
+    asked = asked_of(tmp_path / "b", [f"sysu-mm01:{promenade}"], how)
+    start, *_ = planned(tmp_path / "b", tmp_path / "runs", asked, how)
+    fitting = start.prepare()
+    assert fitting is not None
+    assert fitting.recipe.method == "agw"
+
+
+def test_names_and_files_that_would_mislead_are_refused(
+    recipe: Path, promenade: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board, data = tmp_path / "b", [f"sysu-mm01:{promenade}"]
+    for name in ("start.yaml", "mine.yaml"):
+        (tmp_path / name).write_text(recipe.read_text())
+    with pytest.raises(ConfigError, match="A system cannot be called start"):
+        asked_of(board, data, Filling(systems=(str(tmp_path / "start.yaml"),)))
+    monkeypatch.chdir(tmp_path)
+    how = Filling(systems=("mine.yaml",), images=64)
+    keep_board(board, asked_of(board, data, how), how)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match=r"system mine from the file mine.yaml, which is not in"):
+        asked_of(board, data, Filling())
 
 
 def test_planning_builds_the_networks_of_a_system_once(

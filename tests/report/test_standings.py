@@ -12,7 +12,15 @@ from crosslight.report.leaderboard import (
     leaderboard_json,
     leaderboard_markdown,
 )
-from crosslight.report.standings import Cost, Finished, Standings, Tried, as_tried, standings_of
+from crosslight.report.standings import (
+    Cost,
+    Finished,
+    Standings,
+    Tried,
+    as_tried,
+    best_rate,
+    standings_of,
+)
 
 ALL, INDOOR = "sysu-mm01/all/1", "sysu-mm01/indoor/1"
 PEOPLE = 40
@@ -143,7 +151,9 @@ def test_the_chosen_rate_is_marked() -> None:
     found = [_standings(_row("a", 0, 0.3, lr_factor=2.0))]
     board = {**BOARD, "rates": [0.5, 1.0, 2.0], "weights": "none", "set": ["training.threads=1"]}
     table = leaderboard_markdown(board, found, [tried(0.5, 0.2), tried(1, None), tried(2, 0.25)])
-    assert "| 20.0 | – | **25.0** |" in table
+    assert "| 20.0 | failed | **25.0** |" in table
+    assert "a, learning rate x 1: lost" in table
+    assert "bold: the row's own" in table
     assert "mAP (sysu-mm01/all/1) of 24 people who are neither trained on nor tested" in table
     assert "begins from a `resnet18-half` without weights" in table
     assert "Changed in all: `training.threads=1`." in table
@@ -158,6 +168,46 @@ def test_the_chosen_rate_is_marked() -> None:
     named = "Not yet with a rate chosen so: {} on People."
     for told, names in ((tries, "all"), (both, "a"), (both[:-1], "all")):
         assert named.format(names) in leaderboard_markdown(board, [older], told)
+
+
+def test_each_data_set_names_the_people_who_chose() -> None:
+    def tried(data: str, protocol: str, people: int) -> Tried:
+        return Tried(system="a", data=data, seed=0, lr_factor=1.0, score=0.2,
+                     protocol=protocol, people=people)  # fmt: skip
+
+    tries = [tried("regdb", "regdb/visible-to-thermal", 12), tried("sysu-mm01", ALL, 24)]
+    table = leaderboard_markdown({**BOARD, "rates": [1.0]}, [_standings(_row("a", 0, 0.3))], tries)
+    assert f"the mAP (regdb/visible-to-thermal) of 12 or ({ALL}) of 24 people who" in table
+
+
+def test_of_equal_rates_the_nearest_to_the_recipe_is_the_best() -> None:
+    tries = [
+        Tried(system="a", data="sysu-mm01", seed=0, lr_factor=factor, score=1.0)
+        for factor in (3.0, 1 / 3, 1.0, 0.1)
+    ]
+    for order in (tries, tries[::-1]):
+        assert best_rate(order) == 1.0
+    lost = replace(tries[0], score=None, fault="It failed.")
+    assert best_rate([lost]) is None
+    assert best_rate([lost, tries[3]]) == 0.1
+
+
+def test_what_the_table_shows_decides_not_the_gallery_of_the_first_trial() -> None:
+    """There b is far behind; over all trials it is level."""
+    first = _row("b", 0, 0.2).people
+    rows = [_row("a", 0, 0.3), _row("a", 1, 0.31), _row("b", 0, 0.3, people=first)]
+    rows.append(_row("b", 1, 0.31, people=first))
+    found = _standings(*rows)
+    standing = next(one for one in found.systems if one.system == "b")
+    gap = found.gap(standing, ALL, "rank1")
+    assert gap is not None
+    assert gap.people.mean == pytest.approx(0.0)
+    assert gap.people.low <= 0 <= gap.people.high
+    assert not gap.told_apart
+    interval = standing.interval(ALL, "rank1")
+    assert interval is not None
+    assert interval.mean == pytest.approx(0.305)
+    assert interval.low < 0.305 < interval.high
 
 
 def test_means_are_of_one_rate() -> None:

@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError, features
 
 from crosslight.data.depth import Depth, depth_of
 from crosslight.data.formats import HEAD_BYTES, RAW, Unread, is_raw, recognised
-from crosslight.errors import DataError
+from crosslight.errors import DataError, ReadingError
 from crosslight.types import DeepRange, Modality
 
 MAX_PIXELS = 64_000_000
@@ -127,30 +127,30 @@ def _opened(
     try:
         with Image.open(source, formats=FORMATS) as image:
             if image.format == "TIFF" and is_raw(name, _head(source)):
-                raise DataError(_unread(name, RAW))
+                raise ReadingError(_unread(name, RAW))
             width, height = image.size
             if width * height > max_pixels:
-                raise DataError(_too_large(name, f"{width} x {height}", max_pixels))
+                raise ReadingError(_too_large(name, f"{width} x {height}", max_pixels))
             yield image
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(_too_large(name, "far too many", max_pixels)) from error
+        raise ReadingError(_too_large(name, "far too many", max_pixels)) from error
     except FileNotFoundError as error:
-        raise DataError(f"There is no image at {name}; check the path or the table.") from error
+        raise ReadingError(f"There is no image at {name}; check the path or the table.") from error
     except UnidentifiedImageError as error:
-        raise DataError(_no_image(name, source)) from error
+        raise ReadingError(_no_image(name, source)) from error
     except IsADirectoryError as error:
-        raise DataError(f"{name} is a folder; give the image files in it.") from error
+        raise ReadingError(f"{name} is a folder; give the image files in it.") from error
     except OSError as error:
         if error.errno is not None:
-            raise DataError(
+            raise ReadingError(
                 f"{name} cannot be read ({error.strerror}); expected an image file that this "
                 "user may open: check its permissions and its disk."
             ) from error
-        raise DataError(_damaged(name, error)) from error
+        raise ReadingError(_damaged(name, error)) from error
     except Exception as error:  # a malformed file makes Pillow's decoders raise almost anything
-        raise DataError(_damaged(name, error)) from error
+        raise ReadingError(_damaged(name, error)) from error
 
 
 def _no_image(name: str, source: Path | BytesIO) -> str:

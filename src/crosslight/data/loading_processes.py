@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from crosslight.data.batch import Batch
-from crosslight.errors import CrosslightError, DataError
+from crosslight.errors import CrosslightError, ReadingError
 
 Order = TypeVar("Order")
 _HELD_BACK = {signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ())}
@@ -80,7 +80,7 @@ class Loads(Dataset[Any], Generic[Order]):
         except CrosslightError as error:
             return _Failure(kind=type(error), message=str(error))
         except MemoryError:
-            return _Failure(kind=DataError, message=_NO_MEMORY)
+            return _Failure(kind=ReadingError, message=_NO_MEMORY)
         return batch if get_worker_info() is None else _packed(batch)
 
 
@@ -132,14 +132,14 @@ def worker_deaths_told() -> Iterator[None]:
     not only where the next one is asked for.
 
     Raises:
-        DataError: In place of the complaint of torch.
+        ReadingError: In place of the complaint of torch.
     """
     try:
         yield
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        raise DataError(_death(str(error))) from error
+        raise ReadingError(_death(str(error))) from error
 
 
 @contextmanager
@@ -147,7 +147,7 @@ def broken_pipes_told() -> Iterator[None]:
     """Around the loader alone, where whatever a half-sent batch provokes means such a death.
 
     Raises:
-        DataError: In place of the complaint of the pipe.
+        ReadingError: In place of the complaint of the pipe.
     """
     with worker_deaths_told():  # the signal may come at any line here
         try:
@@ -156,7 +156,7 @@ def broken_pipes_told() -> Iterator[None]:
             if "Caught" in str(error):  # a defect inside the loading process, with its traceback
                 raise
             _bury()
-            raise DataError(_death(str(error))) from error
+            raise ReadingError(_death(str(error))) from error
 
 
 def _bury() -> None:
@@ -175,7 +175,7 @@ def _no_start_told(workers: int) -> Iterator[None]:
         del locks
         yield
     except OSError as error:
-        raise DataError(
+        raise ReadingError(
             f"{workers} processes that load images could not be started ({error.strerror}): memory "
             "or shared memory (/dev/shm) is full or closed; free some, or load with fewer workers "
             "(data.workers, --workers), 0 for none."

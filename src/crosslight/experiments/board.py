@@ -161,6 +161,7 @@ def asked_of(folder: Path, data: Sequence[str], how: Filling) -> Asked:
     _refuse_twice("--systems", [name for name, _ in found])
     named = dict(found)
     begun = read_board(folder)
+    _refuse_files_that_lie_elsewhere(folder, begun, named)
     given = _given(folder, data, how.trial or (begun.trial if begun else 1))
     _refuse_unfit(named, given)
     board = _begun(named, given, how) if begun is None else _confirmed(folder, begun, how)
@@ -180,8 +181,12 @@ def asked_of(folder: Path, data: Sequence[str], how: Filling) -> Asked:
     )
 
 
-def keep_board(folder: Path, asked: Asked, how: Filling) -> None:
+def keep_board(folder: Path, asked: Asked, how: Filling) -> Board:
     """Begins the board of a folder, or adds to it what a call brings.
+
+    Returns:
+        The board as it is kept: not the one that was asked for where another process has begun or
+        added to it since.
 
     Raises:
         ConfigError: Another process has begun another board there since.
@@ -192,11 +197,12 @@ def keep_board(folder: Path, asked: Asked, how: Filling) -> None:
         board = asked.board if begun is None else _confirmed(folder, begun, how)
         board = _extended(folder, board, asked.named, asked.data, how)
         if board == begun:
-            return
+            return board
         if begun is None:
             write_text(folder / IGNORED, "runs/\n.*\n!.gitignore\n")
         text = yaml.safe_dump(to_plain(board), sort_keys=False, width=100)
         write_text(folder / NAME, text)
+    return board
 
 
 def _given(folder: Path, data: Sequence[str], trial: int) -> dict[str, Given]:
@@ -363,6 +369,19 @@ def _refuse_twice(flag: str, values: Sequence[Any]) -> None:
     twice = next((value for n, value in enumerate(values) if value in values[:n]), None)
     if twice is not None:
         raise ConfigError(f"{flag} names {twice} twice; give each once.")
+
+
+def _refuse_files_that_lie_elsewhere(
+    folder: Path, board: Board | None, named: Mapping[str, tuple[Preset, ...]]
+) -> None:
+    for name, presets in board.systems.items() if board else ():
+        file = Path(presets[0].recipe).expanduser()
+        if file.suffix in (".yaml", ".yml") and not file.is_file() and name not in named:
+            raise ConfigError(
+                f"The leaderboard {folder} has the system {name} from the file {file}, which is "
+                f"not in {Path.cwd()}; give the command in the folder from which it was begun, or "
+                "copy the file here."
+            )
 
 
 def _refuse_unfit(named: Mapping[str, tuple[Preset, ...]], given: Mapping[str, Given]) -> None:

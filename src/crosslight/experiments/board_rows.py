@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from crosslight.config import to_plain
 from crosslight.errors import ConfigError
 from crosslight.evaluation.protocols import SCORE_KEYS
 from crosslight.experiments.evaluation import Evaluation
 from crosslight.experiments.probing import read_probed
 from crosslight.files import write_text
 from crosslight.report.standings import PAIRED, Cost, Finished, Probes, Tried
+from crosslight.training.run import RunFolder
 from crosslight.version import __version__
 
 ROWS, RUNS = "rows", "runs"
@@ -122,12 +124,23 @@ def with_probes(folder: Path, runs: Path, row: Finished) -> Finished:
     name = f"seed-{row.seed}"
     run = runs / row.data / row.system / name
     probed = None if row.fault else read_probed(run)
-    if probed is None:
+    if probed is None or not _is_of(run, row):
         return row
     found = replace(row, probes=probes_of(probed.parts))
     if found.probes != row.probes:
         keep(folder / ROWS / row.data / row.system / f"{name}.json", found)
     return found
+
+
+def _is_of(run: Path, row: Finished) -> bool:
+    """Whether a run is the row's: another machine may have trained it otherwise since."""
+    own = to_plain(RunFolder.open(run).load_config())
+    return all(
+        row.config[part].get(key, value) == value  # what the row was made before is missing there
+        for part in ("data", "training")
+        for key, value in own[part].items()
+        if row.config
+    )
 
 
 def probes_of(parts: Mapping[str, Any]) -> Probes:

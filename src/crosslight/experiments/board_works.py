@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import traceback
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from crosslight.config import load_recipe, parse_recipe, to_plain
 from crosslight.errors import (
@@ -17,9 +19,10 @@ from crosslight.errors import (
     CrosslightError,
     DataError,
     MissingPartError,
+    ReadingError,
     TrainingError,
 )
-from crosslight.experiments.board import Asked, Given
+from crosslight.experiments.board import Asked, Board, Given
 from crosslight.experiments.board_rows import (
     ROWS,
     RUNS,
@@ -57,7 +60,7 @@ def planned(folder: Path, runs: Path, asked: Asked, how: Filling) -> list[Work]:
     """Everything that the call asks for; a mistake in the last one should not show after hours."""
     board = asked.board
     starts: list[Work] = []
-    tries: list[Work] = []
+    tries: list[_Try] = []
     finals: list[_Final] = []
     for layout, given in asked.data.items():
         place = _Place(folder=folder, runs=runs, layout=layout, given=given, asked=asked, how=how)
@@ -67,7 +70,7 @@ def planned(folder: Path, runs: Path, asked: Asked, how: Filling) -> list[Work]:
             if (preset := fitting(board.systems[name], both_lights=given.known.both_lights))
         }
         if presets:
-            starts.append(_Start(place, next(iter(presets.values()))))
+            starts.append(_Start(place, _begins(board, given)))
         tries += [
             _Try(place, name, preset, factor)
             for name, preset in presets.items()
@@ -78,10 +81,21 @@ def planned(folder: Path, runs: Path, asked: Asked, how: Filling) -> list[Work]:
             for seed in asked.seeds
             for name, preset in presets.items()
         ]
-    for final in finals:
-        final.refuse_another()
+    for training in (*tries, *finals):
+        training.refuse_another()
     finals.sort(key=lambda final: final.seed)
     return [*starts, *tries, *finals]
+
+
+def _begins(board: Board, given: Given) -> Preset:
+    """The first system of the whole board with a network that can begin from the weights."""
+    presets = [
+        preset
+        for own in board.systems.values()
+        if (preset := fitting(own, both_lights=given.known.both_lights))
+    ]
+    begin = (p for p in presets if beginning_of(load_recipe(p.recipe, p.set).config) is not None)
+    return next(begin, presets[0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +212,9 @@ class Training(Work):
         unfit: Why the data does not suffice for its batches; None: it does.
     """
 
+    _factor = 1.0
+    """Of the recipe's learning rates."""
+
     def __init__(
         self, place: _Place, system: str, preset: Preset, *, seed: int, own: str, images: int | None
     ) -> None:
@@ -224,6 +241,31 @@ class Training(Work):
         """Whether the row's file is there; that of a failure too."""
         return self._row.is_file()
 
+    def refuse_another(self) -> None:
+        """Compares what was done before with what is asked for now.
+
+        Raises:
+            ConfigError: They differ.
+        """
+        if not self._row.is_file() or not (kept := self._kept_config()):
+            return
+        where = f"row {self._row}"
+        factor = kept["training"].get("lr_factor", 1.0)
+        recipe = load_recipe(
+            self._preset.recipe, (*self._overrides, f"training.lr_factor={factor}")
+        )
+        wanted = self._in.plain(recipe)
+        if kept["method"] == wanted["method"]:  # a file, perhaps, which lies somewhere
+            kept = {**kept, "method": recipe.method}
+        # What the row was made before had its default.
+        before = self._in.plain(parse_recipe(kept, where=where))
+        for key, old, new in what_differs(before, wanted):
+            raise ConfigError(
+                f"The {where} was made with {key} = {old!r}, but now {self.system} has {new!r}; "
+                f"to make its rows again remove {self._row.parent} and {self.place.parent}, or "
+                "give another folder."
+            )
+
     def prepare(self) -> Fitting | None:
         """Makes the run folder, or opens that of before."""
         if self.unfit is not None:
@@ -235,11 +277,16 @@ class Training(Work):
     def kept_fault(self, error: Exception) -> str:
         """Keeps the failure of a system; what is the user's or the machine's ends the call."""
         is_ours = isinstance(error, ConfigError) and not self._began
-        is_disk = isinstance(error, OSError) or (
-            isinstance(error, TrainingError) and isinstance(error.__cause__, OSError)
+        is_machines = isinstance(error, OSError | ReadingError | MissingPartError) or (
+            isinstance(error, CrosslightError) and isinstance(error.__cause__, OSError)
         )
-        if is_ours or is_disk or isinstance(error, TrainingInterrupted | MissingPartError):
+        if is_ours or is_machines or isinstance(error, TrainingInterrupted):
             raise error
+        if isinstance(error, MemoryError | torch.OutOfMemoryError):
+            raise TrainingError(
+                f"{self.name}, seed {self.seed}: the memory is full ({self._in.told(error)}); "
+                "free some, or leave the system out (--systems)."
+            ) from error
         sentence = self._in.told(error)
         if not isinstance(error, CrosslightError):
             write_text(self.place / _TRACEBACK, "".join(traceback.format_exception(error)))
@@ -263,12 +310,17 @@ class Training(Work):
     def _own(self) -> tuple[str, ...]:
         return (f"training.seed={self.seed}",)
 
+    def _kept_config(self) -> Mapping[str, Any]:
+        """What the row was made with; nothing where that is not known."""
+        return read_row(self._row).config
+
     def _keep_fault(self, sentence: str) -> None:
         row = Finished(
             system=self.system,
             data=self._in.layout,
             seed=self.seed,
             fault=sentence,
+            lr_factor=self._factor,
             made=made_now(),
         )
         keep(self._row, row)
@@ -376,6 +428,7 @@ class _Try(Training):
             score=score,
             protocol=validation_protocol(fitting.held_out),
             people=len(np.unique(fitting.held_out.pids)),
+            config=self._in.plain(fitting.recipe),
         )
         self._end(fitting)
 
@@ -407,6 +460,9 @@ class _Try(Training):
     def _own(self) -> tuple[str, ...]:
         return (f"training.lr_factor={self._factor}",)
 
+    def _kept_config(self) -> Mapping[str, Any]:
+        return read_try(self._row).config
+
     def _keep_fault(self, sentence: str) -> None:
         self._keep(fault=sentence)
 
@@ -429,41 +485,18 @@ class _Final(Training):
         images = place.asked.board.images
         super().__init__(place, system, preset, seed=seed, own=f"seed-{seed}", images=images)
 
-    def refuse_another(self) -> None:
-        """Compares what was done before with what is asked for now.
-
-        Raises:
-            ConfigError: They differ.
-        """
-        if not self._row.is_file() or not (kept := read_row(self._row).config):
-            return
-        where = f"row {self._row}"
-        factor = kept["training"].get("lr_factor", 1.0)
-        recipe = load_recipe(
-            self._preset.recipe, (*self._overrides, f"training.lr_factor={factor}")
-        )
-        wanted = self._in.plain(recipe)
-        if kept["method"] == wanted["method"]:  # a file, perhaps, which lies somewhere
-            kept = {**kept, "method": recipe.method}
-        # What the row was made before had its default.
-        before = self._in.plain(parse_recipe(kept, where=where))
-        for key, old, new in what_differs(before, wanted):
-            raise ConfigError(
-                f"The {where} was made with {key} = {old!r}, but now {self.system} has {new!r}; "
-                f"to make the row again remove that file and {self.place}, or give another folder."
-            )
-
     def was_done(self) -> bool:
         """Whether the row is there, with the rate that its tries chose.
 
-        A board may begin to try rates after it has rows; those that had the best one stay.
+        A board may begin to try rates after it has rows; those that had the best one stay, and
+        all where no rate could be tried.
         """
         if not super().was_done():
             return False
-        row, tried = read_row(self._row), self._tried()
-        if row.fault is not None or not self._in.asked.board.rates:
+        if not self._in.asked.board.rates:
             return True
-        return tried is not None and row.lr_factor == best_rate(tried)
+        tried = self._tried()
+        return tried is not None and best_rate(tried) in (None, read_row(self._row).lr_factor)
 
     def fault(self) -> str | None:
         return read_row(self._row).fault
@@ -476,9 +509,16 @@ class _Final(Training):
             factor = best_rate(tried)
             if factor is None:
                 raise TrainingError(f"No learning rate could be tried: {tried[0].fault}")
-            self._leave_another(factor)
+            self._factor = factor
+            self._leave_another()
             self._overrides = (*self._overrides, f"training.lr_factor={factor}")
         return super().prepare()
+
+    def _keep_fault(self, sentence: str) -> None:
+        if self._row.is_file() and (kept := read_row(self._row)).fault is None:
+            name = f"before-{self._row.stem}-at-rate-{kept.lr_factor:g}.json"
+            self._row.rename(self._row.with_name(name))
+        super()._keep_fault(sentence)
 
     def _tried(self) -> list[Tried] | None:
         """Its rates, tried; None: not all yet."""
@@ -486,13 +526,13 @@ class _Final(Training):
         paths = [self._in.row(self.system, f"rate-{factor:g}") for factor in rates]
         return [read_try(path) for path in paths] if all(p.is_file() for p in paths) else None
 
-    def _leave_another(self, factor: float) -> None:
+    def _leave_another(self) -> None:
         """Puts the run aside that was trained with another rate, before rates were tried."""
         run = RunFolder(path=self.place)
         if not run.config_path.is_file():
             return
         kept = run.load_config().training.lr_factor
-        if kept != factor:
+        if kept != self._factor:
             self.place.rename(self.place.with_name(f"{self.place.name}-at-rate-{kept:g}"))
 
     def _taken_over(self, fitting: Fitting) -> _Spent | None:

@@ -25,8 +25,8 @@ class Compared:
     Attributes:
         name: What tells it from the others: its folder, as much of it as is needed.
         scores: Protocol → score → fraction, the mean over trials.
-        behind: Protocol → score → the best run minus this one on the queries of the first trial;
-            of rank1 and mAP, and none of the best itself.
+        behind: Protocol → score → the best run minus this one, with the interval that the first
+            trial's queries have; of rank1 and mAP, and none of the best itself.
     """
 
     name: str
@@ -138,7 +138,11 @@ def _behind(best: Evaluation, other: Evaluation, protocol: str) -> dict[str, Dif
         "rank1": [(q.first_rank[valid] == 1).astype(float) for q in (lead, own)],
         "mAP": [q.average_precision[valid] for q in (lead, own)],
     }
-    return {name: paired_difference(a, b, people) for name, (a, b) in figures.items()}
+    means = [e.results[protocol].mean for e in (best, other)]
+    return {
+        name: paired_difference(a, b, people).around(means[0][name] - means[1][name])
+        for name, (a, b) in figures.items()
+    }
 
 
 def _queries(result: Result) -> PerQuery:

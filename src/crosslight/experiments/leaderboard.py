@@ -72,7 +72,9 @@ def leaderboard(
         _renew(folder, runs)
 
     works = planned(folder, runs, asked, how)
-    keep_board(folder, asked, how)
+    if keep_board(folder, asked, how) != asked.board:  # another call has begun it meanwhile
+        asked = asked_of(folder, data, how)
+        works = planned(folder, runs, asked, how)
     while works:
         left: list[Work] = []
         moved = False

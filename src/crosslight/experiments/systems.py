@@ -9,6 +9,7 @@ from crosslight.config import load_recipe, recipe_names
 from crosslight.errors import ConfigError
 from crosslight.experiments.variants import changes_of, recipe_name
 from crosslight.registry import did_you_mean, method_class
+from crosslight.report.standings import START
 
 _ACROSS_LIGHT = ("cross-modal", "light-pairs")
 """Samplings whose batches hold images in both lights."""
@@ -87,6 +88,11 @@ def named_system(text: str) -> tuple[str, tuple[Preset, ...]]:
     else:
         raise ConfigError(
             f"Unknown system {base!r}{did_you_mean(base, [*SYSTEMS, *recipe_names()])}"
+        )
+    if recipe_name(base) == START:
+        raise ConfigError(
+            f"A system cannot be called {START}, which is the row of what all begin from; give "
+            f"{base} another name."
         )
     if not plus:
         return recipe_name(base), presets

@@ -29,10 +29,10 @@ def comparison_markdown(content: Mapping[str, Any]) -> str:
         chance = [percent([content["chance"][protocol][key]]) for key in SHOWN]
         lines += [*table(head, [*rows, ["chance", *chance, "", ""]]), ""]
     lines += [
-        "Percent, means over the protocol's trials. Behind: the difference on the queries of the "
-        f"first trial and the interval that holds {COVERAGE:.0%} of {DRAWS:,} resamplings of the "
-        "people who are asked for, paired; = where it holds 0, so that the two cannot be told "
-        "apart on these people. Trainings with other seeds differ more.",
+        "Percent, means over the protocol's trials. Behind: the difference, and about it the "
+        f"interval that holds {COVERAGE:.0%} of {DRAWS:,} paired resamplings of the people who are "
+        "asked for in the first trial; = where it holds 0, so that the two cannot be told apart on "
+        "these people. Trainings with other seeds differ more.",
         "",
     ]
     return "\n".join(lines)

@@ -44,7 +44,7 @@ def leaderboard_json(
     return {
         "board": dict(board),
         "data": {one.data: _standings_json(one) for one in standings},
-        "tried": [asdict(one) for one in tried],
+        "tried": [{k: v for k, v in asdict(one).items() if k != "config"} for one in tried],
     }
 
 
@@ -135,8 +135,8 @@ def leaderboard_markdown(
             alike = f"`{NOT_TOLD_APART}`: rank-1 or mAP cannot be told from that of {one.first}."
             lines += [alike, ""]
         lines += _costs(one, board, tried)
-        lines += [f"{name}, seed {seed}: {fault}\n" for name, seed, fault in _faults(one)]
-    lines += [_remarks(standings)]
+        lines += [f"{whose}: {fault}\n" for whose, fault in _faults(one, tried)]
+    lines += [_remarks(standings, rates=bool(board["rates"]))]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -156,8 +156,9 @@ def _budget(
     if noisy:
         said.append(f"Without a network that could, {', '.join(noisy)} begins from noise.")
     if board["rates"]:
-        one = next((t for t in tried if t.fault is None), None)
-        whom = f"the mAP ({one.protocol}) of {one.people} people" if one else "the mAP of people"
+        known = {t.data: t for t in reversed(tried) if t.fault is None}
+        by = [f"({t.protocol}) of {t.people}" for t in known.values()]
+        whom = f"the mAP {' or '.join(by[::-1])} people" if by else "the mAP of people"
         share = board["try_share"]
         seen = "all images" if share == 1 else f"{share:.0%} of the images"
         said.append(
@@ -263,29 +264,35 @@ def _costs(standings: Standings, board: Mapping[str, Any], tried: Sequence[Tried
                 for t in tried
                 if (t.system, t.data, t.lr_factor) == (one.system, standings.data, factor)
             ]
-            text = _number(own[0].score if own else None, 1, 100)
+            text = (
+                "failed" if own and own[0].fault else _number(own[0].score if own else None, 1, 100)
+            )
             cells.append(f"**{text}**" if own and factor in chosen else text)
         lines.append(cells)
     return [*table(head, lines), ""]
 
 
-def _faults(standings: Standings) -> list[tuple[str, int, str]]:
+def _faults(standings: Standings, tried: Sequence[Tried]) -> list[tuple[str, str]]:
+    """Whose, and why."""
     start = [] if standings.start is None or not standings.start.fault else [standings.start]
     rows = [*start, *(row for one in standings.systems for row in one.failed)]
-    return [(row.system, row.seed, row.fault or "") for row in rows]
+    told = [(f"{row.system}, seed {row.seed}", row.fault or "") for row in rows]
+    lost = [t for t in tried if t.data == standings.data and t.fault]
+    return told + [(f"{t.system}, learning rate x {t.lr_factor:g}", t.fault or "") for t in lost]
 
 
-def _remarks(standings: Sequence[Standings]) -> str:
+def _remarks(standings: Sequence[Standings], *, rates: bool) -> str:
     said = [
         "Percent; each figure is the mean over the protocol's trials, then mean ± sd over seeds "
         "(no sd for one seed).",
-        f"Two systems cannot be told apart where the interval "
-        f"that holds {COVERAGE:.0%} of {DRAWS:,} paired resamplings of the people who are asked "
-        f"for in the first trial holds 0, or the difference is not above {DEVIATIONS} sd over "
-        "seeds.",
+        "Two systems cannot be told apart where the interval about their difference that holds "
+        f"{COVERAGE:.0%} of {DRAWS:,} paired resamplings of the people who are asked for in the "
+        f"first trial holds 0, or the difference is not above {DEVIATIONS} sd over seeds.",
         "CPU-seconds count all cores and the loading processes; of a training that was cut off, "
         "those after that.",
     ]
+    if rates:
+        said.append("mAP at: of validation people, with each learning rate; bold: the row's own.")
     rows = [row for one in standings for row in _rows(one)]
     seen = [row.images for row in rows if row.images]
     if seen and max(seen) > (1 + BUDGETS_DIFFER) * min(seen):
@@ -361,10 +368,8 @@ def _mark(
     values = one.values(protocol, score)
     interval = one.interval(protocol, score)
     if interval is not None:
-        # Of the first trial; the bar stands where the mean over trials is.
-        shift = fmean(values) - interval.mean
         axes.plot(
-            [interval.low + shift, interval.high + shift],
+            [interval.low, interval.high],
             [y, y],
             color=colour,
             linewidth=3.2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -121,6 +122,7 @@ class Tried:
         score: MAP of the validation people.
         protocol: By which they were scored.
         people: Their number.
+        config: The whole configuration, as plain values.
         made: Day, machine and versions.
     """
 
@@ -133,13 +135,18 @@ class Tried:
     score: float | None = None
     protocol: str = ""
     people: int = 0
+    config: Mapping[str, Any] = field(default_factory=dict)
     made: Mapping[str, str] = field(default_factory=dict)
 
 
 def best_rate(tried: Iterable[Tried]) -> float | None:
-    """The factor with the best score; None: no try has one."""
+    """The factor with the best score, of equals the nearest to 1; None: no try has one."""
+
+    def merit(one: Tried) -> tuple[float, float, float]:
+        return one.score or 0.0, -abs(math.log(one.lr_factor)), -one.lr_factor
+
     scored = [one for one in tried if one.score is not None]
-    return max(scored, key=lambda one: one.score or 0.0).lr_factor if scored else None
+    return max(scored, key=merit).lr_factor if scored else None
 
 
 def as_tried(
@@ -176,7 +183,8 @@ class Gap:
     """How far a system is ahead of the first one.
 
     Attributes:
-        people: On the people who are asked for, by their paired resampling.
+        people: The means over trials and seeds, with the interval that the first trial's people
+            have by their paired resampling.
         seeds_sd: Deviation over seeds, of both together; None where one has a single seed.
     """
 
@@ -223,12 +231,12 @@ class Standing:
         return np.array(self.rows[0].people[protocol]["queries"], np.int64)
 
     def interval(self, protocol: str, score: str) -> Difference | None:
-        """The mean over seeds, and the interval by resampling the people who are asked for."""
+        """The mean over seeds and trials, and the interval that the first trial's people have."""
         people = self.of_people(protocol, score)
         if people is None:
             return None
         sizes = self.queries(protocol)
-        return resampled(people * sizes, sizes)
+        return resampled(people * sizes, sizes).around(self.mean(protocol, score))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,7 +286,8 @@ class Standings:
         sd = None
         if all(len(seeds) > 1 for seeds in values):
             sd = float(np.sqrt(fmean(stdev(seeds) ** 2 for seeds in values)))
-        return Gap(people=resampled((own - other) * sizes, sizes), seeds_sd=sd)
+        shown = fmean(values[0]) - fmean(values[1])
+        return Gap(people=resampled((own - other) * sizes, sizes).around(shown), seeds_sd=sd)
 
 
 def standings_of(

@@ -16,7 +16,7 @@ from crosslight.data.layouts import (
 from crosslight.data.layouts.contract import Layout
 from crosslight.data.layouts.roots import describe_wrong_root
 from crosslight.data.table import SampleTable
-from crosslight.errors import ConfigError, DataError
+from crosslight.errors import ConfigError, DataError, ReadingError
 from crosslight.registry import did_you_mean
 
 LAYOUTS: dict[str, Layout] = {
@@ -58,7 +58,7 @@ def read_layout(name: str, root: Path | str, *, trial: int = 1) -> SampleTable:
     """
     layout, root = get_layout(name), Path(root)
     if not layout.fits(root):
-        raise DataError(describe_wrong_root(layout, root, LAYOUTS.values()))
+        raise ReadingError(describe_wrong_root(layout, root, LAYOUTS.values()))
     if not layout.fits_exactly(root) and (other := recognise(root)) is not None:
         raise DataError(
             f"The images at {root} are named as in {other.title}, not as in {layout.title}; "

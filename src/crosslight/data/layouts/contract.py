@@ -10,7 +10,7 @@ from pathlib import Path
 from crosslight.data.layouts.listing import first_image
 from crosslight.data.layouts.roots import describe_wrong_root
 from crosslight.data.table import SampleTable
-from crosslight.errors import DataError
+from crosslight.errors import DataError, ReadingError
 from crosslight.types import Modality
 
 PROMENADE = "promenade.json"
@@ -128,7 +128,7 @@ class Layout:
             DataError: Not this layout, incomplete, or a file that does not parse.
         """
         if not self.fits(root):
-            raise DataError(describe_wrong_root(self, root))
+            raise ReadingError(describe_wrong_root(self, root))
         if self.trials > 1 and not 1 <= trial <= self.trials:
             raise DataError(
                 f"{self.title} has no trial {trial}; expected --trial from 1 to {self.trials}."

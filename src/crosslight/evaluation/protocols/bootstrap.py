@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,15 @@ class Difference:
     def told_apart(self) -> bool:
         """Whether the interval leaves zero out."""
         return self.low > 0 or self.high < 0
+
+    def around(self, mean: float) -> Difference:
+        """The same interval about another mean: that over all trials of which this is the first.
+
+        A trial draws a gallery, and every query of it gains or loses by that; what the means over
+        trials say should not be contradicted by one draw.
+        """
+        moved = mean - self.mean
+        return replace(self, mean=mean, low=self.low + moved, high=self.high + moved)
 
 
 def paired_difference(

@@ -1,0 +1,146 @@
+"""What becomes of a leaderboard's rows when a process is killed, a system or the machine fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.commands.boards import call_of, row_of
+from tests.conftest import RECIPE
+
+from crosslight import cli
+from crosslight.errors import ReadingError
+from crosslight.experiments.leaderboard import leaderboard
+from crosslight.experiments.options import Filling
+
+METHOD = """
+import os
+import signal
+from pathlib import Path
+
+import torch
+
+from crosslight.files import require_folder
+from crosslight.methods.agw import AGW
+
+
+def die(place):
+    if os.environ.get("DIE_AT") == place:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Mortal(AGW):
+    def training_step(self, batch, update):
+        if update.progress.iteration == 3:
+            die("iteration 3")
+        return super().training_step(batch, update)
+
+    def embed(self, images, modality):
+        die("scoring")
+        if os.environ.get("DIE_AT") == "a defect":
+            raise IndexError("list index out of range")
+        if os.environ.get("DIE_AT") == "no memory":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB")
+        if os.environ.get("DIE_AT") == "no folder":
+            require_folder(Path(__file__) / "below a file")
+        return super().embed(images, modality)
+"""
+
+
+@pytest.fixture
+def mortal(tmp_path: Path) -> Path:
+    (tmp_path / "mine.py").write_text(METHOD)
+    path = tmp_path / "mortal.yaml"
+    path.write_text(
+        RECIPE.replace("method: agw", "method: mine.py:Mortal")
+        + "training: {checkpoint_every: 1}\n"
+    )
+    return path
+
+
+def test_a_killed_process_leaves_its_row_to_the_next(
+    mortal: Path, promenade: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "board"
+    words = call_of(folder, promenade, "--systems", str(mortal), "--seeds", "0", "--images", "96")
+
+    def killed(at: str) -> None:
+        command = [sys.executable, "-m", "crosslight", *words]
+        gone = subprocess.run(
+            command, env={**os.environ, "DIE_AT": at}, capture_output=True, check=False
+        )
+        assert gone.returncode == -signal.SIGKILL, gone.stderr
+        cli.main(["leaderboard", str(folder), "--only-table"])
+        assert not (folder / "rows" / "sysu-mm01" / "mortal" / "seed-0.json").exists()
+
+    killed("iteration 3")
+    killed("scoring")
+    cli.main(words)
+    row = row_of(folder, "mortal")
+    assert row["fault"] is None
+    assert row["iterations"] == 12
+    # The first call was killed after three iterations; the second trained the rest.
+    assert row["cost"]["trained"] == 96 * 9 // 12
+    assert row["cost"]["training_s"] > 0
+    assert str(tmp_path) not in json.dumps(row)
+
+
+def test_a_defect_of_a_method_is_a_row_too_with_its_traceback(
+    mortal: Path, promenade: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIE_AT", "a defect")
+    folder = tmp_path / "board"
+    words = call_of(folder, promenade, "--systems", str(mortal), "--seeds", "0", "--images", "16")
+    cli.main(words)
+    assert row_of(folder, "mortal")["fault"] == "IndexError: list index out of range"
+    told = (folder / "runs" / "sysu-mm01" / "mortal" / "seed-0" / "fault.txt").read_text()
+    assert "in embed" in told
+    assert "mortal on" not in told
+
+
+@pytest.mark.parametrize("moment", ["tiny on sysu-mm01, learning rate x 0.1", "tiny on sysu-mm01"])
+def test_data_that_is_gone_ends_the_call_and_nobody_has_failed(
+    recipe: Path, promenade: Path, tmp_path: Path, moment: str
+) -> None:
+    data, board = shutil.copytree(promenade, tmp_path / "data"), tmp_path / "board"
+    how = Filling(systems=(str(recipe),), seeds=(0, 1), images=64, rates=(1.0, 0.1))
+
+    def call() -> None:
+        for row in leaderboard(board, [f"sysu-mm01:{data}"], how):
+            if (row.state, row.name) == ("begins", moment):
+                data.rename(tmp_path / "elsewhere")
+
+    with pytest.raises(ReadingError, match=r"There is no (image|folder)"):
+        call()
+    (tmp_path / "elsewhere").rename(data)
+    cli.main(call_of(board, data))
+    kept = [json.loads(path.read_text()) for path in board.glob("rows/*/*/*.json")]
+    assert [one["fault"] for one in kept] == [None] * (1 + 2 + 2)
+
+
+def test_full_memory_or_a_folder_that_cannot_be_written_ends_the_call(
+    recipe: Path,
+    mortal: Path,
+    promenade: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fails: Any,
+) -> None:
+    board = tmp_path / "board"
+    systems = ("--systems", str(recipe), str(mortal), "--images", "16")
+    call = call_of(board, promenade, "--seeds", "0", *systems)
+    monkeypatch.setenv("DIE_AT", "no memory")
+    assert "mortal on sysu-mm01, seed 0: the memory is full (" in fails(*call)
+    monkeypatch.setenv("DIE_AT", "no folder")
+    assert "below a file cannot be written (Not a directory)" in fails(*call)
+    assert not [*board.glob("rows/*/mortal/*.json")]
+    monkeypatch.delenv("DIE_AT")
+    cli.main(call)
+    assert row_of(board, "mortal")["fault"] is None
