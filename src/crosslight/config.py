@@ -39,7 +39,7 @@ Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 Padding = Annotated[int, Range(0, 8192)]
 Threads = Annotated[int, Range(1, 1024)]
 Deviations = Annotated[float, Range(-3, 3)]
-RUN_KEYS = ("crosslight", "data_set")
+RUN_KEYS = ("crosslight", "code_sha256", "data_set")
 """What a run's `config.yaml` holds besides a recipe."""
 RECIPES = resources.files("crosslight") / "recipes"
 

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from crosslight.errors import ConfigError
+from crosslight.files import sha256_of
 
 METHODS = {
     "agw": "crosslight.methods.agw:AGW",
@@ -87,6 +88,17 @@ def trust_file_method(name: str, folder: Path) -> str:
     place = (folder / Path(path).expanduser()).resolve()
     _trusted.add(place)
     return f"{place}:{attribute}"
+
+
+def digest_of_method(name: str) -> str | None:
+    """The SHA-256 of a method's own file, which decides about weights too; None: it ships.
+
+    Raises:
+        ConfigError: The file is gone or not trusted.
+    """
+    if not is_file_method(name):
+        return None
+    return sha256_of(_trusted_place(Path(name.rpartition(":")[0])))
 
 
 def _class_in_file(name: str) -> type[Any]:

@@ -59,6 +59,19 @@ def test_a_recipe_may_name_a_file_beside_it(own, data, monkeypatch):
     assert '"centre_pull"' in (own / "run" / "log.jsonl").read_text()
 
 
+def test_a_run_does_not_go_on_with_other_code(own, data, fails, capsys):
+    _train(own, data)
+    capsys.readouterr()
+    _train(own, data)
+    assert "was finished before (2 iterations in" in capsys.readouterr().out
+    before = (own / "mine.py").read_text()
+    (own / "mine.py").write_text(before.replace("batch.images.mean()", "2 * batch.images.mean()"))
+    sentence = fails("train", own / "mine.yaml", "--data", data, "--out", own / "run")
+    assert f"mine.py is not the code that {own / 'run'} was begun with" in sentence
+    (own / "mine.py").write_text(before)
+    _train(own, data)
+
+
 def test_a_run_does_not_run_code_that_the_user_has_not_named(own, data, fails, monkeypatch):
     _train(own, data)
     registry._trusted.clear()

@@ -97,6 +97,31 @@ def test_other_images_or_protocols_are_named(runs: Path, tmp_path: Path):
         compare([runs / "first", other])
 
 
+def test_runs_that_were_scored_in_another_way_are_named_or_refused(
+    trained: Path, promenade: Path, tmp_path: Path, capsys
+):
+    def evaluated(name: str, *more: str) -> Path:
+        words = ["--data", f"sysu-mm01:{promenade}", "--protocol", "sysu-mm01/all/1"]
+        cli.main(["evaluate", str(trained), *words, "--out", str(tmp_path / name), *more])
+        return tmp_path / name
+
+    kept = (trained / "metrics.json").read_bytes()
+    plain, flipped = evaluated("plain"), evaluated("flipped", "--flip")
+    said = capsys.readouterr().out
+    assert "cosine distance, seeded galleries" in said
+    assert "cosine distance, mirror images added, seeded galleries" in said
+    assert (trained / "metrics.json").read_bytes() == kept
+    cli.main(["compare", str(plain), str(flipped)])
+    told = "flipped: cosine distance, mirror images added, seeded galleries"
+    assert told in capsys.readouterr().out
+    cli.main(["compare", str(plain), str(evaluated("again"))])
+    assert "different ways" not in capsys.readouterr().out
+    settings = flipped / "evaluation" / "settings.json"
+    settings.write_text(settings.read_text().replace('"seeded"', '"official"'))
+    with pytest.raises(ConfigError, match="plain was scored on seeded galleries, flipped on offic"):
+        compare([plain, flipped])
+
+
 def test_the_interval_is_that_of_the_mean_of_people():
     rng = np.random.default_rng(0)
     people = np.repeat(np.arange(400), 5)

@@ -12,6 +12,7 @@ import crosslight
 from crosslight.config import Recipe
 from crosslight.data.table import SampleTable
 from crosslight.errors import CheckpointError, ConfigError
+from crosslight.locking import FolderLock
 from crosslight.training.loop import fit
 from crosslight.training.run import RunFolder, build_method
 from crosslight.training.weights import load_weights, save_weights
@@ -61,10 +62,35 @@ def test_another_training_is_refused_by_its_first_difference(
     table: SampleTable, tmp_path: Path, other: Recipe, expected: str
 ) -> None:
     run = open_run(tmp_path, recipe(), table)
+    _saved(run)
     before = run.config_path.read_bytes()
     with pytest.raises(ConfigError, match=expected + ".* give another --out"):
         open_run(tmp_path, other, table)
     assert run.config_path.read_bytes() == before
+
+
+def _saved(run: RunFolder) -> None:
+    """A checkpoint, or what stands for one here: something is lost when others take the folder."""
+    run.checkpoints_path.mkdir()
+    (run.checkpoints_path / "last.pt").touch()
+
+
+def test_a_training_that_saved_nothing_gives_its_folder_to_another(
+    table: SampleTable, tmp_path: Path
+) -> None:
+    """It failed before its first checkpoint; who mends the cause should not need another folder."""
+    run, mended = open_run(tmp_path, recipe(), table), changed("training", seed=1)
+    run.log_path.write_text('{"event": "of the one before"}\n', encoding="utf-8")
+    (tmp_path / "thesis.tex").write_text("years of work", encoding="utf-8")
+    lock = FolderLock(tmp_path)
+    lock.acquire()
+    with pytest.raises(ConfigError, match=r"training.seed = 0, but training.seed = 1"):
+        open_run(tmp_path, mended, table)
+    lock.release()
+    assert run.load_config().training.seed == 0, "somebody trains there"
+    assert open_run(tmp_path, mended, table).load_config().training.seed == 1
+    assert not run.log_path.exists()
+    assert (tmp_path / "thesis.tex").exists()
 
 
 def test_a_training_of_an_earlier_version_without_a_newer_key_continues(
@@ -75,13 +101,14 @@ def test_a_training_of_an_earlier_version_without_a_newer_key_continues(
     del content["data"]["augmentation"]["pad_mode"]
     run.config_path.write_text(yaml.safe_dump(content), encoding="utf-8")
     assert open_run(tmp_path, recipe(), table) == run
+    _saved(run)
     edges = dataclasses.replace(recipe().data.augmentation, pad_mode="edge")
     with pytest.raises(ConfigError, match=r"pad_mode = 'zeros', but .*'edge'"):
         open_run(tmp_path, changed("data", augmentation=edges), table)
 
 
 def test_other_data_is_refused(table: SampleTable, tmp_path: Path) -> None:
-    open_run(tmp_path / "run", recipe(), table)
+    _saved(open_run(tmp_path / "run", recipe(), table))
     moved = draw_people(tmp_path / "moved")
     open_run(tmp_path / "run", recipe(), moved)  # the same rows at another place
     with pytest.raises(ConfigError, match="The training images are others than those"):

@@ -176,6 +176,7 @@ def evaluate(
     run: Positional[Path],
     *,
     data: DataArgument,
+    out: Path | None = None,
     evaluating: Flat[_Evaluating],
     refining: Flat[_Refining],
 ) -> None:
@@ -184,13 +185,15 @@ def evaluate(
     Args:
         run: Run folder.
         data: Data set.
+        out: Folder for the results, which compare takes too. None: the run's, in place of its last
+            ones.
         evaluating: How.
         refining: After which refinements too.
     """
     from crosslight.commands.evaluate import print_evaluation
     from crosslight.experiments.evaluation import evaluate_run
 
-    print_evaluation(evaluate_run(run, data, evaluating, refinements=refining.chosen()))
+    print_evaluation(evaluate_run(run, data, evaluating, refinements=refining.chosen(), out=out))
 
 
 @app.command(name="score")

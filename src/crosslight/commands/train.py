@@ -29,7 +29,11 @@ def run_training(
     if fitting.chosen_by is not None:
         _say(fitting.chosen_by)
     summary = fitting.train_all(machines)
-    _say(f"{out}: {summary.iterations} iterations in {summary.seconds:.0f} s.")
+    done = f"{summary.iterations} iterations in {summary.seconds:.0f} s"
+    if summary.resumed_from == summary.iterations:
+        _say(f"{out} was finished before ({done}) and is as it was; another --out trains anew.")
+    else:
+        _say(f"{out}: {done}.")
     method = fitting.recipe.method
     if is_file_method(method):
         # What opens the run later must be told that this file may be run.

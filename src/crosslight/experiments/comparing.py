@@ -24,12 +24,14 @@ class Compared:
 
     Attributes:
         name: What tells it from the others: its folder, as much of it as is needed.
+        scored: How: the distance, the code, mirror images, the galleries.
         scores: Protocol → score → fraction, the mean over trials.
         behind: Protocol → score → the best run minus this one, with the interval that the first
             trial's queries have; of rank1 and mAP, and none of the best itself.
     """
 
     name: str
+    scored: str
     scores: Mapping[str, Mapping[str, float]]
     behind: Mapping[str, Mapping[str, Difference]]
 
@@ -89,6 +91,7 @@ def compare(paths: Sequence[Path], *, protocols: Sequence[str] = ()) -> Comparis
         runs=tuple(
             Compared(
                 name=name,
+                scored=e.settings.told,
                 scores={p: {s: e.results[p].mean[s] for s in SCORES} for p in asked},
                 behind={p: _behind(found[best[p]], e, p) for p in asked if name != best[p]},
             )
@@ -151,6 +154,12 @@ def _queries(result: Result) -> PerQuery:
 
 
 def _require_same_images(name: str, first: Evaluation, other: str, second: Evaluation) -> None:
+    samplers = [one.settings.sampler for one in (first, second) if one.settings.draws_galleries]
+    if len(set(samplers)) > 1:
+        raise ConfigError(
+            f"{name} was scored on {samplers[0]} galleries, {other} on {samplers[1]} ones; "
+            "evaluate them with the same --sampler."
+        )
     if first.table.relative_paths != second.table.relative_paths:
         raise ConfigError(
             f"{name} was evaluated on {len(first.table)} images of {first.settings.title}, {other} "

@@ -66,8 +66,19 @@ class Settings:
 
     @property
     def told(self) -> str:
-        """What was compared, for the line above a table."""
-        return f"{self.distance} distance" + (f", code {self.code}" if self.code else "")
+        """What was chosen of how to score, for the line above a table."""
+        said = [f"{self.distance} distance"]
+        said += [f"code {self.code}"] if self.code else []
+        if self.flip:
+            said.append("mirror images added" + ", each of length 1 first" * self.unit_views)
+        if self.draws_galleries:
+            said.append(f"{self.sampler} galleries")
+        return ", ".join(said)
+
+    @property
+    def draws_galleries(self) -> bool:
+        """Whether a sampler decides who answers."""
+        return any(name.startswith("sysu-mm01/") for name in self.protocols)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -155,17 +155,23 @@ class Run:
         return draw_translations(self.method, self._sitters(images), to=Modality(light_given(to)))
 
     def evaluate(
-        self, data: str, *, refinements: Sequence[Refinement] = (), **options: Any
+        self,
+        data: str,
+        *,
+        refinements: Sequence[Refinement] = (),
+        out: Path | None = None,
+        **options: Any,
     ) -> Evaluation:
         """Scores the run on a data set and keeps the result in its folder; see `evaluate_run`.
 
         Args:
             data: `LAYOUT:ROOT`.
             refinements: Re-ranking or query expansion, each scored beside the plain ranking.
+            out: Another folder for the result, in place of the run's.
             options: Those of `Evaluating`.
         """
         how = Evaluating(**{**options, "protocols": tuple(options.get("protocols", ()))})
-        return evaluate_run(self.path, data, how, refinements=refinements)
+        return evaluate_run(self.path, data, how, refinements=refinements, out=out)
 
     def _refuse_untrained(self, doing: Doing) -> None:
         if doing in self.untrained:

@@ -35,6 +35,10 @@ def comparison_markdown(content: Mapping[str, Any]) -> str:
         "these people. Trainings with other seeds differ more.",
         "",
     ]
+    scored = {run["name"]: run["scored"] for run in content["runs"]}
+    if len(set(scored.values())) > 1:
+        told = "; ".join(f"{name}: {how}" for name, how in scored.items())
+        lines += [f"They were scored in different ways, which differ by themselves: {told}.", ""]
     return "\n".join(lines)
 
 

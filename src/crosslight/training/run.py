@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,10 @@ from crosslight.config import RUN_KEYS, Recipe, flat, parse_recipe, to_plain
 from crosslight.data.table import SampleTable, read_table
 from crosslight.errors import CheckpointError, ConfigError, CrosslightError
 from crosslight.files import EXPORT_CARD, write_text
-from crosslight.locking import LOCK_NAME
+from crosslight.locking import LOCK_NAME, FolderLock
 from crosslight.methods.contract import Method
 from crosslight.nn.weights import initial_weights_left_out
-from crosslight.registry import method_class
+from crosslight.registry import digest_of_method, method_class
 from crosslight.shipped import MODEL, SHIPPED, WEIGHTS, shipped
 from crosslight.training.given_stages import take_given
 from crosslight.training.weights import (
@@ -99,17 +100,27 @@ class RunFolder:
             TrainingError: The folder cannot be written.
         """
         run = cls(path=path)
-        content = {"crosslight": __version__, "data_set": dict(data), **to_plain(config)}
+        own = digest_of_method(config.method)
+        content = {
+            "crosslight": __version__,
+            **({"code_sha256": own} if own else {}),
+            "data_set": dict(data),
+            **to_plain(config),
+        }
         if path.exists() and not path.is_dir():
             raise ConfigError(f"{path} is a file; give another --out, a folder.")
-        if run.config_path.is_file():
-            _refuse_another(run, yaml.safe_load(yaml.safe_dump(content)), train)
-            return run
+        is_run = run.config_path.is_file()
+        if is_run:
+            told = _another(run, yaml.safe_load(yaml.safe_dump(content)), train)
+            if told is None:
+                return run
+            if not _forgotten(run):
+                raise ConfigError(told)
         with disk_faults_told(run.config_path):
             # Killed before the configuration stood, a call leaves its lock and the table.
             left = (LOCK_NAME, run.table_path.name)
             names = [entry.name for entry in path.iterdir()] if path.is_dir() else []
-            if any(name not in left and not name.endswith(".part") for name in names):
+            if not is_run and any(n not in left and not n.endswith(".part") for n in names):
                 raise ConfigError(
                     f"{path} is not empty and holds no run (no config.yaml); give another --out."
                 )
@@ -256,20 +267,52 @@ class RunFolder:
         return content
 
 
-def _refuse_another(run: RunFolder, wanted: dict[str, Any], train: SampleTable | None) -> None:
+def _forgotten(run: RunFolder) -> bool:
+    """Whether a training left nothing to continue and nobody is at it; its traces go then.
+
+    It failed before its first checkpoint, for want of people or with a loss that was lost, and the
+    same command with something mended should not need another folder.
+    """
+    if run.model_path.exists() or any(run.checkpoints_path.glob("*")):
+        return False
+    lock = FolderLock(run.path)
+    with disk_faults_told(run.path):
+        try:
+            lock.acquire()
+        except BlockingIOError:
+            return False
+        try:
+            run.log_path.unlink(missing_ok=True)
+            for folder in (run.tensorboard_path, run.previews_path):
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            lock.release()
+    return True
+
+
+def _another(run: RunFolder, wanted: dict[str, Any], train: SampleTable | None) -> str | None:
+    """Why a folder holds another training than the one that is wanted; None: it is the same."""
     # What the run was made before had its default.
     kept = yaml.safe_load(yaml.safe_dump(to_plain(run.load_config())))
     for key, old, new in what_differs({**run._content(), **kept}, wanted):
+        if key == "code_sha256":
+            if None in (old, new):  # begun by an older version, or another method
+                continue
+            return (
+                f"{wanted['method'].rpartition(':')[0]} is not the code that {run.path} was begun "
+                "with; put that back to continue the training, or give another --out."
+            )
         if key == "data_set.fingerprint":
-            raise ConfigError(
+            return (
                 f"The training images are others than those that {run.path} was begun with"
                 f"{_difference(run, train)}; put them back to continue that training, or give "
                 "another --out."
             )
-        raise ConfigError(
+        return (
             f"{run.path} already holds a training with {key} = {old!r}, but {key} = {new!r} "
             f"was asked for; give another --out, or {old!r} again to continue that training."
         )
+    return None
 
 
 def what_differs(
