@@ -180,6 +180,7 @@ def test_a_folder_of_queries_is_answered_image_by_image(capsys, store, query, tm
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "holds no image" in fails("gallery", "search", store, empty)
+    assert "No query was given; name images" in fails("gallery", "search", store)
 
 
 def test_adding_again_adds_nothing(capsys, store, promenade):

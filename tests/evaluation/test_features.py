@@ -273,7 +273,7 @@ def test_torch_files_run_no_code_and_others_are_named(tmp_path: Path) -> None:
     torch.save(torch.ones(2, 2), path)
     with pytest.raises(DataError, match="holds a Tensor, expected a dictionary"):
         load_features(path)
-    for content in (b"", b"no file of torch", b"PK\x03\x04"):
+    for content in (b"", b"no file of torch", b"some text", b"epoch 3", b"run", b"PK\x03\x04"):
         path.write_bytes(content)
         with pytest.raises(DataError, match=r"torch\.save\("):
             load_features(path)

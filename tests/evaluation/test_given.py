@@ -106,6 +106,39 @@ def test_mistakes_with_a_matrix_are_explained() -> None:
         score_distances(dist, q, g, protocol="market")
 
 
+@pytest.mark.parametrize(
+    ("protocol", "q_cams", "g_cams", "message"),
+    [
+        ("sysu-mm01/all/1", [1, 3, 6], [1, 2, 4], "q_cams holds the cameras 1, but .* 3, 6 alone"),
+        ("sysu-mm01/all/10", [3, 3, 6], [1, 3, 6], "g_cams .* 3, 6, but .* cameras 1, 2, 4, 5 al"),
+        ("sysu-mm01/indoor/1", [3, 3, 6], [1, 2, 4], "g_cams .* 4, but .* cameras 1, 2 alone"),
+        ("sysu-mm01/all/1", [3, 3, -1], [1, 2, 4], "q_cams holds the cameras -1"),
+        ("regdb/visible-to-thermal", [1, 2, 1], [1, 2, 2], "both hold the cameras 1, 2, but"),
+        ("regdb/thermal-to-visible", [2, 2, 2], [1, 2, 1], "both hold the cameras 2, but"),
+    ],
+)
+def test_cameras_on_a_side_where_the_protocol_has_none_are_refused(
+    protocol: str, q_cams: list[int], g_cams: list[int], message: str
+) -> None:
+    dist, pids = 1 - np.eye(3), [1, 2, 3]
+    with pytest.raises(ProtocolError, match=rf"{message}.*select the rows .* cl\.evaluate"):
+        score_distances(dist, pids, pids, q_cams, g_cams, protocol=protocol)
+
+
+def test_cameras_on_their_own_side_or_unknown_or_of_junk_are_no_contradiction() -> None:
+    dist, pids = 1 - np.eye(3), [1, 2, 3]
+    fits = [
+        ("sysu-mm01/indoor/1", pids, [3, 6, 6], [1, 2, 1]),
+        ("sysu-mm01/all/1", [1, 2, -1], [3, 6, 1], [4, 5, 2]),
+        ("regdb/visible-to-thermal", pids, [1, 1, 1], [2, 2, 2]),
+        ("regdb/visible-to-thermal", pids, [-1, -1, -1], [-1, -1, -1]),
+        ("regdb/visible-to-thermal", pids, None, None),
+        ("llcm/visible-to-infrared", pids, [1, 2, 3], [2, 3, 1]),
+    ]
+    for protocol, q_pids, q_cams, g_cams in fits:
+        assert score_distances(dist, q_pids, pids, q_cams, g_cams, protocol=protocol).rank1 == 1
+
+
 def test_the_room_is_entered_without_heavy_imports() -> None:
     code = (
         "import sys, crosslight.evaluation as e; "

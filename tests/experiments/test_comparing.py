@@ -64,7 +64,12 @@ def test_the_command_prints_and_keeps_the_table(runs: Path, tmp_path: Path, caps
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [(["first"], "1 evaluated run in"), (["first", "first"], "is given twice"), (["x"], "0 eval")],
+    [
+        ([], "0 evaluated runs; give two"),
+        (["first"], "1 evaluated run in"),
+        (["first", "first"], "is given twice"),
+        (["x"], "0 eval"),
+    ],
 )
 def test_what_cannot_be_compared_is_one_sentence(runs: Path, given: list[str], said: str):
     with pytest.raises(ConfigError, match=said):

@@ -309,6 +309,49 @@ def test_a_wrong_search_is_refused_with_a_sentence(
     assert words in reply.json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("method", "address", "fields", "words"),
+    [
+        ("POST", "search", {"row": row_id(0, 1), "camera": 1}, "'camera'; did you mean 'cam'?"),
+        ("POST", "search", {"row": row_id(0, 1), "lights": "x"}, "'lights'; did you mean 'light'?"),
+        ("POST", "search?cam=1", {"row": row_id(0, 1)}, "cam stands in the wrong place; send it"),
+        ("POST", "search?camera=1", {"row": row_id(0, 1)}, "'camera'; did you mean 'cam'?"),
+        ("POST", "draw", {"row": row_id(0, 1), "kind": "swap", "bod": 1}, "did you mean 'body'?"),
+        ("GET", "rows?camera=1", None, "Unknown field 'camera'; did you mean 'cam'?"),
+        ("GET", "rows?person=1", None, "Unknown field 'person'; "),
+        ("GET", "rows", {"cam": 1}, "takes no body; its fields stand in the address: cam, light"),
+        ("GET", "people?top=3", None, "Unknown field 'top'; known are limit, offset."),
+        ("GET", "picture?row=x&v=2", None, "Unknown field 'v'; known are row."),
+        ("GET", "gallery?cam=1", None, "Unknown field 'cam'; send none."),
+        ("DELETE", "rows?row=x&all=1", None, "Unknown field 'all'; "),
+        ("PUT", "person", {"person": 1, "called": "Ann"}, "'called'; known are name, note, person"),
+        ("POST", "label", {"row": row_id(0, 1), "person": 1, "track": 1}, "field 'track'; "),
+        ("POST", "marks/clear", {"row": row_id(0, 1)}, "takes no body; send none"),
+        ("GET", "rows?\ud800=1", None, "Unknown field"),
+    ],
+)
+def test_a_field_that_a_call_does_not_have_is_refused(
+    client, method: str, address: str, fields: dict[str, Any] | None, words: str
+) -> None:
+    target = "/api/" + address.encode(errors="surrogatepass").decode(errors="replace")
+    reply = client.request(method, target, data=fields)
+    assert reply.status_code == 422, reply.text
+    assert words in reply.json()["error"]
+
+
+def test_an_upload_by_a_wrong_name_is_refused(client) -> None:
+    upload = encoded(picture(0, 1))
+    reply = client.post("/api/boxes", files={"image": upload, "picture": upload})
+    assert (reply.status_code, reply.json()["error"]) == (
+        422, "Unknown field 'picture'; known are image."
+    )  # fmt: skip
+
+
+def test_health_and_scrapers_may_add_what_they_like(client) -> None:
+    for address in ("/health?at=1", "/metrics?target=here", "/?v=2", "/static/look.css?v=2"):
+        assert client.get(address).status_code == 200
+
+
 def test_drawing_the_query_in_the_other_light_and_on_another_body(serve: Serve) -> None:
     client = serve(drawing=True)
     assert client.get("/api/gallery").json()["translates"]

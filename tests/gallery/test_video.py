@@ -267,7 +267,11 @@ def test_a_detector_of_torchvision_finds_boxes_of_its_kind(tmp_path, monkeypatch
     with pytest.raises(ConfigError, match="torchvision has no detector 'yolo'"):
         load_detector("torchvision:yolo", 0.5)
     weights = tmp_path / "weights.pth"
-    weights.write_bytes(b"nothing")
+    for content in (b"nothing", b"some text", b"run", b""):
+        weights.write_bytes(content)
+        with pytest.raises(ConfigError, match=r"cannot be used for ssdlite320"):
+            load_detector(f"torchvision:ssdlite320_mobilenet_v3_large:{weights}", 0.5)
+    torch.save([1, 2], weights)
     with pytest.raises(ConfigError, match=r"cannot be used for ssdlite320"):
         load_detector(f"torchvision:ssdlite320_mobilenet_v3_large:{weights}", 0.5)
     kind = torchvision_detector.TorchvisionDetector

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,33 @@ def test_damaged_file_is_one_sentence(tmp_path: Path, name: str) -> None:
     with pytest.raises(CheckpointError, match="fetch it again") as caught:
         read_weights(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["some text", "state_dict", "epoch 3", "run", "jpg", "hello", '{"a": 1}', "\n"]
+)
+def test_text_in_place_of_a_torch_file_is_one_sentence(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_text(text)
+    with pytest.raises(CheckpointError, match=r"no torch file \(it begins like none\); fetch it"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), struct.error("unpack"), IndexError(), OSError(5)])
+def test_what_reading_raises_is_one_sentence_but_for_lack_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save(_state(), path)
+
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(torch, "load", fails)
+    lacks_memory = isinstance(error, MemoryError)
+    with pytest.raises(MemoryError if lacks_memory else CheckpointError) as caught:
+        read_weights(path)
+    assert lacks_memory or "is damaged or no torch file" in str(caught.value)
 
 
 def test_missing_file_and_file_without_tensors(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,18 @@ def test_a_damaged_last_state_gives_way_to_the_previous_one(tmp_path: Path) -> N
 def test_what_is_no_checkpoint_is_damaged(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "last.pt"
     path.write_bytes(content)
+    with pytest.raises(DamagedCheckpointError, match="is damaged"):
+        load_safely(path)
+
+
+def test_an_archive_whose_pickle_is_text_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    torch.save({"number": 0}, path)
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, b"some text" if name.endswith("data.pkl") else data)
     with pytest.raises(DamagedCheckpointError, match="is damaged"):
         load_safely(path)
 

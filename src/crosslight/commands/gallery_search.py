@@ -18,7 +18,7 @@ from crosslight.data.depth import DepthTally
 from crosslight.data.folders import images_below
 from crosslight.data.images import read_with_depth
 from crosslight.drawing.pictures import write_png
-from crosslight.errors import DataError
+from crosslight.errors import ConfigError, DataError
 from crosslight.experiments.embedder import embedder_for
 from crosslight.files import printable, require_place, sha256_of, write_text
 from crosslight.gallery.audit import COMMAND, audit_of, filter_told, this_user
@@ -112,6 +112,10 @@ def _require(deep_range: DeepRange | None, sheet: Path | None, csv: Path | None)
 
 def _queries(images: Sequence[Path]) -> list[Path]:
     """The images, and those of the folders among them."""
+    if not images:
+        raise ConfigError(
+            "No query was given; name images of the people to look for, or folders of them."
+        )
     found: list[Path] = []
     for place in images:
         if not place.is_dir():

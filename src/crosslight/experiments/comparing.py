@@ -113,9 +113,10 @@ def named_runs(paths: Sequence[Path]) -> dict[str, Path]:
     """
     folders = [run for path in paths for run in runs_in(path)]
     if len(folders) < 2:
+        where = f" in {', '.join(map(str, paths))}" if paths else ""
         raise ConfigError(
-            f"{len(folders)} evaluated run{'' if len(folders) == 1 else 's'} in "
-            f"{', '.join(map(str, paths))}; give two or more, or a folder of them."
+            f"{len(folders)} evaluated run{'' if len(folders) == 1 else 's'}{where}; give two or "
+            "more, or a folder of them."
         )
     return dict(zip(_names(folders), folders, strict=True))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +53,13 @@ class TorchvisionDetector:
             model: Any = get_model(name, weights=own, weights_backbone=None)
             if weights is not None:
                 model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # on foreign bytes an unpickler fails in a dozen ways
             source = weights or "torchvision's own weights"
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise ConfigError(
-                f"{source} cannot be used for {name} ({str(error).splitlines()[0]}); give a file: "
+                f"{source} cannot be used for {name} ({reason}); give a file: "
                 f"torchvision:{name}:WEIGHTS.pth."
             ) from error
         self._place = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,6 +19,8 @@ from crosslight.files import sha256_of
 
 _SHOWN_KEYS = 3
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
+_STARTS = (b"PK", b"\x80")
+"""How torch's files begin: archives, and the pickles of its early versions."""
 _SCALARS: list[Any] = [
     np.dtype,
     np.ndarray,
@@ -158,25 +159,26 @@ def read_torch(path: Path, *, scalars: bool = False) -> object:
     Raises:
         CheckpointError: A damaged file, or one that needs code to be run.
     """
+    start = b""
     try:
+        with path.open("rb") as file:
+            start = file.read(max(map(len, _STARTS)))
         with torch.serialization.safe_globals(_SCALARS if scalars else []):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "Weights only load failed" not in str(error):
-            raise _unreadable(path, error) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # on foreign bytes an unpickler fails in a dozen ways
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if start and not start.startswith(_STARTS):
+            reason = "it begins like none"
+        elif reason.startswith("Weights only load failed"):
+            raise CheckpointError(
+                f"The weight file {path} would run code on loading and was refused; load it where "
+                f"you trust it and save its state dict alone, best as .safetensors."
+            ) from error
         raise CheckpointError(
-            f"The weight file {path} would run code on loading and was refused; load it where you "
-            f"trust it and save its state dict alone, best as .safetensors."
+            f"The weight file {path} is damaged or no torch file ({reason}); fetch it again."
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> CheckpointError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return CheckpointError(
-        f"The weight file {path} is damaged or no torch file ({reason}); fetch it again."
-    )
 
 
 def _is_under(key: str, beginnings: Sequence[str]) -> bool:

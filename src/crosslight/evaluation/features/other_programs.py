@@ -68,7 +68,9 @@ def read_torch(path: Path) -> Arrays:
             f"{path} holds more than tensors, or is damaged; Python objects could run code. "
             "Save tensors alone: torch.save({'feats': feats, 'pids': pids, 'cams': cams}, path)."
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # on foreign bytes an unpickler fails in a dozen ways
         raise DataError(
             f"{path} is not a readable file of torch; write it again with "
             "torch.save({'feats': feats, 'pids': pids, 'cams': cams}, path)."

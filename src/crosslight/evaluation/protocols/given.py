@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from crosslight.data.layouts.sysu_mm01 import INFRARED_CAMERAS
 from crosslight.data.table import junk
 from crosslight.errors import ProtocolError
 from crosslight.evaluation.features import Features, load_features
@@ -20,6 +22,7 @@ from crosslight.evaluation.protocols.protocols import (
     get_protocol,
 )
 from crosslight.evaluation.protocols.scores import Result, cmc_length, per_query, score_ranks
+from crosslight.evaluation.protocols.selection import RegdbSelector, SysuSelector
 from crosslight.evaluation.ranking import (
     Effort,
     Labels,
@@ -28,6 +31,7 @@ from crosslight.evaluation.ranking import (
 )
 from crosslight.evaluation.reranking import Refinement
 from crosslight.evaluation.scoring import TRIALS, AveragePrecision, Scoring, check_average_precision
+from crosslight.types import UNKNOWN_CAM
 
 
 def evaluate(
@@ -86,8 +90,9 @@ def score_distances(
     """Scores a matrix of distances by the rules of a protocol.
 
     These are its camera rule, and whether rank-k counts images or people. Nothing is selected or
-    drawn: for a protocol that draws galleries, such as SYSU-MM01's, the columns are one drawn
-    gallery and the result is that of one trial. Rows and columns of pid -1 are junk and left out.
+    drawn: rows are queries of the protocol and columns its gallery; where it draws galleries, as
+    SYSU-MM01's does, they are one drawn gallery and the result is that of one trial. Cameras that
+    contradict this are refused. Rows and columns of pid -1 are junk and left out.
 
     Args:
         dist: `(Q, G)`, smaller is nearer; numpy, lists or a torch tensor.
@@ -100,7 +105,8 @@ def score_distances(
 
     Raises:
         DataError: Something is not an array of the right kind.
-        ProtocolError: Shapes and lengths do not fit, cameras are missing, or nothing can be scored.
+        ProtocolError: Shapes and lengths do not fit, cameras are missing or on a side where the
+            protocol has none of them, or nothing can be scored.
         ConfigError: A name is unknown.
     """
     chosen, area = get_protocol(protocol), check_average_precision(average_precision)
@@ -108,6 +114,7 @@ def score_distances(
     query = _labels(chosen, "q", q_pids, q_cams, dist.shape[0], "row")
     gallery = _labels(chosen, "g", g_pids, g_cams, dist.shape[1], "column")
     trial = _known(query, gallery)
+    _check_sides(chosen, query.cams[trial.queries], gallery.cams[trial.gallery])
     (ranks,) = rank_distances(
         dist, query, gallery, [trial], exclusion=chosen.exclusion, cmc=chosen.cmc, top=TOP
     )
@@ -152,6 +159,41 @@ def _known(query: Labels, gallery: Labels) -> Trial:
             "are not junk (pid -1), so there is nothing to rank; give the numbers of the people."
         )
     return trial
+
+
+def _check_sides(
+    protocol: Protocol, asking: npt.NDArray[np.int64], answering: npt.NDArray[np.int64]
+) -> None:
+    """Refuses cameras that do not stand where the protocol has them, as when all ask all.
+
+    A camera of LLCM sees in both lights and may stand anywhere.
+    """
+    selector = protocol.selector
+    remedy = "select the rows and columns first, or give the features to cl.evaluate, which does"
+    if isinstance(selector, SysuSelector):
+        for name, what, found, own in (
+            ("q_cams", "queries", asking, INFRARED_CAMERAS),
+            ("g_cams", "gallery", answering, selector.gallery_cams),
+        ):
+            strange = np.setdiff1d(found, own)
+            if len(strange):
+                raise ProtocolError(
+                    f"{name} holds the cameras {_listed(strange)}, but the {what} of the "
+                    f"{protocol.name} protocol {'are' if what == 'queries' else 'is'} of the "
+                    f"cameras {_listed(own)} alone; {remedy}."
+                )
+    elif isinstance(selector, RegdbSelector):
+        both = np.setdiff1d(np.intersect1d(asking, answering), UNKNOWN_CAM)
+        if len(both):
+            raise ProtocolError(
+                f"q_cams and g_cams both hold the cameras {_listed(both)}, but in the "
+                f"{protocol.name} protocol one light asks the other, and a camera of RegDB sees "
+                f"one; {remedy}, or leave the cameras out where they are not known."
+            )
+
+
+def _listed(cams: Iterable[int]) -> str:
+    return ", ".join(str(int(cam)) for cam in cams)
 
 
 def _rules(protocol: Protocol, trial: Trial, area: AveragePrecision) -> tuple[str, ...]:

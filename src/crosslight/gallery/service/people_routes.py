@@ -26,6 +26,7 @@ from crosslight.gallery.people import Changed, Somebody, find
 from crosslight.gallery.proposals import propose
 from crosslight.gallery.rows import Filter
 from crosslight.gallery.service.desk import Desk
+from crosslight.gallery.service.fields import KNOWN_FIELDS_ONLY
 from crosslight.gallery.service.noting import NoteOf
 from crosslight.gallery.service.replies import (
     ChangedReply,
@@ -54,7 +55,7 @@ from crosslight.types import Light
 
 CSV = "text/csv"
 
-people_router = APIRouter(responses=RESPONSES)
+people_router = APIRouter(responses=RESPONSES, dependencies=[KNOWN_FIELDS_ONLY])
 
 _LABEL = [needs(Role.LABEL)]
 _proposing = CapacityLimiter(1)

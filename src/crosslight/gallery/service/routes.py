@@ -22,6 +22,7 @@ from crosslight.gallery.same import compared
 from crosslight.gallery.service import metrics
 from crosslight.gallery.service.access import Access, shown_session
 from crosslight.gallery.service.desk import Desk
+from crosslight.gallery.service.fields import KNOWN_FIELDS_ONLY
 from crosslight.gallery.service.noting import NoteOf
 from crosslight.gallery.service.pictures import JPEG, PICTURE_KEPT_S, as_uri
 from crosslight.gallery.service.replies import (
@@ -67,7 +68,7 @@ RESPONSES: _Responses = {
 }
 """What every call may be answered."""
 
-router = APIRouter(responses=RESPONSES)
+router = APIRouter(responses=RESPONSES, dependencies=[KNOWN_FIELDS_ONLY])
 
 StoreNumber = Annotated[int, Field(ge=-1, le=2**31 - 1)]
 PersonNumber = Annotated[int, Field(ge=0, lt=2**63)]
