@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import hashlib
 import importlib
+import importlib.machinery
 import importlib.util
 import os
 import sys
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from crosslight.errors import ConfigError
@@ -130,19 +131,42 @@ def _variable() -> list[str]:
     return os.environ.get(TRUSTED_VARIABLE, "").split(os.pathsep)
 
 
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Runs a content of the file, never the compiled one of a moment before.
+
+    Args:
+        name: Of the module.
+        path: The file.
+        content: What stands in it.
+    """
+
+    def __init__(self, name: str, path: str, content: bytes) -> None:
+        super().__init__(name, path)
+        self._content = content
+
+    def get_code(self, fullname: str) -> CodeType:  # noqa: ARG002
+        found: CodeType = self.source_to_code(self._content, self.path)
+        return found
+
+
 def _module_of(path: Path) -> ModuleType:
+    """The module of a file as it stands; that of before where nothing in it has changed.
+
+    What the file imports is Python's affair: a process reads it once.
+    """
     # Registered, because dataclasses and pickling look their module up by name.
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    content = path.read_bytes()
+    digest = hashlib.sha256(b"%s\0%s" % (os.fsencode(path), content)).hexdigest()[:16]
     name = f"crosslight_method_{path.stem}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
+    loader = _Loader(name, str(path), content)
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
         raise ConfigError(

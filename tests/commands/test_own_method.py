@@ -1,9 +1,12 @@
 """A method in a file of the user's own, and a run's configuration as a recipe."""
 
+import os
+import pickle
 import shutil
 
 import pytest
 
+import crosslight as cl
 from crosslight import cli, registry
 from crosslight.training.run import RunFolder
 
@@ -70,6 +73,25 @@ def test_a_run_does_not_go_on_with_other_code(own, data, fails, capsys):
     assert f"mine.py is not the code that {own / 'run'} was begun with" in sentence
     (own / "mine.py").write_text(before)
     _train(own, data)
+
+
+def test_a_notebook_trains_the_file_as_it_stands(own, data):
+    def fit(out):
+        cl.fit(own / "mine.yaml", data, own / out, progress=False)
+        return '"centre_pull"' in (own / out / "log.jsonl").read_text()
+
+    assert fit("first")
+    mine, own_class = own / "mine.py", f"{own / 'mine.py'}:CentrePull"
+    before, kept = registry.method_class(own_class), mine.stat()
+    assert registry.method_class(own_class) is before, "nothing was changed"
+    mine.write_text(CENTRE_PULL.replace("centre_pull", "centre_push"))
+    os.utime(mine, ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    assert not fit("second"), "changed in the same moment, to the same length"
+    after = registry.method_class(own_class)
+    assert after is not before
+    assert [pickle.loads(pickle.dumps(cls)) for cls in (before, after)] == [before, after]
+    mine.write_text(CENTRE_PULL)
+    assert registry.method_class(own_class) is before, "what was is the same class again"
 
 
 def test_a_run_does_not_run_code_that_the_user_has_not_named(own, data, fails, monkeypatch):
