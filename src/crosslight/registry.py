@@ -152,7 +152,8 @@ class _Loader(importlib.machinery.SourceFileLoader):
 def _module_of(path: Path) -> ModuleType:
     """The module of a file as it stands; that of before where nothing in it has changed.
 
-    What the file imports is Python's affair: a process reads it once.
+    It may import what lies beside it, now and later, where no installed module has that name. Of
+    those a process reads each name once: edited, or beside another method, it is not read again.
     """
     # Registered, because dataclasses and pickling look their module up by name.
     content = path.read_bytes()
@@ -165,6 +166,8 @@ def _module_of(path: Path) -> ModuleType:
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
     try:
         loader.exec_module(module)
     except Exception as error:

@@ -3,8 +3,10 @@
 import os
 import pickle
 import shutil
+import sys
 
 import pytest
+import yaml
 
 import crosslight as cl
 from crosslight import cli, registry
@@ -24,6 +26,20 @@ class CentrePull(Baseline):
     def training_step(self, batch, update):
         return {"centre_pull": batch.images.mean(), **super().training_step(batch, update)}
 '''
+BESIDE = """
+import yaml
+from light_gaps import place
+
+from crosslight.methods.baseline import Baseline
+
+
+class Mine(Baseline):
+    @staticmethod
+    def late():
+        import late_gaps
+
+        return late_gaps.place
+"""
 RECIPE = """
 method: mine.py:CentrePull
 config: {backbone: resnet10-half, weights: none, epochs: 1}
@@ -129,6 +145,26 @@ def test_a_file_that_has_moved_is_found_where_it_is_named(own, data, monkeypatch
     monkeypatch.setenv(registry.TRUSTED_VARIABLE, str(own / "elsewhere" / "mine.py"))
     cli.main(["evaluate", str(own / "run"), "--data", data, "--workers", "0"])
     assert (own / "elsewhere" / "mine.ran").exists()
+
+
+def test_a_file_may_import_what_lies_beside_it(own, monkeypatch):
+    """As a script may: at the top and later; an installed module of that name goes first."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("light_gaps", "late_gaps", "yaml"):
+        (own / f"{name}.py").write_text(f"place = {str(own)!r}\n")
+    (own / "mine.py").write_text(BESIDE)
+    name = registry.trust_file_method("mine.py:Mine", own)
+    mine = registry.method_class(name)
+    (own / "mine.py").write_text(BESIDE + "# edited\n")
+    registry.method_class(name)
+    try:
+        assert mine.late() == sys.modules[mine.__module__].place == str(own)
+        assert sys.modules[mine.__module__].yaml is yaml
+    finally:
+        for beside in ("light_gaps", "late_gaps"):
+            sys.modules.pop(beside, None)
+    assert sys.path.count(str(own)) == 1
+    assert sys.path[-1] == str(own), "behind all that is installed"
 
 
 @pytest.mark.parametrize(
