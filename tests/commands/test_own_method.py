@@ -10,6 +10,7 @@ import yaml
 
 import crosslight as cl
 from crosslight import cli, registry
+from crosslight.errors import ConfigError
 from crosslight.training.run import RunFolder
 
 CENTRE_PULL = '''
@@ -26,6 +27,16 @@ class CentrePull(Baseline):
     def training_step(self, batch, update):
         return {"centre_pull": batch.images.mean(), **super().training_step(batch, update)}
 '''
+WHOLE = """
+from crosslight.methods.baseline import Baseline, BaselineConfig
+from crosslight.methods.contract import Method
+
+
+class Whole(Method):
+    optimizers = stages = training_step = embed = lambda self, *_: None
+
+
+"""
 BESIDE = """
 import yaml
 from light_gaps import place
@@ -180,6 +191,47 @@ def test_what_is_wrong_with_the_file_is_one_sentence(own, data, fails, named, sa
     recipe = own / "wrong.yaml"
     recipe.write_text(RECIPE.replace("mine.py:CentrePull", named))
     assert said in fails("train", recipe, "--data", data, "--out", own / "run")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("class Mine: pass", "does not extend crosslight.methods.contract.Method"),
+        ("class Mine(Method): pass", "does not define embed, optimizers, stages, training_step"),
+        ("class Mine(Whole): pass", "has no dataclass `Config` of its settings"),
+        ("class Mine(Whole):\n  class Config: lr = 0.1", "has no dataclass `Config`"),
+        (
+            "class Mine(Whole):\n  Config = BaselineConfig\n  def __init__(self, config): pass",
+            "does not fit (got an unexpected keyword argument 'num_ids'), expected `(self, config,",
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_class_is_one_sentence(own, body, said):
+    (own / "mine.py").write_text(f"{WHOLE}{body}\n")
+    with pytest.raises(ConfigError) as error:
+        cl.load_recipe(str(own / "mine.yaml"), ["method=mine.py:Mine"])
+    assert said in str(error.value)
+    assert str(error.value).startswith(("Mine of ", "The __init__ of Mine of "))
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ("return {}", "Mine.training_step moved no optimizer until iteration 2 of stage train"),
+        (
+            "update('model', {'light_gap': self.head.classifier.weight.square()})",
+            "update('model') was given 'light_gap' of shape (",
+        ),
+    ],
+)
+def test_what_is_wrong_with_its_training_is_one_sentence(own, data, fails, step, said):
+    (own / "mine.py").write_text(
+        f"{WHOLE}class Mine(Baseline):\n  def training_step(self, batch, update):\n    {step}\n"
+    )
+    recipe = own / "wrong.yaml"
+    recipe.write_text(RECIPE.replace("mine.py:CentrePull", "mine.py:Mine"))
+    assert said in fails("train", recipe, "--data", data, "--out", own / "run")
+    assert not (own / "run" / "model.safetensors").exists()
 
 
 def test_the_configuration_of_a_run_is_a_recipe(trained, data, tmp_path):
