@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import hashlib
 import importlib
+import importlib.machinery
 import importlib.util
+import inspect
 import os
 import sys
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from crosslight.errors import ConfigError
@@ -37,6 +40,8 @@ METHODS = {
     "unet-disentangle": "crosslight.methods.unet_disentangle:UNetDisentangle",
     "zero-padding": "crosslight.methods.zero_padding:ZeroPadding",
 }
+METHOD = "crosslight.methods.contract.Method"
+"""What the class of every method extends."""
 ENTRY_POINT_GROUP = "crosslight.methods"
 TRUSTED_VARIABLE = "CROSSLIGHT_METHODS"
 """Names the user's own method files, as PATH names folders."""
@@ -56,7 +61,8 @@ def method_class(name: str) -> type[Any]:
     A run folder from a stranger may name one too, and that must not be enough.
 
     Raises:
-        ConfigError: No such method; or a file that is absent, not trusted, or broken.
+        ConfigError: No such method; a file that is absent, not trusted, or broken; or a class that
+            is no method.
     """
     if name in METHODS:
         module, _, attribute = METHODS[name].partition(":")
@@ -67,6 +73,7 @@ def method_class(name: str) -> type[Any]:
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         if entry.name == name:
             loaded: type[Any] = entry.load()
+            _refuse_unfit(loaded, entry.value)
             return loaded
     raise ConfigError(f"Unknown method {name!r}{did_you_mean(name, method_names())}")
 
@@ -109,7 +116,30 @@ def _class_in_file(name: str) -> type[Any]:
         raise ConfigError(
             f"{place} has no class {attribute!r}; name it as in `method: {place.name}:MyMethod`."
         )
+    _refuse_unfit(found, f"{attribute} of {place}")
     return found
+
+
+def _refuse_unfit(cls: type[Any], name: str) -> None:
+    """Checks of a class that others wrote what shows before a method is made of it."""
+    config = getattr(cls, "Config", None)
+    if METHOD not in {f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__}:
+        raise ConfigError(f"{name} does not extend {METHOD}; let it, or another method.")
+    if cls.__abstractmethods__:
+        lacking = ", ".join(sorted(cls.__abstractmethods__))
+        raise ConfigError(f"{name} does not define {lacking}, which every method needs; add it.")
+    if not (isinstance(config, type) and dataclasses.is_dataclass(config)):
+        raise ConfigError(
+            f"{name} has no dataclass `Config` of its settings; write one, which extends "
+            "MethodConfig, and say `Config = MyConfig` in the class."
+        )
+    try:
+        inspect.signature(cls).bind(None, num_ids=1, height=1, width=1)
+    except TypeError as error:
+        raise ConfigError(
+            f"The __init__ of {name} does not fit ({error}), expected `(self, config, *, num_ids, "
+            "height, width)`."
+        ) from error
 
 
 def _trusted_place(path: Path) -> Path:
@@ -130,19 +160,45 @@ def _variable() -> list[str]:
     return os.environ.get(TRUSTED_VARIABLE, "").split(os.pathsep)
 
 
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Runs a content of the file, never the compiled one of a moment before.
+
+    Args:
+        name: Of the module.
+        path: The file.
+        content: What stands in it.
+    """
+
+    def __init__(self, name: str, path: str, content: bytes) -> None:
+        super().__init__(name, path)
+        self._content = content
+
+    def get_code(self, fullname: str) -> CodeType:  # noqa: ARG002
+        found: CodeType = self.source_to_code(self._content, self.path)
+        return found
+
+
 def _module_of(path: Path) -> ModuleType:
+    """The module of a file as it stands; that of before where nothing in it has changed.
+
+    It may import what lies beside it, now and later, where no installed module has that name. Of
+    those a process reads each name once: edited, or beside another method, it is not read again.
+    """
     # Registered, because dataclasses and pickling look their module up by name.
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    content = path.read_bytes()
+    digest = hashlib.sha256(b"%s\0%s" % (os.fsencode(path), content)).hexdigest()[:16]
     name = f"crosslight_method_{path.stem}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
+    loader = _Loader(name, str(path), content)
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
         raise ConfigError(

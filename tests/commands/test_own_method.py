@@ -1,10 +1,16 @@
 """A method in a file of the user's own, and a run's configuration as a recipe."""
 
+import os
+import pickle
 import shutil
+import sys
 
 import pytest
+import yaml
 
+import crosslight as cl
 from crosslight import cli, registry
+from crosslight.errors import ConfigError
 from crosslight.training.run import RunFolder
 
 CENTRE_PULL = '''
@@ -21,6 +27,30 @@ class CentrePull(Baseline):
     def training_step(self, batch, update):
         return {"centre_pull": batch.images.mean(), **super().training_step(batch, update)}
 '''
+WHOLE = """
+from crosslight.methods.baseline import Baseline, BaselineConfig
+from crosslight.methods.contract import Method
+
+
+class Whole(Method):
+    optimizers = stages = training_step = embed = lambda self, *_: None
+
+
+"""
+BESIDE = """
+import yaml
+from light_gaps import place
+
+from crosslight.methods.baseline import Baseline
+
+
+class Mine(Baseline):
+    @staticmethod
+    def late():
+        import late_gaps
+
+        return late_gaps.place
+"""
 RECIPE = """
 method: mine.py:CentrePull
 config: {backbone: resnet10-half, weights: none, epochs: 1}
@@ -72,6 +102,25 @@ def test_a_run_does_not_go_on_with_other_code(own, data, fails, capsys):
     _train(own, data)
 
 
+def test_a_notebook_trains_the_file_as_it_stands(own, data):
+    def fit(out):
+        cl.fit(own / "mine.yaml", data, own / out, progress=False)
+        return '"centre_pull"' in (own / out / "log.jsonl").read_text()
+
+    assert fit("first")
+    mine, own_class = own / "mine.py", f"{own / 'mine.py'}:CentrePull"
+    before, kept = registry.method_class(own_class), mine.stat()
+    assert registry.method_class(own_class) is before, "nothing was changed"
+    mine.write_text(CENTRE_PULL.replace("centre_pull", "centre_push"))
+    os.utime(mine, ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    assert not fit("second"), "changed in the same moment, to the same length"
+    after = registry.method_class(own_class)
+    assert after is not before
+    assert [pickle.loads(pickle.dumps(cls)) for cls in (before, after)] == [before, after]
+    mine.write_text(CENTRE_PULL)
+    assert registry.method_class(own_class) is before, "what was is the same class again"
+
+
 def test_a_run_does_not_run_code_that_the_user_has_not_named(own, data, fails, monkeypatch):
     _train(own, data)
     registry._trusted.clear()
@@ -109,6 +158,26 @@ def test_a_file_that_has_moved_is_found_where_it_is_named(own, data, monkeypatch
     assert (own / "elsewhere" / "mine.ran").exists()
 
 
+def test_a_file_may_import_what_lies_beside_it(own, monkeypatch):
+    """As a script may: at the top and later; an installed module of that name goes first."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("light_gaps", "late_gaps", "yaml"):
+        (own / f"{name}.py").write_text(f"place = {str(own)!r}\n")
+    (own / "mine.py").write_text(BESIDE)
+    name = registry.trust_file_method("mine.py:Mine", own)
+    mine = registry.method_class(name)
+    (own / "mine.py").write_text(BESIDE + "# edited\n")
+    registry.method_class(name)
+    try:
+        assert mine.late() == sys.modules[mine.__module__].place == str(own)
+        assert sys.modules[mine.__module__].yaml is yaml
+    finally:
+        for beside in ("light_gaps", "late_gaps"):
+            sys.modules.pop(beside, None)
+    assert sys.path.count(str(own)) == 1
+    assert sys.path[-1] == str(own), "behind all that is installed"
+
+
 @pytest.mark.parametrize(
     ("named", "said"),
     [
@@ -122,6 +191,47 @@ def test_what_is_wrong_with_the_file_is_one_sentence(own, data, fails, named, sa
     recipe = own / "wrong.yaml"
     recipe.write_text(RECIPE.replace("mine.py:CentrePull", named))
     assert said in fails("train", recipe, "--data", data, "--out", own / "run")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("class Mine: pass", "does not extend crosslight.methods.contract.Method"),
+        ("class Mine(Method): pass", "does not define embed, optimizers, stages, training_step"),
+        ("class Mine(Whole): pass", "has no dataclass `Config` of its settings"),
+        ("class Mine(Whole):\n  class Config: lr = 0.1", "has no dataclass `Config`"),
+        (
+            "class Mine(Whole):\n  Config = BaselineConfig\n  def __init__(self, config): pass",
+            "does not fit (got an unexpected keyword argument 'num_ids'), expected `(self, config,",
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_class_is_one_sentence(own, body, said):
+    (own / "mine.py").write_text(f"{WHOLE}{body}\n")
+    with pytest.raises(ConfigError) as error:
+        cl.load_recipe(str(own / "mine.yaml"), ["method=mine.py:Mine"])
+    assert said in str(error.value)
+    assert str(error.value).startswith(("Mine of ", "The __init__ of Mine of "))
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ("return {}", "Mine.training_step moved no optimizer until iteration 2 of stage train"),
+        (
+            "update('model', {'light_gap': self.head.classifier.weight.square()})",
+            "update('model') was given 'light_gap' of shape (",
+        ),
+    ],
+)
+def test_what_is_wrong_with_its_training_is_one_sentence(own, data, fails, step, said):
+    (own / "mine.py").write_text(
+        f"{WHOLE}class Mine(Baseline):\n  def training_step(self, batch, update):\n    {step}\n"
+    )
+    recipe = own / "wrong.yaml"
+    recipe.write_text(RECIPE.replace("mine.py:CentrePull", "mine.py:Mine"))
+    assert said in fails("train", recipe, "--data", data, "--out", own / "run")
+    assert not (own / "run" / "model.safetensors").exists()
 
 
 def test_the_configuration_of_a_run_is_a_recipe(trained, data, tmp_path):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from crosslight.data.images import read_image
 from crosslight.data.table import SampleTable
 from crosslight.data.transforms import InferenceTransform
-from crosslight.errors import DataError
+from crosslight.errors import ConfigError, DataError
 from crosslight.training.embedding import embed_table
 from tests.training.tiny import Tiny, build, recipe
 
@@ -65,6 +67,24 @@ def test_bf16_stays_near_and_gives_float32(method: Tiny, table: SampleTable) -> 
     assert rough.dtype == np.float32
     assert not np.array_equal(rough, exact)
     np.testing.assert_allclose(rough, exact, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("embedded", "found"),
+    [
+        (lambda images: images, r"shape \(6, 3, 16, 8\)"),
+        (lambda images: images.mean(dim=(1, 2, 3)), r"shape \(6,\)"),
+        (lambda images: images[:2, 0, 0], r"shape \(2, 8\)"),
+        (lambda _: None, "NoneType"),
+    ],
+)
+def test_an_embedding_of_another_shape_is_refused(
+    method: Tiny, table: SampleTable, monkeypatch: pytest.MonkeyPatch, embedded: Any, found: str
+) -> None:
+    monkeypatch.setattr(method, "embed", lambda images, _: embedded(images))
+    said = rf"Tiny\.embed gave {found} for 6 images, expected a tensor of shape \(6, D\)"
+    with pytest.raises(ConfigError, match=said):
+        embed_table(method, table, height=16, width=8, interpolation="bilinear", batch_size=6)
 
 
 def test_nothing_to_embed_is_one_sentence(method: Tiny, table: SampleTable) -> None:

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from crosslight.data.table import SampleTable
-from crosslight.errors import CheckpointError
+from crosslight.errors import CheckpointError, ConfigError
 from crosslight.files import sha256_of
 from crosslight.methods.contract import Method, Stage
 from crosslight.training.given_stages import take_given
@@ -82,5 +82,5 @@ def test_another_file_is_refused(table: SampleTable, tmp_path: Path) -> None:
 
 
 def test_a_given_stage_names_its_part() -> None:
-    with pytest.raises(ValueError, match=r"name the part that mine\.pth gives"):
+    with pytest.raises(ConfigError, match=r"must name the `part` that mine\.pth gives"):
         Stage(name="warm-up", iterations=3, given="mine.pth")

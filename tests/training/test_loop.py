@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from crosslight.config import Recipe
 from crosslight.data.batch import Batch
 from crosslight.data.table import SampleTable
 from crosslight.errors import ConfigError, DataError, TrainingError
-from crosslight.methods.contract import Method, Scheduled, Update
+from crosslight.methods.contract import Method, Scheduled, Stage, Update
 from crosslight.training.loop import FitSummary, fit
 from crosslight.training.machines import Machines
 from crosslight.training.run import RunFolder
@@ -277,6 +277,88 @@ def test_a_lost_loss_is_named_and_the_checkpoint_stays(
         train(table, tmp_path, recipe(), method=method)
     assert state(tmp_path)["position"]["iteration"] == 5
     assert all(torch.isfinite(tensor).all() for tensor in state(tmp_path)["method"].values())
+
+
+class Idle(Tiny):
+    """Never moves in its first stage before some iteration, from 0."""
+
+    moves_from = 0
+
+    def training_step(self, batch: Batch, update: Update) -> Mapping[str, Tensor]:
+        if update.progress.stage == "warm-up" and update.progress.iteration < self.moves_from:
+            return {}
+        return super().training_step(batch, update)
+
+
+class Astray(Tiny):
+    """Updates an optimizer with losses that lead to none of its weights."""
+
+    def training_step(self, batch: Batch, update: Update) -> Mapping[str, Tensor]:
+        loss = self._features(batch.images).square().mean()
+        update("critic", {"loss": loss})
+        return {"loss": loss}
+
+
+@pytest.mark.parametrize(("length", "until"), [(3, 3), (130, 100)])
+def test_a_stage_that_moves_nothing_is_refused(
+    table: SampleTable, tmp_path: Path, length: int, until: int
+) -> None:
+    config = recipe(config=TinyConfig(warm_up=length, epochs=1))
+    place: Any = {"num_ids": 5, "height": 16, "width": 8}
+    said = f"moved no optimizer until iteration {until} of stage warm-up; call its `update`"
+    for method in (Idle(config.config, **place), Astray(config.config, **place)):
+        method.moves_from = length
+        with pytest.raises(TrainingError, match=f"{type(method).__name__}.training_step {said}"):
+            train(table, tmp_path / type(method).__name__, config, method=method)
+
+
+def test_iterations_may_do_without_an_update(table: SampleTable, tmp_path: Path) -> None:
+    config = recipe(config=TinyConfig(warm_up=3, epochs=1))
+    method = Idle(config.config, num_ids=5, height=16, width=8)
+    method.moves_from = 2
+    assert train(table, tmp_path / "run", config, method=method)[1].iterations == 3 + 4
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (None, "returned no loss, expected losses by their names"),
+        (torch.ones(()), "returned Tensor, expected losses by their names"),
+        ({"accuracy": 0.5}, "returned 'accuracy' as float, expected a scalar tensor"),
+        ({"accuracy": torch.ones(2)}, r"returned 'accuracy' of shape \(2,\), expected a scalar"),
+    ],
+)
+def test_what_a_step_returns_is_looked_at(
+    table: SampleTable, tmp_path: Path, returned: Any, said: str
+) -> None:
+    class Other(Tiny):
+        def training_step(self, batch: Batch, update: Update) -> Mapping[str, Tensor]:
+            super().training_step(batch, update)
+            return returned
+
+    method = Other(TinyConfig(), num_ids=5, height=16, width=8)
+    with pytest.raises(TrainingError, match=rf"Other\.training_step {said}"):
+        train(table, tmp_path / "run", recipe(), method=method)
+
+
+@pytest.mark.parametrize(
+    ("answer", "given", "said"),
+    [
+        ("stages", Stage(name="a", epochs=1), r"stages\(\) gives Stage\(.*expected a tuple of Sta"),
+        ("stages", (), r"stages\(\) leaves nothing to train"),
+        ("stages", (Stage(name="a", epochs=1),) * 2, r"names a, a; give each a name of its own"),
+        ("optimizers", None, r"optimizers\(\) gives NoneType, expected names and Scheduled"),
+        ("optimizers", {"main": nn.Linear(1, 1)}, r"gives \{'main': 'Linear'\}, expected names"),
+    ],
+)
+def test_stages_and_optimizers_are_looked_at(
+    table: SampleTable, tmp_path: Path, answer: str, given: Any, said: str
+) -> None:
+    method = type("Other", (Tiny,), {answer: lambda _: given})(
+        TinyConfig(), num_ids=5, height=16, width=8
+    )
+    with pytest.raises(ConfigError, match=said):
+        train(table, tmp_path / "run", recipe(), method=method)
 
 
 def test_weights_without_value_are_not_saved(table: SampleTable, tmp_path: Path) -> None:

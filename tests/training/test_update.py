@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from lightning_fabric import Fabric
@@ -79,6 +81,36 @@ def test_a_lost_value_moves_nothing() -> None:
 def test_an_unknown_optimizer_is_named() -> None:
     with pytest.raises(TrainingError, match=r"the optimizer 'third', but .* first, second"):
         update_of(Pair())("third", {"sum": torch.zeros(())})
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        (lambda loss: {"gap": loss}, r"'first'\) was given 'gap' of shape \(4, 1\), expected a sc"),
+        (lambda loss: {"gap": loss.sum().item()}, "was given 'gap' as float, expected a scalar"),
+        (lambda _: {}, "was given no loss, expected losses by their names"),
+        (lambda loss: loss.sum(), "was given Tensor, expected losses by their names"),
+        (
+            lambda loss: {"gap": loss.sum().detach(), "id": torch.tensor(1.0)},
+            r"No gradient leads from gap \+ id to a weight of the optimizer first that may move",
+        ),
+    ],
+)
+def test_losses_that_cannot_be_learnt_from_are_named(losses: Any, said: str) -> None:
+    pair = Pair()
+    with pytest.raises(TrainingError, match=said):
+        update_of(pair)("first", losses(pair.first(torch.rand(4, 3))))
+
+
+def test_an_optimizer_with_nothing_to_move_is_named() -> None:
+    pair = Pair()
+    update = update_of(pair)
+    pair.first.requires_grad_(False)
+    loss = pair.second(torch.rand(4, 3)).sum()
+    with pytest.raises(TrainingError, match="a weight of the optimizer first that may move"):
+        update("first", {"sum": loss})
+    update("second", {"sum": loss})
+    assert update.steps == 1
 
 
 def test_in_one_process_gathering_changes_nothing() -> None:

@@ -37,6 +37,9 @@ class Stage:
         part: Attribute of the method that the stage trains: the file holds the weights of that
             network alone, or those of the whole method.
         frozen: Whether the later stages leave a given part as it is.
+
+    Raises:
+        ConfigError: Not exactly one length, or something given for no part.
     """
 
     name: str
@@ -50,9 +53,9 @@ class Stage:
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.iterations is None):
-            raise ValueError(f"stage {self.name}: give either epochs or iterations")
+            raise ConfigError(f"Stage {self.name!r} needs either epochs or iterations; give one.")
         if self.given is not None and self.part is None:
-            raise ValueError(f"stage {self.name}: name the part that {self.given} gives")
+            raise ConfigError(f"Stage {self.name!r} must name the `part` that {self.given} gives.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,9 +136,55 @@ class Update(Protocol):
         ...
 
 
+def stages_of(method: Method) -> tuple[Stage, ...]:
+    """The stages in order.
+
+    Raises:
+        ConfigError: What the method answers are no stages, or two of one name.
+    """
+    name, stages = type(method).__name__, method.stages()
+    if not isinstance(stages, tuple | list) or not all(isinstance(s, Stage) for s in stages):
+        raise ConfigError(
+            f"{name}.stages() gives {stages!r}, expected a tuple of Stage; write it as in "
+            '`return (Stage(name="train", epochs=20),)`.'
+        )
+    if len({stage.name for stage in stages}) < len(stages):
+        names = ", ".join(stage.name for stage in stages)
+        raise ConfigError(f"{name}.stages() names {names}; give each a name of its own.")
+    return tuple(stages)
+
+
 def stages_to_train(method: Method) -> tuple[Stage, ...]:
-    """The stages in order, without those whose result is given as a file."""
-    return tuple(stage for stage in method.stages() if stage.given is None)
+    """The stages in order, without those whose result is given as a file; at least one.
+
+    Raises:
+        ConfigError: There is none, or no such stages as `stages_of` gives.
+    """
+    left = tuple(stage for stage in stages_of(method) if stage.given is None)
+    if not left:
+        raise ConfigError(
+            f"{type(method).__name__}.stages() leaves nothing to train; one stage at least must "
+            "not be given."
+        )
+    return left
+
+
+def optimizers_of(method: Method) -> Mapping[str, Scheduled]:
+    """Every optimizer of every stage, by name; made once.
+
+    Raises:
+        ConfigError: What the method answers are no optimizers with schedules.
+    """
+    found: object = method.optimizers()
+    entries = found if isinstance(found, Mapping) else {}
+    if not entries or not all(isinstance(entry, Scheduled) for entry in entries.values()):
+        kinds = {name: type(entry).__name__ for name, entry in entries.items()}
+        raise ConfigError(
+            f"{type(method).__name__}.optimizers() gives {kinds or type(found).__name__}, expected "
+            'names and Scheduled; write it as in `return {"model": '
+            "Scheduled(optimizer=my_optimizer)}`."
+        )
+    return entries
 
 
 def weighted(
@@ -184,6 +233,9 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def training_step(self, batch: Batch, update: Update) -> Mapping[str, Tensor]:
         """One iteration: computes the losses and calls `update` in the paper's order.
+
+        Some iterations may do without `update`, but training ends with an error where the first
+        100 of a stage, or all if it has fewer, make no step of any optimizer.
 
         Returns:
             The named scalar losses, plain, and figures to log, detached or not.

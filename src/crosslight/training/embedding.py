@@ -64,7 +64,7 @@ def embed_table(
 
     Raises:
         DataError: No row, or an image that cannot be read.
-        ConfigError: The method has no such code.
+        ConfigError: The method has no such code, or embeds to something else than (B, D).
     """
     if not len(table):
         raise DataError(f"There is no image of {table.layout} at {table.root} to embed.")
@@ -117,6 +117,9 @@ def embed_images(
 
     Returns:
         (N, D)
+
+    Raises:
+        ConfigError: The method embeds to something else than (B, D).
     """
     transform = InferenceTransform(height, width, interpolation)
     place = next(method.parameters()).device
@@ -128,12 +131,22 @@ def embed_images(
 
 def _embedded(method: Method, images: Tensor, modality: Tensor, code: str | None) -> Tensor:
     if code is None:
-        return method.embed(images, modality).float()
+        return _vectors(method, method.embed(images, modality), len(images)).float()
     codes = method.codes(images, modality) if isinstance(method, Disentangles) else {}
     if code not in codes:
         known = f"its codes are {', '.join(codes)}" if codes else "it has none"
         raise ConfigError(f"This method has no code {code!r}; {known}.")
     return codes[code].flatten(1).float()
+
+
+def _vectors(method: Method, found: object, count: int) -> Tensor:
+    if isinstance(found, Tensor) and found.dim() == 2 and len(found) == count:
+        return found
+    kind = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+    raise ConfigError(
+        f"{type(method).__name__}.embed gave {kind} for {count} images, expected a tensor of shape "
+        f"({count}, D); mend the method."
+    )
 
 
 def arithmetic(precision: str, device: torch.device) -> torch.autocast | nullcontext[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from crosslight.errors import CheckpointError
-from crosslight.methods.contract import Method
+from crosslight.methods.contract import Method, stages_of
 from crosslight.nn.weights import load_weights, read_weights
 
 
@@ -13,9 +13,10 @@ def take_given(method: Method) -> None:
     """Puts the weights of every given stage into the part that the stage would have trained.
 
     Raises:
+        ConfigError: The method has no proper stages.
         CheckpointError: No such file, another digest, or weights of something else.
     """
-    for stage in method.stages():
+    for stage in stages_of(method):
         if stage.given is None or stage.part is None:
             continue
         part = method.get_submodule(stage.part)

@@ -88,7 +88,8 @@ def fit(
             trains into its folder.
         CheckpointError: The run's state is damaged or carries code.
         DataError: The data does not fit the batches, or an image cannot be read.
-        TrainingError: A loss lost its value, or the disk is full.
+        TrainingError: A loss lost its value, the method gives no proper losses or moves nothing, or
+            the disk is full.
         TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the state is saved.
     """
     fabric = launch(machines or Machines(), config.training.precision)

@@ -21,7 +21,13 @@ from crosslight.data.batch import Batch
 from crosslight.data.sampling import build_batches
 from crosslight.data.table import SampleTable
 from crosslight.errors import ConfigError, CrosslightError, TrainingError
-from crosslight.methods.contract import Method, Progress, refuse_few_ids, stages_to_train
+from crosslight.methods.contract import (
+    Method,
+    Progress,
+    optimizers_of,
+    refuse_few_ids,
+    stages_to_train,
+)
 from crosslight.training.checkpoint import Checkpoints, Position, TrainingState
 from crosslight.training.devices import compile_networks, loss_scaler, on_first_rank, seed_draws
 from crosslight.training.interruption import Interruption, StopNow, TrainingInterrupted
@@ -29,13 +35,14 @@ from crosslight.training.log import Means, RunLog, by_kind
 from crosslight.training.progress import Reporter
 from crosslight.training.run import RunFolder
 from crosslight.training.stage_loader import StageLoader
-from crosslight.training.update import LoopUpdate, LostValue
+from crosslight.training.update import LoopUpdate, LostValue, refuse_unfit
 from crosslight.training.weights import ModelCard, save_weights
 
 Validate = Callable[[Method], Mapping[str, float]]
 Preview = Callable[[Method, int], None]
 T = TypeVar("T")
 _LONE_VALUE = "Expected more than 1 value per channel"
+_IDLE = 100  # iterations; nobody gathers gradients over so many
 _FAIL = 1000  # above every signal's number
 
 
@@ -59,6 +66,7 @@ class Training:
 
     Raises:
         DataError: The data does not fit the batches.
+        ConfigError: The method has no proper stages or optimizers.
     """
 
     def __init__(
@@ -101,7 +109,7 @@ class Training:
             for tensor in chain(method.parameters(), method.buffers()):
                 dist.broadcast(tensor.detach(), 0)
 
-        optimizers, scaler = method.optimizers(), loss_scaler(fabric)
+        optimizers, scaler = optimizers_of(method), loss_scaler(fabric)
         # Before a state is restored, while the optimizers hold their initial learning rates.
         self._update = LoopUpdate(
             fabric,
@@ -156,7 +164,8 @@ class Training:
 
         Raises:
             DataError: An image cannot be read.
-            TrainingError: A loss lost its value, or the disk is full.
+            TrainingError: A loss lost its value, the method gives no proper losses or moves
+                nothing, or the disk is full.
             TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP.
         """
         if self._is_over:
@@ -222,12 +231,15 @@ class Training:
         loaded = self._loader.iterate(
             self._method, stage, start=start, stop=length, first_epoch=first_epoch
         )
+        self._update.steps = 0
         with closing(loaded):
             while self._iteration < length:
                 began = time.perf_counter()
                 batch = self._next(loaded)
                 self._iterate(batch, length)
                 self._iteration += 1
+                if not start and self._iteration == min(_IDLE, length):
+                    self._refuse_idle()
                 self._images += len(batch) * self._fabric.world_size
                 self._busy_s += time.perf_counter() - began
                 self._reporter.advance(
@@ -276,6 +288,8 @@ class Training:
         try:
             with self._fabric.autocast():
                 figures = self._method.training_step(moved, self._update)
+            name = type(self._method).__name__
+            refuse_unfit(figures, f"{name}.training_step returned", none=True)
             self._means.add({**figures, **self._update.counted})
             self._update.counted.clear()
         except LostValue as lost:
@@ -292,6 +306,14 @@ class Training:
                 f"{len(batch)} images of {data.height} x {data.width} pixels; set "
                 "data.ids_per_batch, or the images of a person, to more."
             ) from error
+
+    def _refuse_idle(self) -> None:
+        if not self._update.steps:
+            raise TrainingError(
+                f"{type(self._method).__name__}.training_step moved no optimizer until "
+                f"{self._where(self._iteration)}; call its `update` with the name of an optimizer "
+                "and with losses that depend on the weights of that one."
+            )
 
     def _after_iteration(self, length: int) -> None:
         ends = self._iteration == length

@@ -45,6 +45,7 @@ class LoopUpdate:
         last_loss: Sum of the weighted losses of the last update.
         counted: `weights/NAME` and `weighted/NAME` of every loss since this was emptied.
         moved: Optimizers that have made a step since this was emptied.
+        steps: Calls that moved an optimizer since this was set to 0.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class LoopUpdate:
         self.last_loss = 0.0
         self.counted: dict[str, Tensor] = {}
         self.moved: set[str] = set()
+        self.steps = 0
         self._fabric = fabric
         self._optimizers = optimizers
         self._clip_norm = clip_norm
@@ -80,9 +82,11 @@ class LoopUpdate:
 
         Raises:
             LostValue: A loss is not finite on any rank; nothing has moved.
-            TrainingError: The method has no optimizer of that name.
+            TrainingError: The method has no optimizer of that name; a loss is no scalar, or there
+                is none; or no gradient of them can reach a weight that may move.
         """
         names = (optimizers,) if isinstance(optimizers, str) else optimizers
+        refuse_unfit(losses, f"update({', '.join(map(repr, names))}) was given")
         chosen = [self._named(name) for name in names]
         parameters = list(dict.fromkeys(p for s in chosen for p in _trainable(s.optimizer)))
         # The caller is inside autocast, which is meant for forward passes only.
@@ -90,6 +94,12 @@ class LoopUpdate:
             terms = weighted(losses, weights)
             self._take_note(terms, self._refuse_lost_values(terms), weights or {})
             total = torch.stack(list(terms.values())).sum()
+            if not (parameters and total.requires_grad):
+                raise TrainingError(
+                    f"No gradient leads from {' + '.join(terms)} to a weight of the optimizer "
+                    f"{' + '.join(names)} that may move; compute the losses from its weights, "
+                    "without detach() and no_grad()."
+                )
             # Gradients of other parameters are not even computed.
             self._fabric.backward(total, inputs=parameters)
             self._average(parameters)
@@ -163,6 +173,7 @@ class LoopUpdate:
     def _step(self, names: tuple[str, ...], parameters: list[Tensor]) -> None:
         moving = [name for name in names if _has_gradient(self._optimizers[name].optimizer)]
         self.moved.update(moving)
+        self.steps += bool(moving)
         for name in moving:
             scheduled = self._optimizers[name]
             factor = scheduled.factor(self.progress)
@@ -181,6 +192,36 @@ class LoopUpdate:
                 optimizer.step()
         if self._scaler is not None and moving:
             self._scaler.update()
+
+
+def refuse_unfit(figures: object, given: str, *, none: bool = False) -> None:
+    """Checks that figures are scalar tensors by their names.
+
+    Args:
+        figures: What a method gave.
+        given: How a sentence about it begins.
+        none: Whether there may be no figure.
+
+    Raises:
+        TrainingError: They are not.
+    """
+    if not isinstance(figures, Mapping) or not (figures or none):
+        is_nothing = figures is None or isinstance(figures, Mapping)
+        raise TrainingError(
+            f"{given} {'no loss' if is_nothing else type(figures).__name__}, expected losses by "
+            'their names; give them as in {"loss_id": loss}.'
+        )
+    for name, value in figures.items():
+        if not isinstance(value, Tensor):
+            raise TrainingError(
+                f"{given} {name!r} as {type(value).__name__}, expected a scalar tensor; leave "
+                "out .item(), or log torch.tensor(value)."
+            )
+        if value.dim():
+            raise TrainingError(
+                f"{given} {name!r} of shape {tuple(value.shape)}, expected a scalar; reduce it, "
+                "with .mean() or .sum()."
+            )
 
 
 def _trainable(optimizer: torch.optim.Optimizer) -> list[Tensor]:
