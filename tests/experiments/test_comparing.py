@@ -123,7 +123,7 @@ def test_runs_that_were_scored_in_another_way_are_named_or_refused(
     assert "different ways" not in capsys.readouterr().out
     settings = flipped / "evaluation" / "settings.json"
     settings.write_text(settings.read_text().replace('"seeded"', '"official"'))
-    with pytest.raises(ConfigError, match="plain was scored on seeded galleries, flipped on offic"):
+    with pytest.raises(ConfigError, match="on seeded galleries, flipped on official"):
         compare([plain, flipped])
 
 
