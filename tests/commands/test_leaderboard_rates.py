@@ -75,7 +75,7 @@ def test_a_board_may_begin_to_try_rates_and_keeps_the_rows_that_had_the_best(
             next(leaderboard(folder, data, Filling(rates=(2.0,))))
 
 
-def test_a_try_with_all_images_is_therow_of(recipe: Path, promenade: Path, tmp_path: Path) -> None:
+def test_a_try_with_all_images_is_the_row(recipe: Path, promenade: Path, tmp_path: Path) -> None:
     data = [f"sysu-mm01:{promenade}"]
     how = Filling(systems=(str(recipe),), seeds=(0, 1), images=64, width=16)
     rows = {}
@@ -101,12 +101,17 @@ def test_a_try_with_all_images_is_therow_of(recipe: Path, promenade: Path, tmp_p
     assert score == other
 
 
+def _begun(folder: Path, data: list[str], system: str) -> str:
+    """The state of a row that was made before any rate was tried."""
+    how = Filling(systems=(system,), seeds=(0,), images=64, width=16)
+    return [row.state for row in leaderboard(folder, data, how)][-1]
+
+
 def test_where_no_rate_can_be_tried_good_rows_stay(
     recipe: Path, promenade: Path, tmp_path: Path
 ) -> None:
     data = [f"sysu-mm01:{promenade}"]
-    how = Filling(systems=(str(recipe),), seeds=(0,), images=64, width=16)
-    assert [row.state for row in leaderboard(tmp_path, data, how)][-1] == "done"
+    assert _begun(tmp_path, data, str(recipe)) == "done"
     before = row_of(tmp_path, "tiny")
     rows = {row.name: row.state for row in leaderboard(tmp_path, data, Filling(rates=(1e8, 1e9)))}
     assert [*rows.values()] == ["was done", "failed", "failed", "was done"]
@@ -120,9 +125,7 @@ def test_a_system_that_failed_is_made_again_with_a_rate_that_works(
     recipe: Path, promenade: Path, tmp_path: Path
 ) -> None:
     data = [f"sysu-mm01:{promenade}"]
-    system = f"{recipe}+lost:config.lr=1e5"
-    how = Filling(systems=(system,), seeds=(0,), images=64, width=16)
-    assert [row.state for row in leaderboard(tmp_path, data, how)][-1] == "failed"
+    assert _begun(tmp_path, data, f"{recipe}+lost:config.lr=1e5") == "failed"
     rows = {row.name: row.state for row in leaderboard(tmp_path, data, Filling(rates=(1.0, 1e-9)))}
     assert [*rows.values()] == ["was done", "failed", "done", "done"]
     assert row_of(tmp_path, "tiny+lost")["lr_factor"] == 1e-9
@@ -133,8 +136,7 @@ def test_a_good_row_is_put_aside_when_its_better_rate_fails(
     recipe: Path, promenade: Path, tmp_path: Path
 ) -> None:
     data = [f"sysu-mm01:{promenade}"]
-    how = Filling(systems=(str(recipe),), seeds=(0,), images=64, width=16)
-    assert [row.state for row in leaderboard(tmp_path, data, how)][-1] == "done"
+    assert _begun(tmp_path, data, str(recipe)) == "done"
     before = row_of(tmp_path, "tiny")
     rates = Filling(rates=(1.0, 1e8))
     theirs = leaderboard(tmp_path, data, rates)

@@ -136,10 +136,9 @@ def _is_of(run: Path, row: Finished) -> bool:
     """Whether a run is the row's: another machine may have trained it otherwise since."""
     own = to_plain(RunFolder.open(run).load_config())
     return all(
-        row.config[part].get(key, value) == value  # what the row was made before is missing there
+        row.config.get(part, {}).get(key, value) == value  # an older row may lack newer keys
         for part in ("data", "training")
         for key, value in own[part].items()
-        if row.config
     )
 
 

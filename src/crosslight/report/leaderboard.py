@@ -156,9 +156,8 @@ def _budget(
     if noisy:
         said.append(f"Without a network that could, {', '.join(noisy)} begins from noise.")
     if board["rates"]:
-        known = {t.data: t for t in reversed(tried) if t.fault is None}
-        by = [f"({t.protocol}) of {t.people}" for t in known.values()]
-        whom = f"the mAP {' or '.join(by[::-1])} people" if by else "the mAP of people"
+        by = {t.data: f"({t.protocol}) of {t.people}" for t in tried if t.fault is None}
+        whom = f"the mAP {' or '.join(by.values())} people" if by else "the mAP of people"
         share = board["try_share"]
         seen = "all images" if share == 1 else f"{share:.0%} of the images"
         said.append(
