@@ -211,7 +211,7 @@ store.remove_ids(["row-0000005", "row-0000045", "row-0000085"])
         ("exact", "exact", "unmark", 1),
         ("milvus", "milvus", "to_milvus", 1),
         ("milvus", "milvus.MilvusClient", "drop_collection", 1),
-        ("milvus", "milvus.MilvusClient", "rename_collection", 1),
+        *(("milvus", "milvus.MilvusClient", "rename_collection", call) for call in (1, 2)),
     ],
 )
 def test_a_removal_that_is_killed_is_finished_by_whoever_comes_next(

@@ -10,8 +10,8 @@ second collection, `name_info`. An `add` of more than `ATOMIC_ROWS` rows may be 
 crash; each id is still there once, because rows are put in their place by their id.
 
 Milvus marks removed rows. In a local file all others are put into a new collection, `name_kept`,
-that takes the place of the old one, which Milvus Lite then deletes. A server is asked to compact;
-when it deletes the files of before is its own affair (`dataCoord.gc`).
+that takes the place of the old one, which becomes `name_gone` and is deleted. A server is asked to
+compact; when it deletes the files of before is its own affair (`dataCoord.gc`).
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from urllib.parse import urlsplit
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pymilvus import DataType, MilvusClient
+from pymilvus import CollectionSchema, DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
+from pymilvus.milvus_client.index import IndexParams
 
 from crosslight.errors import GalleryError
 from crosslight.gallery.complaints import sentence, told
@@ -37,6 +38,7 @@ from crosslight.gallery.description import require_new
 from crosslight.gallery.forgetting import forget_gone
 from crosslight.gallery.ledger import FileLedger, Ledger
 from crosslight.gallery.milvus_ledger import MilvusLedger
+from crosslight.gallery.milvus_lite import mend
 from crosslight.gallery.milvus_rows import (
     KEY,
     SMALL,
@@ -59,6 +61,7 @@ _LOGS = ("pymilvus", "milvus_lite")
 
 TOKEN = "CROSSLIGHT_MILVUS_TOKEN"
 LITE_FILE = "rows.db"
+KEPT, GONE = "people_kept", "people_gone"
 ATOMIC_ROWS = 1_000
 METRICS: dict[Distance, str] = {"cosine": "COSINE", "euclidean": "L2", "dot": "IP"}
 
@@ -235,7 +238,7 @@ class MilvusStore(ClosedAtTheEnd):
             return
         local = not _is_server(self._location)
         if local and not self._is_removing():  # from now on a removal that is cut off is known
-            self._ask(lambda: _make_rows(self._client, self._kept, self._info, server=False))
+            self._ask(lambda: _make_rows(self._client, KEPT, self._info, server=False))
         for rendered in conditions:
             self._ask(lambda text=rendered: self._client.delete(self._name, filter=text))  # type: ignore[misc]
         if local:
@@ -244,31 +247,34 @@ class MilvusStore(ClosedAtTheEnd):
             self._ask(lambda: self._client.compact(self._name))
             forget_gone(self)
 
-    @property
-    def _kept(self) -> str:
-        return f"{self._name}_kept"
-
     def _is_removing(self) -> bool:
-        return not _is_server(self._location) and bool(
-            self._ask(lambda: self._client.has_collection(self._kept))
-        )
+        return not _is_server(self._location) and self._has(KEPT)
+
+    def _has(self, collection: str) -> bool:
+        return bool(self._ask(lambda: self._client.has_collection(collection)))
 
     def _rewrite(self) -> None:
         """Puts all rows that are left into a new collection, and that into the old one's place."""
-        self._ask(lambda: self._client.load_collection(self._kept))
+        if not self._ask(lambda: self._client.list_indexes(KEPT)):  # killed while it was made
+            index = _row_index(self._client, self._info, server=False)
+            self._ask(lambda: self._client.create_index(KEPT, index))
+        self._ask(lambda: self._client.load_collection(KEPT))
         for rows in self.batches(ATOMIC_ROWS):
             part = to_milvus(rows)
-            self._ask(lambda part=part: self._client.upsert(self._kept, part))  # type: ignore[misc]
-        self._ask(lambda: self._client.flush(self._kept))
+            self._ask(lambda part=part: self._client.upsert(KEPT, part))  # type: ignore[misc]
+        self._ask(lambda: self._client.flush(KEPT))
         forget_gone(self)
-        self._ask(lambda: self._client.drop_collection(self._name))
+        # Renamed before it is dropped: while it has its own name, it is whole.
+        self._ask(lambda: self._client.rename_collection(self._name, GONE))
         self._finish_removal()
         self._ask(lambda: self._client.load_collection(self._name))
 
     def _finish_removal(self) -> None:
-        """Gives the new collection its name, where the old one is gone."""
-        if self._is_removing() and not self._ask(lambda: self._client.has_collection(self._name)):
-            self._ask(lambda: self._client.rename_collection(self._kept, self._name))
+        """Gives the new collection its name and drops the old one, where the new one is whole."""
+        if not self._has(self._name) and self._has(KEPT):
+            self._ask(lambda: self._client.rename_collection(KEPT, self._name))
+        if self._has(GONE):
+            self._ask(lambda: self._client.drop_collection(GONE))
 
     def count(self, where: Filter = EVERYTHING) -> int:
         """As `Store.count`."""
@@ -409,6 +415,7 @@ def _connected(location: str) -> tuple[MilvusClient, str]:
                 f"There is no store at {folder}; make one with crosslight gallery create {folder} "
                 "--model RUN."
             )
+        mend(folder / LITE_FILE, passing=(KEPT, GONE))
         return _told(location, lambda: MilvusClient(str(folder / LITE_FILE))), "people"
     parts = urlsplit(location)
     name = parts.path.strip("/")
@@ -442,6 +449,15 @@ def _told(location: str, question: Callable[[], T]) -> T:
 
 
 def _make_rows(client: MilvusClient, name: str, info: StoreInfo, *, server: bool) -> None:
+    client.create_collection(
+        name,
+        schema=_row_schema(client, info),
+        index_params=_row_index(client, info, server=server),
+        consistency_level="Strong",
+    )
+
+
+def _row_schema(client: MilvusClient, info: StoreInfo) -> CollectionSchema:
     rows = client.create_schema(auto_id=False, enable_dynamic_field=False)
     rows.add_field(KEY, DataType.VARCHAR, is_primary=True, max_length=64)
     for text in ("name", "track", "path", "model", "thumbnail"):
@@ -450,11 +466,15 @@ def _make_rows(client: MilvusClient, name: str, info: StoreInfo, *, server: bool
         rows.add_field(number, DataType.INT64)
     rows.add_field("time", DataType.DOUBLE)
     rows.add_field(VECTOR, DataType.FLOAT_VECTOR, dim=info.dim)
+    return rows
+
+
+def _row_index(client: MilvusClient, info: StoreInfo, *, server: bool) -> IndexParams:
     index = client.prepare_index_params()
     # Milvus Lite answers as fast without a graph, and exactly.
     kind, settings = ("HNSW", {"M": 32, "efConstruction": 256}) if server else ("FLAT", {})
     index.add_index(VECTOR, index_type=kind, metric_type=METRICS[info.distance], params=settings)
-    client.create_collection(name, schema=rows, index_params=index, consistency_level="Strong")
+    return index
 
 
 def _make_collections(client: MilvusClient, name: str, info: StoreInfo, server: bool) -> None:
