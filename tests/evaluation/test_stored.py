@@ -147,6 +147,26 @@ def test_a_file_that_is_cut_off_is_named(tmp_path: Path, map_from: int) -> None:
         load_features(path, map_from=map_from)
 
 
+@pytest.mark.parametrize("part", ["data", "footer"])
+def test_a_damaged_parquet_file_is_a_sentence(tmp_path: Path, part: str) -> None:
+    path = tmp_path / "x.parquet"
+    table().write_parquet(path)
+    whole = path.read_bytes()
+    begins = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    places = (4, begins) if part == "data" else (begins, len(whole) - 8)
+    rng, refused = np.random.default_rng(0), 0
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for place in rng.integers(*places, 3):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            load_features(path)
+        except DataError:
+            refused += 1
+    assert refused > 75
+
+
 def test_mistakes_are_explained(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not a file; give the Parquet file"):
         load_features(tmp_path / "absent.parquet")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -31,6 +32,9 @@ BLANK = ("", "nan", "null", "none", "na", "n/a", "<na>")
 
 NOBODY = ("unknown", "?", "-")
 """What stands beside them for a person or a camera that nobody knows, where names may stand."""
+
+UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+"""What polars raises at a damaged file; its native code may panic, which is no `Exception`."""
 
 _WHOLE = re.compile(r"[+-]?[0-9]+(?:[.,]0*)?")
 _DECIMAL_COMMA = r"^([+-]?\d+),(\d+)$"
@@ -227,21 +231,32 @@ def read_cells(
             certain=read.certain,
             called=called,
         )
-    try:
+    with reading_parquet(path):
         scan = pl.scan_parquet(path)
         names = there = scan.collect_schema().names()
         if only:
             chosen = {name.casefold() for name in wanted}
             names = [name for name in names if name.strip().casefold() in chosen]
         frame = scan.select(pl.col(name) for name in names).collect()
-    except (pl.exceptions.PolarsError, OSError) as error:
+    columns = tuple((name.strip(), frame[name]) for name in frame.columns)
+    left = tuple(name.strip() for name in there if name not in names)
+    return Cells(path=path, columns=columns, called=called, left=left)
+
+
+@contextmanager
+def reading_parquet(path: Path) -> Iterator[None]:
+    """Around whatever reads a Parquet file.
+
+    Raises:
+        DataError: In place of what polars raises.
+    """
+    try:
+        yield
+    except UNREADABLE as error:
         raise DataError(
             f"{path} is not readable as Parquet: it is damaged, cut off or something else; write "
             "it again."
         ) from error
-    columns = tuple((name.strip(), frame[name]) for name in frame.columns)
-    left = tuple(name.strip() for name in there if name not in names)
-    return Cells(path=path, columns=columns, called=called, left=left)
 
 
 def whole(values: pl.Series, place: Place) -> pl.Series:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from crosslight.data.columns import UNREADABLE
 from crosslight.data.faults import Fault
 from crosslight.data.layouts.contract import PROMENADE, Expected
 from crosslight.data.layouts.listing import counted
@@ -64,7 +65,7 @@ def _record(root: Path) -> pl.DataFrame | None:
         return None
     try:
         return pl.read_parquet(path, columns=COLUMNS)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except UNREADABLE as error:
         raise DataError(
             f"{path} is not readable as Promenade's record; "
             "run the crosslight data make promenade command that made it again."

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars
 
+from crosslight.data.columns import UNREADABLE
 from crosslight.data.promenade.factors import Person, Shot, person_of, shot_of
 from crosslight.data.promenade.recipe import FACTORS, Recipe, read_manifest
 from crosslight.data.promenade.world import World
@@ -85,7 +86,7 @@ def load_world(root: Path | str) -> MadeSet:
             f"{root} has no {FACTORS}, so its making was stopped: run "
             "`crosslight data make promenade` with the same settings to complete it."
         ) from None
-    except (OSError, polars.exceptions.PolarsError) as error:
+    except UNREADABLE as error:
         raise DataError(
             f"{path} is not readable as Parquet: delete it and run `crosslight data make "
             "promenade` with the same settings; only the table is made again."

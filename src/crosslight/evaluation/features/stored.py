@@ -19,6 +19,7 @@ from crosslight.data.columns import (
     ids,
     light,
     read_cells,
+    reading_parquet,
     require_filled,
     split_names,
     text,
@@ -95,8 +96,9 @@ def read_parquet(path: Path) -> dict[str, npt.NDArray[Any]]:
             length.
     """
     arrays = _labels(read_cells(path, list(_KINDS), only=True))
-    scan = pl.scan_parquet(path)
-    columns = scan.collect_schema()
+    with reading_parquet(path):
+        scan = pl.scan_parquet(path)
+        columns = scan.collect_schema()
     feats_name = next((name for name in columns if name.strip().casefold() == "feats"), None)
     if feats_name is None:
         return arrays
@@ -108,10 +110,12 @@ def read_parquet(path: Path) -> dict[str, npt.NDArray[Any]]:
             "numbers per row; write it as List(Float32)."
         )
     feats: npt.NDArray[Any] | None = None
-    rows = int(scan.select(pl.len()).collect().item())
+    with reading_parquet(path):
+        rows = int(scan.select(pl.len()).collect().item())
     for first in range(0, rows, _PARQUET_ROWS):
         part = scan.select(pl.col(feats_name).cast(pl.List(inner))).slice(first, _PARQUET_ROWS)
-        column = part.collect()[feats_name]
+        with reading_parquet(path):
+            column = part.collect()[feats_name]
         lengths = column.list.len().to_numpy()
         if feats is None:
             length = int(lengths[0]) if len(lengths) else 0
@@ -135,8 +139,13 @@ def read_parquet(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def column_names(path: Path) -> list[str]:
-    """The columns of a Parquet file."""
-    return pl.scan_parquet(path).collect_schema().names()
+    """The columns of a Parquet file.
+
+    Raises:
+        DataError: Not readable.
+    """
+    with reading_parquet(path):
+        return pl.scan_parquet(path).collect_schema().names()
 
 
 def read_labels_csv(path: Path) -> dict[str, npt.NDArray[Any]]:
