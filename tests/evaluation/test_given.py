@@ -139,6 +139,40 @@ def test_cameras_on_their_own_side_or_unknown_or_of_junk_are_no_contradiction() 
         assert score_distances(dist, q_pids, pids, q_cams, g_cams, protocol=protocol).rank1 == 1
 
 
+@pytest.mark.parametrize(
+    ("protocol", "q_cams", "g_cams", "images", "message"),
+    [
+        (
+            "sysu-mm01/all/1",
+            3,
+            4,
+            2,
+            "g_pids and g_cams hold 2 .* person 7 by camera 4, .* draws 1 ",
+        ),
+        ("sysu-mm01/indoor/10", 6, 2, 11, "g_cams hold 11 .* by camera 2, .* draws 10 per"),
+        ("llcm/visible-to-infrared", 1, 5, 2, "g_cams hold 2 .* by camera 5, .* draws 1 "),
+        (
+            "llcm/visible-to-infrared-sampled-query",
+            1,
+            5,
+            2,
+            "q_cams hold 2 .* camera 1, .* draws 1 ",
+        ),
+    ],
+)
+def test_a_side_that_was_not_drawn_is_refused(
+    protocol: str, q_cams: int, g_cams: int, images: int, message: str
+) -> None:
+    def score(images: int) -> float:
+        cams = (np.full(images, q_cams), np.full(images, g_cams))
+        dist, pids = 1 - np.eye(images), np.full(images, 7)
+        return score_distances(dist, pids, pids, *cams, protocol=protocol).rank1
+
+    with pytest.raises(ProtocolError, match=rf"{message}.* cl\.evaluate, which does"):
+        score(images)
+    assert score(images - 1) == 1
+
+
 def test_the_room_is_entered_without_heavy_imports() -> None:
     code = (
         "import sys, crosslight.evaluation as e; "

@@ -22,7 +22,7 @@ from crosslight.evaluation.protocols.protocols import (
     get_protocol,
 )
 from crosslight.evaluation.protocols.scores import Result, cmc_length, per_query, score_ranks
-from crosslight.evaluation.protocols.selection import RegdbSelector, SysuSelector
+from crosslight.evaluation.protocols.selection import LlcmSelector, RegdbSelector, SysuSelector
 from crosslight.evaluation.ranking import (
     Effort,
     Labels,
@@ -92,7 +92,8 @@ def score_distances(
     These are its camera rule, and whether rank-k counts images or people. Nothing is selected or
     drawn: rows are queries of the protocol and columns its gallery; where it draws galleries, as
     SYSU-MM01's does, they are one drawn gallery and the result is that of one trial. Cameras that
-    contradict this are refused. Rows and columns of pid -1 are junk and left out.
+    contradict this, or more images of a camera than are drawn, are refused. Rows and columns of
+    pid -1 are junk and left out.
 
     Args:
         dist: `(Q, G)`, smaller is nearer; numpy, lists or a torch tensor.
@@ -106,7 +107,7 @@ def score_distances(
     Raises:
         DataError: Something is not an array of the right kind.
         ProtocolError: Shapes and lengths do not fit, cameras are missing or on a side where the
-            protocol has none of them, or nothing can be scored.
+            protocol has none of them, nothing was drawn, or nothing can be scored.
         ConfigError: A name is unknown.
     """
     chosen, area = get_protocol(protocol), check_average_precision(average_precision)
@@ -115,6 +116,7 @@ def score_distances(
     gallery = _labels(chosen, "g", g_pids, g_cams, dist.shape[1], "column")
     trial = _known(query, gallery)
     _check_sides(chosen, query.cams[trial.queries], gallery.cams[trial.gallery])
+    _check_drawn(chosen, query, gallery, trial)
     (ranks,) = rank_distances(
         dist, query, gallery, [trial], exclusion=chosen.exclusion, cmc=chosen.cmc, top=TOP
     )
@@ -190,6 +192,31 @@ def _check_sides(
                 f"{protocol.name} protocol one light asks the other, and a camera of RegDB sees "
                 f"one; {remedy}, or leave the cameras out where they are not known."
             )
+
+
+def _check_drawn(protocol: Protocol, query: Labels, gallery: Labels, trial: Trial) -> None:
+    """Refuses a side that was not drawn, where the protocol draws some images of each camera."""
+    selector = protocol.selector
+    if isinstance(selector, SysuSelector):
+        side, labels, rows, shots = "g", gallery, trial.gallery, selector.shots
+    elif isinstance(selector, LlcmSelector) and selector.drawn == "gallery":
+        side, labels, rows, shots = "g", gallery, trial.gallery, 1
+    elif isinstance(selector, LlcmSelector):
+        side, labels, rows, shots = "q", query, trial.queries, 1
+    else:
+        return
+    rows = rows[labels.cams[rows] != UNKNOWN_CAM]
+    groups, counts = np.unique(
+        np.stack([labels.pids[rows], labels.cams[rows]]), axis=1, return_counts=True
+    )
+    if len(rows) and counts.max() > shots:
+        most = int(counts.argmax())
+        pid, cam = groups[:, most]
+        raise ProtocolError(
+            f"{side}_pids and {side}_cams hold {counts[most]} images of person {pid} by camera "
+            f"{cam}, but the {protocol.name} protocol draws {shots} per person and camera; draw "
+            "them first, or give the features to cl.evaluate, which does."
+        )
 
 
 def _listed(cams: Iterable[int]) -> str:
