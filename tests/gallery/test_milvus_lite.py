@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +15,7 @@ from tests.gallery.rows import INFO, made_up
 
 pytest.importorskip("pymilvus", reason="say: pip install 'crosslight[milvus]'")
 
-from milvus_lite.server_manager import server_manager_instance
-
 from crosslight.gallery.milvus import GONE, KEPT, LITE_FILE, _row_schema
-from crosslight.gallery.milvus_lite import mend
 
 ROWS = 60
 
@@ -27,13 +26,7 @@ def folder(tmp_path: Path) -> Path:
     with create_like(folder, INFO) as store:
         store.add(made_up(ROWS))
         store.optimize()
-    let_go(folder)
     return folder
-
-
-def let_go(folder: Path) -> None:
-    """As at the end of the process: until then Milvus Lite keeps the file open."""
-    server_manager_instance.release_server(str(folder / LITE_FILE))
 
 
 def collection(folder: Path, name: str = "people") -> Path:
@@ -67,8 +60,8 @@ def test_a_half_written_index_is_made_again(folder: Path, left: float) -> None:
 def test_a_whole_index_is_not_made_again(folder: Path) -> None:
     (index,) = indexes(folder)
     made = index.stat().st_ino
-    mend(folder / LITE_FILE)
-    assert index.stat().st_ino == made
+    with open_store(folder):
+        assert index.stat().st_ino == made
 
 
 @pytest.mark.parametrize("left", ["both logs", "what was added", "what was removed"])
@@ -82,7 +75,6 @@ def test_rows_that_are_in_their_file_are_not_read_from_the_log_again(
         shutil.copytree(log, kept)
         store.optimize()
         count = store.count()
-    let_go(folder)
     for path in kept.iterdir():
         if left == "both logs" or ("data" in path.name) == (left == "what was added"):
             shutil.copy(path, log)
@@ -99,7 +91,6 @@ def test_a_log_whose_rows_are_in_no_file_is_read(folder: Path, tmp_path: Path) -
     with open_store(folder) as store:
         store.add(made_up(7, start=ROWS))
         shutil.copytree(folder, cut_off)
-    mend(cut_off / LITE_FILE)
     with open_store(cut_off) as store:
         assert store.count() == ROWS + 7
 
@@ -124,19 +115,33 @@ def test_a_removal_killed_before_its_index_is_made_keeps_the_distance(tmp_path: 
         store.add(made_up(ROWS))
         before = store.search(made_up(1).vectors, ROWS)
         store._client.create_collection(KEPT, schema=_row_schema(store._client, INFO))
-    let_go(folder)
     with open_store(folder) as store:
         (name,) = store._client.list_indexes("people")
         assert store._client.describe_index("people", name)["metric_type"] == "L2"
         assert store.search(made_up(1).vectors, ROWS) == before
 
 
-def test_a_file_that_a_process_has_open_is_left_alone(folder: Path) -> None:
-    (index,) = indexes(folder)
-    with open_store(folder):
+STATS = "from crosslight.cli import main; import sys; main(['gallery', 'stats', sys.argv[1]])"
+
+
+def test_another_process_is_told_that_a_file_is_open(folder: Path) -> None:
+    def stats() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", STATS, str(folder)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    with open_store(folder) as store:
+        with open_store(folder) as other:  # in one process there may be several
+            assert other.count() == ROWS
+        (index,) = indexes(folder)
         half = index.read_bytes()[:100]
         index.write_bytes(half)
-        mend(folder / LITE_FILE)
+        refused = stats()
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert f"Another process has {folder} open" in refused.stderr
+        assert "damaged" not in refused.stderr
         assert index.read_bytes() == half
-    let_go(folder)
-    assert_whole(folder)
+        assert store.count() == ROWS
+        store.close()  # and once more below
+        told = stats()
+        assert told.returncode == 0, told.stderr
+        assert str(ROWS) in told.stdout

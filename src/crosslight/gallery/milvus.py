@@ -38,7 +38,7 @@ from crosslight.gallery.description import require_new
 from crosslight.gallery.forgetting import forget_gone
 from crosslight.gallery.ledger import FileLedger, Ledger
 from crosslight.gallery.milvus_ledger import MilvusLedger
-from crosslight.gallery.milvus_lite import mend
+from crosslight.gallery.milvus_lite import LiteClient
 from crosslight.gallery.milvus_rows import (
     KEY,
     SMALL,
@@ -415,8 +415,7 @@ def _connected(location: str) -> tuple[MilvusClient, str]:
                 f"There is no store at {folder}; make one with crosslight gallery create {folder} "
                 "--model RUN."
             )
-        mend(folder / LITE_FILE, passing=(KEPT, GONE))
-        return _told(location, lambda: MilvusClient(str(folder / LITE_FILE))), "people"
+        return _told(location, lambda: LiteClient(folder / LITE_FILE, (KEPT, GONE))), "people"
     parts = urlsplit(location)
     name = parts.path.strip("/")
     if not parts.hostname or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,200}", name):

@@ -1,21 +1,28 @@
-"""What a killed process leaves in a Milvus Lite file that Milvus Lite itself stumbles over.
+"""A Milvus Lite file: opened after any kill, and let go of by the last who closes it.
 
-Found by killing a process at each of its touches of the disk (milvus-lite 3.2.2): an index that is
-half written is read as it is and refuses the whole collection; a log whose rows stand in their file
-already is read once more, so that they are counted twice; a folder without a description of its
-collection keeps a new one of that name from being made.
+What killed processes leave, and Milvus Lite itself stumbles over, was found by killing a process at
+each of its touches of the disk (milvus-lite 3.2.2): an index that is half written is read as it is
+and refuses the whole collection; a log whose rows stand in their file already is read once more, so
+that they are counted twice; a folder without a description of its collection keeps a new one of
+that name from being made.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
+from milvus_lite.server_manager import server_manager_instance
+from pymilvus import MilvusClient
 
+from crosslight.errors import GalleryError
 from crosslight.gallery.complaints import told
 from crosslight.locking import FolderLock
 
@@ -24,17 +31,54 @@ _DESCRIPTION = "schema.json"
 _LOG = re.compile(r"wal_(?:data|delta)_(\d+)\.arrow")
 
 
-def mend(file: Path, passing: Iterable[str] = ()) -> None:
-    """Clears away what a killed process left; does nothing while any process has the file open.
+_users: Counter[str] = Counter()
+_users_guard = Lock()
+
+
+class LiteClient(MilvusClient):  # type: ignore[misc]
+    """Speaks to a Milvus Lite file, which other processes can open after `close`.
 
     Args:
-        file: Of Milvus Lite, which is a folder.
+        file: Of Milvus Lite, which is a folder; made where there is none.
         passing: Collections that only a removal makes or drops: without their description they
             are half made or half dropped, and go.
 
     Raises:
-        GalleryError: The disk fails, or the folder cannot be written.
+        GalleryError: Another process has the file open, the disk fails, or the folder cannot be
+            written.
     """
+
+    def __init__(self, file: Path, passing: Iterable[str] = ()) -> None:
+        self._used = os.path.abspath(file)  # noqa: PTH100  as Milvus Lite names what it has open
+        self._uses = False
+        with _users_guard:
+            if not _users[self._used]:
+                _mend(file, passing)
+            _users[self._used] += 1
+            self._uses = True
+        try:
+            super().__init__(self._used)
+        except BaseException:
+            self._let_go()
+            raise
+
+    def close(self) -> None:
+        """Ends the connection; a second call does nothing."""
+        if self._uses:
+            super().close()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Milvus Lite by itself keeps a file open until its process ends."""
+        with _users_guard:
+            self._uses = False
+            _users[self._used] -= 1
+            if not _users[self._used]:
+                server_manager_instance.release_server(self._used)
+
+
+def _mend(file: Path, passing: Iterable[str]) -> None:
+    """Clears away what a killed process left."""
     collections = file / "collections"
     if not collections.is_dir():
         return
@@ -42,8 +86,11 @@ def mend(file: Path, passing: Iterable[str] = ()) -> None:
     with told(str(file.parent)):
         try:
             lock.acquire()
-        except BlockingIOError:
-            return
+        except BlockingIOError as error:
+            raise GalleryError(
+                f"Another process has {file.parent} open, and a Milvus Lite store is for one at a "
+                "time; wait until it has ended, or use a .lance store."
+            ) from error
         try:
             for name in passing:
                 folder = collections / name
