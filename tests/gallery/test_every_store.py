@@ -241,19 +241,10 @@ def test_rows_and_queries_that_do_not_fit_are_refused_with_a_sentence(create):
     assert store.count() == 0
 
 
-def let_go(store: Store) -> None:
-    """Closes a store; Milvus Lite keeps its files open until the process ends, or is told."""
-    store.close()
-    if store.location.endswith(".milvus"):
-        from milvus_lite.server_manager import server_manager_instance
-
-        server_manager_instance.release_all()
-
-
 def test_another_process_finds_what_was_added(create):
     store = create()
     store.add(made_up(30))
-    let_go(store)
+    store.close()
     program = (
         "import sys; from crosslight.gallery.opening import open_store\n"
         "with open_store(sys.argv[1]) as store: print(store.count(), store.info.dim)"
@@ -324,7 +315,7 @@ def test_a_damaged_store_answers_or_says_so_in_a_sentence(create, damage):
     describe(store, 2, name="Anna")
     store.remove_ids(["row-0000003"])
     whole = folder_of(store)
-    let_go(store)
+    store.close()
     told = 0
     files = sorted(p.relative_to(whole) for p in whole.rglob("*") if p.is_file())
     for number, file in enumerate(files):
@@ -340,7 +331,7 @@ def test_a_damaged_store_answers_or_says_so_in_a_sentence(create, damage):
                 operation(opened)
             except CrosslightError:  # anything else would be a traceback
                 told += 1
-        let_go(opened)
+        opened.close()
     assert told
 
 

@@ -58,6 +58,11 @@ def _sentence(error: OSError) -> str:
     place = f" ({error.filename})" if error.filename else ""
     if error.errno in _FULL:
         return f"No space left on the disk{place}; free some and run the same command again."
+    if error.errno in {errno.EMFILE, errno.ENFILE}:
+        return (
+            f"Too many files are open{place}; end other programs, or allow more (ulimit -n), and "
+            "run the same command again."
+        )
     if error.filename:
         return (
             f"{error.filename} cannot be used ({error.strerror}); look at that place, or name "

@@ -14,7 +14,8 @@ from crosslight.files import printable
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
-_SYSTEM_ERROR = re.compile(r"(?:os error|Errno) (\d+)")
+_SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EBUSY}
+_SYSTEM_ERROR = re.compile(r"(?:os error|Errno|Os \{ code:) (\d+)")
 _SOURCE_PLACE = re.compile(r",? \S+\.rs:\d+(:\d+)?")
 
 
@@ -60,6 +61,12 @@ def sentence(location: str, error: BaseException) -> str:
         return (
             f"{location} cannot be used ({os.strerror(number or 0)}); see that this user may read "
             "and write all of it."
+        )
+    if number in _SCARCE:
+        return (
+            f"{location} could not be used just now ({os.strerror(number or 0)}), which says "
+            "nothing against the store; end other programs, or allow more (ulimit -n for open "
+            "files), and run the same command again."
         )
     if number in _GONE or "Not found: " in text:
         return (
