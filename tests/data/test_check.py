@@ -412,7 +412,9 @@ class TestPromenade:
     def test_a_damaged_record_is_named(self, tmp_path: Path) -> None:
         root = self.planted(tmp_path)
         (root / "factors.parquet").write_bytes(b"PAR1")
-        with pytest.raises(DataError, match=r"factors\.parquet is not readable as Promenade"):
+        with pytest.raises(
+            DataError, match=r"factors\.parquet is not readable as Parquet: .* command again"
+        ):
             check_data("sysu-mm01", root)
 
     def test_junk_is_nobody_in_the_record_too(self, tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crosslight.data.columns import reading_parquet
 from crosslight.data.layouts import LAYOUTS, read_layout
 from crosslight.data.table import SCHEMA, SampleTable, build_table, columns_called, read_table
-from crosslight.errors import ConfigError, DataError
+from crosslight.errors import ConfigError, DataError, ReadingError
 from crosslight.types import UNKNOWN_CAM, Modality
 
 
@@ -181,6 +182,17 @@ def test_a_missing_or_foreign_file_is_explained(tmp_path: Path) -> None:
         read_table(tmp_path / "none.csv")
     with pytest.raises(DataError, match="not readable as Parquet"):
         read_table(written(tmp_path, "path,pid\na,1\n", "table.parquet"))
+
+
+def test_a_parquet_file_that_the_system_does_not_give_is_not_called_damaged(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "gone.parquet"
+    told = r"gone\.parquet cannot be read \(No such file or directory\); see that it is there"
+    with pytest.raises(ReadingError, match=told), reading_parquet(path):
+        pl.scan_parquet(path).collect()
+    with pytest.raises(ReadingError, match=told), reading_parquet(path):
+        path.open()
 
 
 def test_build_table_names_a_missing_column(tmp_path: Path) -> None:

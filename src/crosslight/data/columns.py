@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from crosslight.data.delimited import read_delimited
 from crosslight.data.formats import PARQUET_ENDINGS
 from crosslight.data.splits import SPLITS
-from crosslight.errors import DataError
+from crosslight.errors import DataError, ReadingError
 from crosslight.times import FORMS, seconds_from
 from crosslight.types import Modality
 
@@ -32,9 +32,6 @@ BLANK = ("", "nan", "null", "none", "na", "n/a", "<na>")
 
 NOBODY = ("unknown", "?", "-")
 """What stands beside them for a person or a camera that nobody knows, where names may stand."""
-
-UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
-"""What polars raises at a damaged file; its native code may panic, which is no `Exception`."""
 
 _WHOLE = re.compile(r"[+-]?[0-9]+(?:[.,]0*)?")
 _DECIMAL_COMMA = r"^([+-]?\d+),(\d+)$"
@@ -244,18 +241,30 @@ def read_cells(
 
 
 @contextmanager
-def reading_parquet(path: Path) -> Iterator[None]:
+def reading_parquet(path: Path, remedy: str = "write it again") -> Iterator[None]:
     """Around whatever reads a Parquet file.
 
+    Args:
+        path: The file.
+        remedy: What to do about a damaged one: the end of a sentence.
+
     Raises:
-        DataError: In place of what polars raises.
+        ReadingError: The system does not give it to this user, or not now.
+        DataError: It is damaged, or something else.
     """
     try:
         yield
-    except UNREADABLE as error:
+    except OSError as error:
+        reason = str(error).partition(" (os error")[0] if error.errno is None else error.strerror
+        raise ReadingError(
+            f"{path} cannot be read ({reason}); see that it is there and that this user may read "
+            "it, and run the same command again."
+        ) from error
+    # Native code that panics, as it may on a damaged file, raises no `Exception`.
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DataError(
-            f"{path} is not readable as Parquet: it is damaged, cut off or something else; write "
-            "it again."
+            f"{path} is not readable as Parquet: it is damaged, cut off or something else; "
+            f"{remedy}."
         ) from error
 
 

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import polars as pl
 
-from crosslight.data.columns import UNREADABLE
+from crosslight.data.columns import reading_parquet
 from crosslight.data.faults import Fault
 from crosslight.data.layouts.contract import PROMENADE, Expected
 from crosslight.data.layouts.listing import counted
 from crosslight.data.table import SampleTable, junk
-from crosslight.errors import DataError
 from crosslight.types import Modality
 
 # Known by name: importing the generator would take longer than the whole check.
@@ -63,10 +62,5 @@ def _record(root: Path) -> pl.DataFrame | None:
     path = root / FACTORS
     if not path.is_file():
         return None
-    try:
+    with reading_parquet(path, "run the crosslight data make promenade command again"):
         return pl.read_parquet(path, columns=COLUMNS)
-    except UNREADABLE as error:
-        raise DataError(
-            f"{path} is not readable as Promenade's record; "
-            "run the crosslight data make promenade command that made it again."
-        ) from error

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars
 
-from crosslight.data.columns import UNREADABLE
+from crosslight.data.columns import reading_parquet
 from crosslight.data.promenade.factors import Person, Shot, person_of, shot_of
 from crosslight.data.promenade.recipe import FACTORS, Recipe, read_manifest
 from crosslight.data.promenade.world import World
@@ -79,16 +79,15 @@ def load_world(root: Path | str) -> MadeSet:
     root = Path(root)
     recipe = read_manifest(root)
     path = root / FACTORS
-    try:
-        table = polars.read_parquet(path)
-    except FileNotFoundError:
+    if not path.is_file():
         raise DataError(
             f"{root} has no {FACTORS}, so its making was stopped: run "
             "`crosslight data make promenade` with the same settings to complete it."
-        ) from None
-    except UNREADABLE as error:
-        raise DataError(
-            f"{path} is not readable as Parquet: delete it and run `crosslight data make "
-            "promenade` with the same settings; only the table is made again."
-        ) from error
+        )
+    remedy = (
+        "delete it and run `crosslight data make promenade` with the same settings; only the "
+        "table is made again"
+    )
+    with reading_parquet(path, remedy):
+        table = polars.read_parquet(path)
     return MadeSet(root, recipe, table)
