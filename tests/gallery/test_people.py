@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -487,6 +488,60 @@ def test_several_threads_may_name_at_once(tmp_path: Path):
         for thread in threads:
             thread.join()
         assert names_of(store).people == {pid: f"Somebody {pid}" for pid in range(12)}
+
+
+def test_a_full_disk_under_the_ledger_is_told_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    connect = sqlite3.connect
+
+    def small(*arguments, **options):
+        connection = connect(*arguments, **options)
+        connection.execute("PRAGMA max_page_count = 3")  # SQLite then says that the disk is full
+        return connection
+
+    def name(*numbers: int) -> None:
+        with store.ledger.changing() as changes:
+            for number in numbers:
+                changes.put(PERSON, str(number), {"name": f"Bob {number}", "note": "x" * 2_000})
+
+    with create_like(tmp_path / "people.exact", INFO) as store:
+        name(1)
+        with monkeypatch.context() as full:
+            full.setattr(ledgers.sqlite3, "connect", small)
+            with pytest.raises(GalleryError, match="No space left on the disk"):
+                name(*range(2, 20))
+        assert store.ledger.every(PERSON).keys() == {"1"}
+        name(2)
+        assert store.ledger.every(PERSON).keys() == {"1", "2"}
+
+
+NAMED = """
+import resource, sys
+from crosslight.errors import GalleryError
+from crosslight.gallery.ledger import PERSON, FileLedger
+from pathlib import Path
+ledger = FileLedger(Path(sys.argv[1]))
+ledger.every(PERSON)
+with open(sys.argv[1] + "/store.json") as lowest_free:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free.fileno() + int(sys.argv[2]),) * 2)
+try:
+    with ledger.changing() as changes:
+        changes.put(PERSON, "1", {"name": "Anna", "note": ""})
+except GalleryError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("free", [0, 1])
+def test_too_few_open_files_under_the_ledger_are_no_lack_of_permission(tmp_path: Path, free: int):
+    folder = tmp_path / "people.exact"
+    with create_like(folder, INFO) as store:
+        store.add(made_up(10))
+        describe(store, 1, name="Anna")
+    command = [sys.executable, "-c", NAMED, str(folder), str(free)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "could not be used just now (Too many open files)" in said
 
 
 def test_a_damaged_ledger_is_a_sentence(tmp_path: Path):

@@ -6,6 +6,7 @@ import base64
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
 
@@ -14,7 +15,7 @@ import polars as pl
 import pytest
 
 from crosslight.errors import GalleryError
-from crosslight.gallery import lance_index
+from crosslight.gallery import lance_index, lance_purge
 from crosslight.gallery.lance_sql import among_ids
 from crosslight.gallery.opening import create_like, open_store
 from crosslight.gallery.removal import Mark, mark, marked
@@ -103,6 +104,24 @@ def test_no_file_holds_anything_of_many_rows_that_a_filter_removed(folder: Path)
         assert store.remove(Filter()) == len(rest)
         assert store.count() == 0
         assert store.add(photographed(5)) == 5
+
+
+def test_versions_of_a_time_to_come_go_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # LanceDB then spares them, as it does those that a clock wrote which was set back since.
+    monkeypatch.setattr(lance_purge, "timedelta", lambda _: timedelta(days=1))
+    folder = tmp_path / "people.lance"
+    with filled(folder) as store:
+        row, other = "row-0000045", "row-0000046"
+        left, kept = traces(store, row), traces(store, other)
+        store.optimize()
+        assert {"thumbnail", "vector"} <= seen(folder, left)
+        assert store.remove_ids([row]) == 1
+        assert seen(folder, left) == set()
+        assert {"thumbnail", "vector"} <= seen(folder, kept)
+        assert len(list(folder.glob("rows.lance/_versions/*.manifest"))) == 1
+    with open_store(folder) as store:
+        assert store.count() == 3 * PART - 1
+        assert store.add(photographed(2, start=500)) == 2
 
 
 def _index_folders(folder: Path) -> set[Path]:

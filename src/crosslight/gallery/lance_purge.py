@@ -38,7 +38,7 @@ def purge(table: Any, folder: Path) -> None:
     for _ in range(_ROUNDS):
         # The newest version would say which rows the removal named.
         table.delete("1 = 0")
-        _without_older(table)
+        _without_older(table, folder)
         fragments = _with_removed(folder)
         if not fragments:
             break
@@ -54,14 +54,31 @@ def purge(table: Any, folder: Path) -> None:
     if table.list_indices():
         make_again(table, folder)
         for _ in range(2):  # what an index was before is an older version too
-            _without_older(table)
+            _without_older(table, folder)
 
 
-def _without_older(table: Any) -> None:
+def _without_older(table: Any, folder: Path) -> None:
+    _clean(table)
+    # LanceDB spares versions of a time to come, which a clock that was set back leaves.
+    spared = [path for path, version in _versions(folder).items() if version < table.version]
+    for path in spared:
+        path.unlink()
+    if spared:
+        _clean(table)
+
+
+def _clean(table: Any) -> None:
     with warnings.catch_warnings():
         # It warns of readers; they ask again.
         warnings.simplefilter("ignore", UserWarning)
         table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+
+
+def _versions(folder: Path) -> dict[Path, int]:
+    """The files that describe a version, and its number, which newer names count backwards."""
+    found = folder.glob("*.lance/_versions/*.manifest")
+    numbers = {path: int(path.stem) for path in found if path.stem.isdigit()}
+    return {path: n if n < 2**63 else 2**64 - 1 - n for path, n in numbers.items()}
 
 
 def _with_removed(folder: Path) -> list[int]:

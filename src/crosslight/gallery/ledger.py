@@ -19,6 +19,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -46,6 +47,7 @@ NEXT = "next"
 KINDS = (PERSON, CAMERA, TRACK, APART, MARK, MOVE, NEXT)
 
 NAME = "people.sqlite"
+_FILES_AT_ONCE = 3  # the database, its journal, their folder
 _WAITS_S = 30.0
 _NAMES_AT_ONCE = 500
 
@@ -135,7 +137,8 @@ class FileLedger:
                 )
                 yield _FileChanges(connection)
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # a full disk has ended it already
+                    connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
 
@@ -167,7 +170,7 @@ class FileLedger:
                     connection.execute("PRAGMA temp_store = MEMORY")
                     yield connection
             except sqlite3.Error as error:
-                raise _known(error, self._location) from error
+                raise _known(error, self._path) from error
 
 
 class _FileChanges:
@@ -215,17 +218,33 @@ def _every(connection: sqlite3.Connection, kind: str) -> dict[str, Any]:
     return {name: json.loads(value) for name, value in rows}
 
 
-def _known(error: sqlite3.Error, location: str) -> Exception:
+def _known(error: sqlite3.Error, path: Path) -> Exception:
     """What SQLite calls by names of its own."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBusyError(
-            f"Another process is writing names or marks of {location}; wait until it is done."
+            f"Another process is writing names or marks of {path.parent}; wait until it is done."
         )
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return _why_closed(path) or OSError(errno.EACCES, str(error))
     numbers = {
         sqlite3.SQLITE_FULL: errno.ENOSPC,
         sqlite3.SQLITE_READONLY: errno.EACCES,
-        sqlite3.SQLITE_CANTOPEN: errno.EACCES,
         sqlite3.SQLITE_PERM: errno.EACCES,
     }
     return OSError(numbers[code], str(error)) if code in numbers else error
+
+
+def _why_closed(path: Path) -> OSError | None:
+    """What the system says where SQLite only says that it could not open a file."""
+    opened: list[int] = []
+    try:
+        opened.extend(os.open(path, os.O_RDONLY) for _ in range(_FILES_AT_ONCE))
+    except FileNotFoundError:
+        return None
+    except OSError as said:
+        return said
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+    return None
