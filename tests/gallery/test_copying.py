@@ -13,7 +13,11 @@ from crosslight.cli import main
 from crosslight.errors import GalleryError
 from crosslight.gallery import copying
 from crosslight.gallery.copying import copy_rows
+from crosslight.gallery.ledger import CAMERA, PERSON
+from crosslight.gallery.names import names_of
 from crosslight.gallery.opening import create_like, open_store
+from crosslight.gallery.people import describe, find, merge
+from crosslight.gallery.rows import Filter, Rows
 from crosslight.gallery.store import Store
 from tests.gallery.rows import INFO, made_up
 from tests.gallery.writer import BATCH, name_of
@@ -42,6 +46,33 @@ def test_a_copy_that_differs_is_told(tmp_path):
         b.add(made_up(20, seed=1))  # the same ids, other people
         with pytest.raises(GalleryError, match=r"Vectors of .* differ"):
             copy_rows(a, b)
+
+
+@pytest.mark.parametrize("what", ["Person", "Camera"])
+def test_a_number_that_is_another_in_the_target_is_refused(tmp_path: Path, what: str) -> None:
+    kind, column = (PERSON, "pid") if what == "Person" else (CAMERA, "cam")
+
+    def name(store: Store, number: int, called: str) -> None:
+        with store.ledger.changing() as changes:
+            changes.put(kind, str(number), {"name": called, "note": ""})
+
+    with create_like(tmp_path / "a.exact", INFO) as a, create_like(tmp_path / "b.exact", INFO) as b:
+        a.add(made_up(20))
+        rows, number = made_up(20, start=100), 2
+        same = rows.frame.with_columns(pl.lit(number).cast(rows.frame[column].dtype).alias(column))
+        b.add(Rows(frame=same, vectors=rows.vectors))
+        assert number in a.frame()[column].to_list()
+        name(a, number, "Anna")
+        name(b, number, "Bob")
+        told = f"{what} {number} is called Anna in .*a.exact and Bob in .*b.exact, which has images"
+        with pytest.raises(GalleryError, match=told):
+            copy_rows(a, b)
+        assert b.count() == 20
+        name(b, number, "anna")  # one, as somebody says
+        assert copy_rows(a, b).added == 20
+        name(a, number, "Anna Smith")  # the target's rows of that number are the source's
+        b.remove_ids(made_up(20, start=100).ids)
+        assert copy_rows(a, b).added == 0
 
 
 @pytest.fixture(params=["exact", "lance"])
@@ -142,3 +173,52 @@ def test_rows_that_only_the_target_has_are_told(tmp_path: Path, capsys) -> None:
     capsys.readouterr()
     main(["gallery", "copy", source, target])
     assert f"1 more rows are only in {target}" in capsys.readouterr().out
+
+
+def test_names_are_those_of_the_moment_of_the_rows(source: str, tmp_path: Path) -> None:
+    """Whoever is merged meanwhile has a name in the copy, whoever is removed has none."""
+    with open_store(source) as store:
+        pids = sorted(store.frame()["pid"].drop_nulls().unique().to_list())[1:4]
+        for pid, called in zip(pids, ("Anna", "Ben", "Carl"), strict=True):
+            describe(store, pid, name=called)
+    others_turn = iter(range(1_000))
+
+    def others_write(_: int) -> None:
+        if next(others_turn) == 0:
+            with open_store(source) as other:
+                merge(other, [find(other, called) for called in ("Ben", "Anna")])
+                other.remove(Filter(pids=frozenset({pids[2]})))
+
+    with open_store(source) as store, create_like(tmp_path / "copy.lance", store.info) as copy:
+        copy_rows(store, copy, advance=others_write)
+    with open_store(tmp_path / "copy.lance") as copy:
+        people = set(copy.frame()["pid"].drop_nulls().to_list())
+        names = names_of(copy).people
+        assert pids[2] not in people
+        assert {pid: names[pid] for pid in people & set(pids)} == names
+        assert "Carl" not in names.values()
+        assert b"Carl" not in (tmp_path / "copy.lance" / "people.sqlite").read_bytes()
+
+
+def test_why_a_target_cannot_be_opened_is_told(tmp_path: Path, capsys) -> None:
+    source, target = tmp_path / "a.exact", tmp_path / "b.exact"
+    create_like(source, INFO).close()
+    create_like(target, INFO).close()
+    (target / "store.json").write_text("{")
+    with pytest.raises(SystemExit):
+        main(["gallery", "copy", str(source), str(target)])
+    said = capsys.readouterr().err
+    assert "store.json" in said
+    assert "another name" not in said
+
+
+def test_nothing_is_made_where_a_milvus_store_is_not(tmp_path: Path) -> None:
+    pytest.importorskip("pymilvus", reason="say: pip install 'crosslight[milvus]'")
+    folder = tmp_path / "b.milvus"
+    folder.mkdir()
+    with pytest.raises(GalleryError, match="There is no store at"):
+        open_store(folder)
+    assert list(folder.iterdir()) == []
+    create_like(folder, INFO).close()
+    with open_store(folder) as store:
+        assert store.count() == 0

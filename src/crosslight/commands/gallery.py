@@ -11,13 +11,12 @@ import polars as pl
 
 from crosslight.commands.counting_bar import bar
 from crosslight.commands.gallery_filter import filter_from
-from crosslight.errors import GalleryError
 from crosslight.files import printable
 from crosslight.gallery.audit import COMMAND, audit_of, this_user
 from crosslight.gallery.calibration import Calibration
 from crosslight.gallery.copying import copy_rows
 from crosslight.gallery.names import Names, names_of
-from crosslight.gallery.opening import create_like, open_store
+from crosslight.gallery.opening import open_or_create, open_store
 from crosslight.gallery.options import WhereOrWho
 from crosslight.times import text_of
 from crosslight.types import UNKNOWN_CAM, Modality
@@ -123,10 +122,7 @@ def copy(source: str, target: str, *, audit: Path | None = None) -> None:
         if log is not None:
             what = {"store": printable(source), "to": printable(target)}
             log.write("export", who=this_user(), origin=COMMAND, what=what, rows=origin.count())
-        try:
-            goal = open_store(target)
-        except GalleryError:
-            goal = create_like(target, origin.info)
+        goal = open_or_create(target, origin.info)
         with goal, bar("copied and compared", origin.count()) as advance:
             done = copy_rows(origin, goal, advance=advance)
         print(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import polars as pl
 
 from crosslight.errors import GalleryError
+from crosslight.gallery.forgetting import forget_gone
 from crosslight.gallery.ledger import KINDS, Ledger
+from crosslight.gallery.names import names_of
 from crosslight.gallery.rows import Rows
 from crosslight.gallery.store import RemovedMeanwhileError, Store, refusal
 
@@ -43,8 +47,9 @@ def copy_rows(
 ) -> Copied:
     """Copies rows and calibration as they are when it begins, and compares what arrived.
 
-    Names, notes and marks are copied too, as they are when the rows have arrived; where both know
-    something of one person or camera, the target's stays.
+    Names, notes and marks are copied too, as they are when it begins; where both know something
+    of one person or camera, the target's stays. Numbers are a store's own: a target that calls one
+    otherwise, on rows that only it has, is refused.
 
     Others may write to the source meanwhile: what they add is left out, and what they remove is
     not in the copy either. A copy that was interrupted goes on where it was. Rows that only the
@@ -56,13 +61,16 @@ def copy_rows(
         advance: Told how many rows were copied and compared.
 
     Raises:
-        GalleryError: The stores are of different models, or what arrived differs.
+        GalleryError: The stores are of different models, give one number to two people or
+            cameras, or what arrived differs.
     """
     if source.info.model != target.info.model:
         raise GalleryError(refusal(target.info, source.info.model))
+    _require_one_numbering(source, target)
     digests: dict[str, bytes] = {}
     added = 0
     for again in range(_BEGUN_ANEW + 1):
+        known = {kind: entries for kind in KINDS if (entries := source.ledger.every(kind))}
         try:
             for rows in source.batches(BATCH):
                 if again:  # labels may have changed since these were copied
@@ -74,12 +82,19 @@ def copy_rows(
         except RemovedMeanwhileError:
             if again == _BEGUN_ANEW:
                 raise
-    _copy_ledger(source.ledger, target.ledger)
+    if known:
+        _keep(known, target.ledger)
     gone = digests.keys() - set(source.frame(columns=("id",))["id"])
     if gone:
         target.remove_ids(sorted(gone))
         for row in gone:
             del digests[row]
+    if known:  # of people who were removed meanwhile
+        target.begin_writing()
+        try:
+            forget_gone(target)
+        finally:
+            target.end_writing()
     if source.info.calibration and not target.info.calibration:
         target.set_calibration(source.info.calibration)
     count = len(digests)
@@ -93,14 +108,37 @@ def copy_rows(
     )
 
 
-def _copy_ledger(source: Ledger, target: Ledger) -> None:
-    known = {kind: entries for kind in KINDS if (entries := source.every(kind))}
-    if known:
-        with target.changing() as changes:
-            for kind, entries in known.items():
-                there = changes.every(kind)
-                for name in entries.keys() - there.keys():
-                    changes.put(kind, name, entries[name])
+def _require_one_numbering(source: Store, target: Store) -> None:
+    ours, theirs = names_of(source), names_of(target)
+    for what, column, here, there in (
+        ("Person", "pid", ours.people, theirs.people),
+        ("Camera", "cam", ours.cameras, theirs.cameras),
+    ):
+        clashing = [
+            number
+            for number in sorted(here.keys() & there.keys())
+            if here[number].casefold() != there[number].casefold()
+        ]
+        if not clashing:
+            continue
+        rows = target.frame(columns=("id", column)).filter(pl.col(column).is_in(clashing))
+        known = source.present(rows["id"].to_list())
+        own = rows.filter(~pl.col("id").is_in(list(known)))[column]
+        if len(own):
+            number = int(own[0])
+            raise GalleryError(
+                f"{what} {number} is called {here[number]} in {source.location} and "
+                f"{there[number]} in {target.location}, which has images of its own of that "
+                "number; where both are one, give both the same name, else copy to a new store."
+            )
+
+
+def _keep(known: Mapping[str, Mapping[str, Any]], ledger: Ledger) -> None:
+    with ledger.changing() as changes:
+        for kind, entries in known.items():
+            there = changes.every(kind)
+            for name in entries.keys() - there.keys():
+                changes.put(kind, name, entries[name])
 
 
 def _places(rows: Rows, among: Container[str]) -> list[int]:

@@ -79,6 +79,11 @@ class MilvusStore(ClosedAtTheEnd):
 
     def __init__(self, location: str) -> None:
         self._location = location
+        if not _is_server(location):
+            with told(location):
+                there = (Path(location) / LITE_FILE).exists()
+            if not there:  # Milvus Lite would make it
+                raise GalleryError(_no_store(location))
         self._client, self._name = _connected(location)
         self.ledger: Ledger = (
             MilvusLedger(self._client, f"{self._name}_info", self._ask)
@@ -90,10 +95,7 @@ class MilvusStore(ClosedAtTheEnd):
                 self._finish_removal()
             there = _told(location, lambda: self._client.has_collection(self._name))
             if not there:
-                raise GalleryError(
-                    f"There is no store at {location}; make one with crosslight gallery create "
-                    f"{location} --model RUN."
-                )
+                raise GalleryError(_no_store(location))
             for collection in (self._name, f"{self._name}_info"):
                 # Milvus Lite lets go of what the process that wrote it had loaded.
                 self._ask(lambda name=collection: self._client.load_collection(name))  # type: ignore[misc]
@@ -401,6 +403,13 @@ class MilvusStore(ClosedAtTheEnd):
         return StoreInfo.from_plain(plain, where=self._location)
 
 
+def _no_store(location: str) -> str:
+    return (
+        f"There is no store at {location}; make one with crosslight gallery create {location} "
+        "--model RUN."
+    )
+
+
 def _is_server(location: str) -> bool:
     return location.startswith("milvus://")
 
@@ -410,11 +419,6 @@ def _connected(location: str) -> tuple[MilvusClient, str]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if not _is_server(location):
         folder = Path(location)
-        if not folder.is_dir():
-            raise GalleryError(
-                f"There is no store at {folder}; make one with crosslight gallery create {folder} "
-                "--model RUN."
-            )
         return _told(location, lambda: LiteClient(folder / LITE_FILE, (KEPT, GONE))), "people"
     parts = urlsplit(location)
     name = parts.path.strip("/")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crosslight.errors import GalleryError
+from crosslight.gallery.complaints import told
 from crosslight.gallery.description import read_description
 from crosslight.gallery.exact import ExactStore
 from crosslight.gallery.relabelling import finish_what_was_cut_off
@@ -103,6 +104,25 @@ def create_like(location: str | Path, info: StoreInfo) -> Store:
     if name.endswith(EXACT):
         return ExactStore.create(Path(name), info)
     return _lance_store().create(Path(name), info)
+
+
+def open_or_create(location: str | Path, info: StoreInfo) -> Store:
+    """Opens a store; where nothing is yet, makes an empty one for rows of the same model.
+
+    Raises:
+        GalleryError: What is there cannot be opened.
+        MissingPartError: What it needs is not installed.
+    """
+    name = str(location)
+    if name.startswith(MILVUS):
+        try:
+            return open_store(name)
+        except GalleryError:
+            return create_like(name, info)
+    folder = Path(name)
+    with told(name):
+        is_new = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    return create_like(name, info) if is_new else open_store(name)
 
 
 def _lance_store() -> type[LanceStore]:
