@@ -11,6 +11,7 @@ from PIL import Image
 from crosslight.data.table import SampleTable, build_table
 from crosslight.errors import DataError
 from crosslight.gallery.calibrating import calibrate_store
+from crosslight.gallery.calibration import Calibration
 from crosslight.gallery.enrolment import enrol
 from crosslight.gallery.opening import create_store
 from crosslight.gallery.options import Calibrating
@@ -49,7 +50,7 @@ def test_the_curves_are_those_of_the_table(store, tmp_path):
     table = people(tmp_path / "others", range(100, 140))
     found = calibrate_store(store, EMBEDDER, table, ENOUGH, data="others")
     assert found.people == 40
-    assert store.info.calibration == found.to_plain()
+    assert Calibration.from_plain(store.info.calibration) == found
 
 
 def test_images_that_the_store_holds_are_refused(store, tmp_path):

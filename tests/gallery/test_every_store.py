@@ -254,6 +254,95 @@ def test_another_process_finds_what_was_added(create):
     assert said.split() == ["30", str(DIM)]
 
 
+@pytest.fixture
+def opened_twice(create) -> Iterator[tuple[Store, Store]]:
+    """A filled store, opened twice, as by two processes."""
+    store = create()
+    store.add(made_up(30))
+    store.end_writing()
+    with open_store(store.location) as other:
+        yield store, other
+
+
+@pytest.fixture
+def folder_opened_twice(opened_twice) -> tuple[Store, Store]:
+    if opened_twice[0].kind == "milvus":
+        raise IncapableError("Milvus Lite is for one process, and a server promises less")
+    return opened_twice
+
+
+def test_a_calibration_and_a_range_of_two_processes_are_both_kept(opened_twice):
+    first, second = opened_twice
+    second.set_calibration({"false_match_rate": 0.01})
+    second.end_writing()
+    first.set_range((0, 4095))
+    first.end_writing()
+    second.set_calibration({"false_match_rate": 0.1})
+    expected = INFO.ranged((0, 4095)).calibrated({"false_match_rate": 0.1})
+    with open_store(first.location) as again:
+        assert again.info == expected
+
+
+def test_an_open_store_sees_what_others_have_written(folder_opened_twice):
+    reader, writer = folder_opened_twice
+    rows = made_up(50)
+    writer.set_calibration({"false_match_rate": 0.01})
+    assert reader.info.calibration == {"false_match_rate": 0.01}
+    for start in (30, 40):
+        assert writer.add(rows.take(range(start, start + 10))) == 10
+        assert reader.search(rows.vectors[start + 3 : start + 4], 1)[0][0].id == rows.ids[start + 3]
+        assert reader.count() == start + 10
+    assert reader.present(rows.ids) == set(rows.ids)
+    assert reader.get(rows.ids).frame.equals(rows.frame)
+    assert writer.remove_ids(rows.ids[:2]) == 2
+    assert writer.add(rows.take([1])) == 1
+    writer.optimize()
+    assert reader.labels(rows.ids).sort("id").equals(writer.frame())
+    assert sorted(i for batch in reader.batches(20) for i in batch.ids) == rows.ids[1:]
+    assert reader.search(rows.vectors[:3], 49) == writer.search(rows.vectors[:3], 49)
+    writer.remove(Filter())
+    writer.add(rows.take([7]))  # of the name, perhaps, of a file that is known
+    assert reader.frame()["id"].to_list() == [rows.ids[7]]
+    writer.close()
+    assert reader.add(rows) == 49
+
+
+def test_an_open_store_keeps_its_description_while_it_cannot_be_read(folder_opened_twice):
+    store, other = folder_opened_twice
+    store.set_calibration({"false_match_rate": 0.01})
+    expected = store.info
+    description = folder_of(store) / "store.json"
+    whole = description.read_text()
+    for damage in (Path.unlink, emptied):
+        damage(description)
+        assert store.info == expected
+        with pytest.raises(GalleryError, match=r"There is no store|is damaged"):
+            store.check()
+        with pytest.raises(GalleryError, match=r"There is no store|is damaged"):
+            store.set_range((0, 4095))
+        description.write_text(whole)
+        assert store.info == expected
+        store.check()
+    store.close()
+    description.unlink()
+    with pytest.raises(GalleryError, match="There is no store"):
+        other.add(made_up(40))
+    description.write_text(whole)
+    assert store.add(made_up(40)) == 10
+
+
+def test_another_models_store_in_its_place_is_told(folder_opened_twice):
+    store, _ = folder_opened_twice
+    description = folder_of(store) / "store.json"
+    whole = description.read_text()
+    description.write_text(whole.replace(MODEL, "b" * 64))
+    for refused in (store.check, lambda: store.search(made_up(1).vectors, 3)):
+        with pytest.raises(GalleryError, match="put the old one back, or open it again"):
+            refused()
+    description.write_text(whole)
+    assert len(store.search(made_up(1).vectors, 3)[0]) == 3
+
+
 def folder_of(store: Store) -> Path:
     folder = Path(store.location)
     if not folder.is_dir():

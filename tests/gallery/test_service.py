@@ -22,6 +22,7 @@ from crosslight.gallery.rows import build_rows
 from crosslight.gallery.search import Searcher
 from crosslight.gallery.service.app import create_app
 from tests.gallery.served import (
+    CALIBRATION,
     CAMS,
     EMBEDDER,
     EPOCH_S,
@@ -80,13 +81,17 @@ def test_an_uploaded_person_is_found_in_every_light(client, person: int, cam: in
     assert reply["verdict"] == "in-gallery"
 
 
-def test_a_running_service_finds_who_is_enrolled_later(tmp_path: Path) -> None:
-    with made_store(tmp_path / "people.lance", people=3) as before:
+@pytest.mark.parametrize("name", ["people.lance", "people.exact"])
+def test_a_running_service_sees_who_is_enrolled_and_what_is_calibrated_later(
+    tmp_path: Path, name: str
+) -> None:
+    with made_store(tmp_path / name, people=3, calibrated=False) as before:
         model = before.info.model
-    searcher = Searcher(open_store(tmp_path / "people.lance"), EMBEDDER)
+    searcher = Searcher(open_store(tmp_path / name), EMBEDDER)
     with TestClient(create_app(searcher), base_url="http://127.0.0.1") as client:
         late = encoded(picture(6, 3))
-        assert found(client, image=late)["searched"] == 3 * len(CAMS)
+        reply = found(client, image=late)
+        assert (reply["searched"], reply["verdict"]) == (3 * len(CAMS), "unknown")
         columns = {
             "id": ["late"],
             "pid": [6],
@@ -95,11 +100,13 @@ def test_a_running_service_finds_who_is_enrolled_later(tmp_path: Path) -> None:
             "path": ["late.png"],
             "thumbnail": [encoded(picture(6, 1), "JPEG")],
         }
-        with open_store(tmp_path / "people.lance") as writer:
+        with open_store(tmp_path / name) as writer:
+            writer.set_calibration(CALIBRATION.to_plain())
             writer.add(build_rows(columns, embed([picture(6, 1)], [0]), model=model))
         reply = found(client, image=late)
         assert reply["searched"] == 3 * len(CAMS) + 1
-        assert reply["results"][0]["pid"] == 6
+        assert (reply["verdict"], reply["results"][0]["pid"]) == ("in-gallery", 6)
+        assert reply["results"][0]["probability"] > 0.5
 
 
 def test_results_come_nearest_first_with_falling_probabilities(client) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,6 +45,83 @@ def read_description(folder: Path) -> tuple[str, StoreInfo]:
             "store again."
         ) from error
     return kind, StoreInfo.from_plain(content, where=str(folder))
+
+
+class ReplacedError(GalleryError):
+    """Another model's store has taken the place of one that is open."""
+
+
+class Description:
+    """The description of an open store, as it stands on the disk now; see `StoreInfo`.
+
+    Args:
+        folder: Of the store.
+        kind: What the store must be.
+
+    Raises:
+        GalleryError: There is no store, it is of another kind, or its description is damaged.
+    """
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self._folder, self._kind = folder, kind
+        self._last = self._state(), self._read()
+
+    @property
+    def info(self) -> StoreInfo:
+        """What it says now; what it said last, while it is gone or damaged: `Store.check` tells.
+
+        Raises:
+            ReplacedError: See there.
+        """
+        if self._state() not in (None, self._last[0]):
+            try:
+                return self.read()
+            except ReplacedError:
+                raise
+            except GalleryError:
+                pass
+        return self._last[1]
+
+    def read(self) -> StoreInfo:
+        """What it says now.
+
+        Raises:
+            GalleryError: As above, or another model's store has taken its place.
+        """
+        state, info = self._state(), self._read()
+        if _fixed(info) != _fixed(self._last[1]):
+            raise ReplacedError(
+                f"Another model's store has taken the place of {self._folder} since it was opened; "
+                "put the old one back, or open it again."
+            )
+        self._last = state, info
+        return info
+
+    def write(self, change: Callable[[StoreInfo], StoreInfo]) -> None:
+        """Changes what it says, whole or not at all, where nobody else writes.
+
+        Raises:
+            GalleryError: As `read`.
+            OSError: It cannot be written.
+        """
+        write_description(self._folder, self._kind, change(self.read()))
+
+    def _read(self) -> StoreInfo:
+        kind, info = read_description(self._folder)
+        if kind != self._kind:
+            raise GalleryError(f"{self._folder} is a store of the kind {kind}, not {self._kind}.")
+        return info
+
+    def _state(self) -> tuple[int, ...] | None:
+        try:
+            found = (self._folder / NAME).stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _fixed(info: StoreInfo) -> tuple[object, ...]:
+    return info.model, info.dim, info.distance
 
 
 @contextmanager

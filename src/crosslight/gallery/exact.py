@@ -3,15 +3,18 @@
 On disk it is a folder of Parquet segments. Each `add` writes one, whole or not at all, so that
 what was acknowledged survives a crash; `optimize` joins them. A crash while they are joined can
 leave a row in two segments: reading keeps the first, removing removes both. A segment that holds
-removed rows is written again without them; whoever has the store open reads it again.
+removed rows is written again without them; whoever has the store open reads all again, and of the
+rest the segments that are new.
 """
 
 from __future__ import annotations
 
 import errno
+import os
+import re
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ from numpy.typing import NDArray
 from crosslight.errors import GalleryError
 from crosslight.files import written_whole
 from crosslight.gallery.complaints import sentence, told
-from crosslight.gallery.description import new_folder, read_description, write_description
+from crosslight.gallery.description import Description, new_folder, write_description
 from crosslight.gallery.forgetting import forget_gone
 from crosslight.gallery.ledger import FileLedger
 from crosslight.gallery.removal import Mark, mark, marked, state_of, sweep, tell_changed, unmark
@@ -49,27 +52,23 @@ from crosslight.types import DeepRange, Distance
 VECTOR = "vector"
 _ENGINE = (pl.exceptions.PolarsError,)
 _ASKED_AGAIN = 3
+_SEGMENT = re.compile(r"rows-[0-9]{2,}\.parquet")
 _COMPARED_AT_ONCE = 50_000_000  # similarities: 200 MB
 
 
 class ExactStore(ClosedAtTheEnd):
-    """See the module's docstring and `crosslight.gallery.store.Store`.
-
-    Rows that another process adds are seen after the store is opened again; those that it removes
-    or changes are seen so at once.
-    """
+    """See the module's docstring and `crosslight.gallery.store.Store`."""
 
     kind = "exact"
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        kind, self._info = read_description(folder)
-        if kind != self.kind:
-            raise GalleryError(f"{folder} is a store of the kind {kind}, not {self.kind}.")
+        self._description = Description(folder, self.kind)
         self._lock = WriterLock(folder)
         self._guard = threading.RLock()
         self.ledger = FileLedger(folder)
         self._changed: tuple[int, int] | None = None
+        self._have_read: set[str] = set()
         self._load()
         self._finish_removal()
 
@@ -87,7 +86,7 @@ class ExactStore(ClosedAtTheEnd):
     @property
     def info(self) -> StoreInfo:
         """What the store knows about itself."""
-        return self._info
+        return self._description.info
 
     @property
     def location(self) -> str:
@@ -98,13 +97,14 @@ class ExactStore(ClosedAtTheEnd):
         """As `Store.add`."""
         with self._guard:
             self._begin_writing()
-            rows = checked_rows(self._info, rows)
+            rows = checked_rows(self.info, rows)
             new = np.array([i not in self._positions for i in rows.ids], dtype=bool)
             rows = rows.take(np.flatnonzero(new))
             if len(rows):
                 with self._told():
-                    self._write_segment(rows)
-                self._append(rows)
+                    path = self._write_segment(rows)
+                self._append([rows.vectors], rows.frame.select(list(COLUMNS)))
+                self._have_read.add(path.name)
             return len(rows)
 
     def present(self, ids: Sequence[str]) -> set[str]:
@@ -123,7 +123,7 @@ class ExactStore(ClosedAtTheEnd):
         """As `Store.update`, a segment at a time."""
         with self._guard:
             self._begin_writing()
-            rows = checked_rows(self._info, rows)
+            rows = checked_rows(self.info, rows)
             rows = rows.take([n for n, i in enumerate(rows.ids) if i in self._positions])
             if len(rows):
                 with self._told():
@@ -142,7 +142,8 @@ class ExactStore(ClosedAtTheEnd):
         exact: bool = False,  # noqa: ARG002  it always is
     ) -> list[list[Hit]]:
         """As `Store.search`; always exact."""
-        queries = checked_queries(self._info, vectors, k)
+        info = self.info
+        queries = checked_queries(info, vectors, k)
         with self._guard:
             self._read_changed()
             frame, known = self._frame, self._joined()
@@ -155,9 +156,9 @@ class ExactStore(ClosedAtTheEnd):
         step = max(1, _COMPARED_AT_ONCE // len(chosen))
         for start in range(0, len(queries), step):
             part = queries[start : start + step]
-            nearest = _nearest(torch.from_numpy(part), chosen, count, self._info.distance)
+            nearest = _nearest(torch.from_numpy(part), chosen, count, info.distance)
             for query, found in zip(part, nearest, strict=True):
-                distances = distances_to(query, chosen[found].numpy(), self._info.distance)
+                distances = distances_to(query, chosen[found].numpy(), info.distance)
                 order = np.lexsort((found.numpy(), distances))
                 rows = found.numpy()[order] if fits is None else fits[found.numpy()[order]]
                 answers.append(hits_from(frame[rows].to_dicts(), distances[order]))
@@ -264,7 +265,7 @@ class ExactStore(ClosedAtTheEnd):
 
     def check(self) -> None:
         """As `Store.check`."""
-        read_description(self._folder)
+        self._description.read()
         with self._told():
             for path in self._present_segments():
                 pl.read_parquet_schema(path)
@@ -290,15 +291,11 @@ class ExactStore(ClosedAtTheEnd):
 
     def set_calibration(self, calibration: Mapping[str, Any]) -> None:
         """As `Store.set_calibration`."""
-        with self._guard:
-            self._begin_writing()
-            self._keep(self._info.calibrated(calibration))
+        self._describe(lambda info: info.calibrated(calibration))
 
     def set_range(self, deep_range: DeepRange) -> None:
         """As `Store.set_range`."""
-        with self._guard:
-            self._begin_writing()
-            self._keep(self._info.ranged(deep_range))
+        self._describe(lambda info: info.ranged(deep_range))
 
     def begin_writing(self) -> None:
         """As `Store.begin_writing`."""
@@ -316,70 +313,94 @@ class ExactStore(ClosedAtTheEnd):
     def _told(self) -> AbstractContextManager[None]:
         return told(str(self._folder), *_ENGINE)
 
-    def _keep(self, info: StoreInfo) -> None:
-        with self._told():
-            write_description(self._folder, self.kind, info)
-        self._info = info
+    def _describe(self, change: Callable[[StoreInfo], StoreInfo]) -> None:
+        with self._guard:
+            self._begin_writing()
+            with self._told():
+                self._description.write(change)
 
     def _begin_writing(self) -> None:
         if self._lock.acquire():
-            with self._told():
-                for part in self._folder.glob(".rows-*.part"):  # of a process that was killed
-                    part.unlink()
-            gone = marked(self._folder)
-            if gone is not None:
-                self._write_without(gone.ids)
-            self._load()  # somebody else may have written since this store was opened
+            try:
+                self._description.read()
+                with self._told():
+                    for part in self._folder.glob(".rows-*.part"):  # of a process that was killed
+                        part.unlink()
+                gone = marked(self._folder)
+                if gone is not None:
+                    self._write_without(gone.ids)
+                self._load()  # somebody else may have written since this store was opened
+            except BaseException:
+                self._lock.release()  # or the next change would be made without all this
+                raise
 
     def _read_changed(self) -> None:
-        """Reads all rows again where another process has removed or changed some."""
+        """Reads what another process has added; all rows where it has removed or changed some."""
         with self._guard:
             now = state_of(self._folder)
             if now is not None and now != self._changed:
                 self._load()
+                return
+            with suppress(OSError):  # moved away: what is in memory answers
+                if _segments_in(self._folder, without=self._have_read):
+                    self._load(added=True)
 
-    def _load(self) -> None:
+    def _load(self, *, added: bool = False) -> None:
+        read = self._read_added if added else self._read_all
         with told(str(self._folder), *_ENGINE, ValueError):
             for _ in range(_ASKED_AGAIN):
                 try:
-                    return self._read_all()
-                except FileNotFoundError:  # a segment of nothing but removed rows
+                    return read()
+                except FileNotFoundError:  # a segment of nothing but removed rows, or joined
                     continue
-            return self._read_all()
+            return read()
 
     def _read_all(self) -> None:
-        changed = state_of(self._folder)
+        changed, paths = state_of(self._folder), self._segments()
+        blocks, frame = self._rows_of(paths, known=())
+        # Together at the end: a reader that finds a segment damaged goes on with what it had.
+        positions = {i: n for n, i in enumerate(frame["id"].to_list())}
+        self._blocks, self._positions, self._frame = blocks, positions, frame
+        self._changed, self._have_read = changed, {path.name for path in paths}
+
+    def _read_added(self) -> None:
+        paths = self._segments()
+        new = [path for path in paths if path.name not in self._have_read]
+        self._append(*self._rows_of(new, known=self._positions))
+        self._have_read = {path.name for path in paths}
+
+    def _rows_of(
+        self, paths: Sequence[Path], known: Collection[str]
+    ) -> tuple[list[Vectors], pl.DataFrame]:
+        """Of segments, each row once; without the rows that are known."""
         blocks: list[Vectors] = []
-        positions: dict[str, int] = {}
         frames = [pl.DataFrame(schema=COLUMNS)]
-        for path in self._segments():
+        found: set[str] = set()
+        for path in paths:
             segment = _columns_of(path, [*COLUMNS, VECTOR])
             segment = segment.with_columns(pl.col(n).cast(k) for n, k in COLUMNS.items())
-            new = [i not in positions for i in segment["id"].to_list()]
+            new = [i not in known and i not in found for i in segment["id"].to_list()]
             segment = segment.filter(pl.Series(new, dtype=pl.Boolean))
-            start = len(positions)
-            positions.update({i: start + n for n, i in enumerate(segment["id"].to_list())})
-            blocks.append(_vectors_of(segment, self._info.dim))
+            found.update(segment["id"].to_list())
+            blocks.append(_vectors_of(segment, self.info.dim))
             frames.append(segment.select(list(COLUMNS)))
-        # Together at the end: a reader that finds a segment damaged goes on with what it had.
-        self._blocks, self._positions, self._frame = blocks, positions, pl.concat(frames)
-        self._changed = changed
+        return blocks, pl.concat(frames)
 
-    def _append(self, rows: Rows) -> None:
+    def _append(self, blocks: Sequence[Vectors], frame: pl.DataFrame) -> None:
         start = len(self._positions)
-        self._positions.update({i: start + n for n, i in enumerate(rows.ids)})
-        self._blocks.append(rows.vectors)
-        self._frame = pl.concat([self._frame, rows.frame.select(list(COLUMNS))])
+        self._positions.update({i: start + n for n, i in enumerate(frame["id"].to_list())})
+        self._blocks.extend(blocks)
+        self._frame = pl.concat([self._frame, frame])
 
     def _joined(self) -> torch.Tensor:
         """(N, D)."""
         if len(self._blocks) != 1:
-            empty = np.zeros((0, self._info.dim), np.float32)
+            empty = np.zeros((0, self.info.dim), np.float32)
             self._blocks = [np.concatenate([empty, *self._blocks])]
         return torch.from_numpy(self._blocks[0])
 
     def _segments(self) -> list[Path]:
-        return sorted(self._folder.glob("rows-[0-9]*[0-9].parquet"))
+        return [self._folder / name for name in sorted(_segments_in(self._folder))]
 
     def _present_segments(self) -> list[Path]:
         """As `_segments`, of a store whose rows are in memory: the files may have gone since."""
@@ -393,12 +414,19 @@ class ExactStore(ClosedAtTheEnd):
         number = 1 + (int(last[0].stem.removeprefix("rows-")) if last else 0)
         return self._folder / f"rows-{number:08}.parquet"
 
-    def _write_segment(self, rows: Rows) -> None:
-        _write_parquet(self._next_segment(), self._with_vectors(rows))
+    def _write_segment(self, rows: Rows) -> Path:
+        path = self._next_segment()
+        _write_parquet(path, self._with_vectors(rows))
+        return path
 
     def _with_vectors(self, rows: Rows) -> pl.DataFrame:
-        vectors = pl.Series(VECTOR, rows.vectors, dtype=pl.Array(pl.Float32, self._info.dim))
+        vectors = pl.Series(VECTOR, rows.vectors, dtype=pl.Array(pl.Float32, self.info.dim))
         return rows.frame.with_columns(vectors)
+
+
+def _segments_in(folder: Path, without: Collection[str] = ()) -> list[str]:
+    names = os.listdir(folder)  # noqa: PTH208  asked before every search: quick
+    return [name for name in names if name not in without and _SEGMENT.fullmatch(name)]
 
 
 def distances_to(query: Vectors, vectors: Vectors, distance: Distance) -> NDArray[np.float64]:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from crosslight.errors import GalleryError
 from crosslight.files import sync_folder
 from crosslight.gallery.complaints import told
-from crosslight.gallery.description import new_folder, read_description, write_description
+from crosslight.gallery.description import Description, new_folder, write_description
 from crosslight.gallery.forgetting import forget_gone
 from crosslight.gallery.known_ids import KnownIds
 from crosslight.gallery.lance_index import maintain
@@ -68,9 +68,8 @@ class LanceStore(ClosedAtTheEnd):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        kind, self._info = read_description(folder)
-        if kind != self.kind:
-            raise GalleryError(f"{folder} is a store of the kind {kind}, not {self.kind}.")
+        self._description = Description(folder, self.kind)
+        info = self._description.info
         self._lock = WriterLock(folder)
         self._guard = threading.RLock()
         self._synced: set[str] = set()
@@ -80,12 +79,12 @@ class LanceStore(ClosedAtTheEnd):
         with self._told():
             connection = lancedb.connect(folder, read_consistency_interval=timedelta(0))
             self._table = connection.open_table(TABLE)
-            if self._table.schema != _schema(self._info.dim):
+            if self._table.schema != _schema(info.dim):
                 raise GalleryError(
                     f"The table of {folder} is not the one that its description says; put back "
                     "the whole folder from a copy, or create the store again."
                 )
-        self._scan = ScanBeside(folder, self._table, self._info)
+        self._scan = ScanBeside(folder, self._table, info)
         self._finish_removal()
 
     @classmethod
@@ -104,7 +103,7 @@ class LanceStore(ClosedAtTheEnd):
     @property
     def info(self) -> StoreInfo:
         """What the store knows about itself."""
-        return self._info
+        return self._description.info
 
     @property
     def location(self) -> str:
@@ -115,7 +114,7 @@ class LanceStore(ClosedAtTheEnd):
         """As `Store.add`."""
         with self._guard:
             self._begin_writing()
-            rows = checked_rows(self._info, rows)
+            rows = checked_rows(self.info, rows)
             known = self._known_ids()
             there = self.present(known.maybe(rows.frame["id"]).to_list())
             if there:
@@ -124,7 +123,7 @@ class LanceStore(ClosedAtTheEnd):
             if len(rows):
                 with self._told():
                     before = self._scan.state()
-                    self._table.add(_to_arrow(rows, self._info.dim))
+                    self._table.add(_to_arrow(rows, self.info.dim))
                     self._committed()
                     self._scan.carry(before, rows)
                 known.update(rows.frame["id"])
@@ -151,14 +150,14 @@ class LanceStore(ClosedAtTheEnd):
         """As `Store.update`, in one commit."""
         with self._guard:
             self._begin_writing()
-            rows = checked_rows(self._info, rows)
+            rows = checked_rows(self.info, rows)
             there = self.present(rows.ids)
             rows = rows.take([n for n, i in enumerate(rows.ids) if i in there])
             if len(rows):
                 with self._told():
                     before = self._scan.state()
                     merge = self._table.merge_insert("id").when_matched_update_all()
-                    merge.execute(_to_arrow(rows, self._info.dim))
+                    merge.execute(_to_arrow(rows, self.info.dim))
                     self._committed()
                     self._scan.carry(before, rows, replaced=True)
             return len(rows)
@@ -167,7 +166,7 @@ class LanceStore(ClosedAtTheEnd):
         self, vectors: NDArray[Any], k: int, where: Filter = EVERYTHING, *, exact: bool = False
     ) -> list[list[Hit]]:
         """As `Store.search`; exact where there is no scan or the filter leaves few rows."""
-        queries = checked_queries(self._info, vectors, k)
+        queries = checked_queries(self.info, vectors, k)
         found = None if exact else self._scan.search(queries, k, where)
         if found is None:
             rendered = condition(where)
@@ -181,7 +180,7 @@ class LanceStore(ClosedAtTheEnd):
             self._read(among_ids(wanted[start : start + _IDS_AT_ONCE]), [*SCHEMA, VECTOR])
             for start in range(0, len(wanted), _IDS_AT_ONCE)
         ] or [self._read("1 = 0", [*SCHEMA, VECTOR])]
-        found = _from_arrow(pa.concat_tables(parts), self._info.dim)
+        found = _from_arrow(pa.concat_tables(parts), self.info.dim)
         places = {i: n for n, i in enumerate(found.ids)}
         return found.take([places[i] for i in ids if i in places])
 
@@ -207,7 +206,7 @@ class LanceStore(ClosedAtTheEnd):
             reader = self._table.search().select([*SCHEMA, VECTOR]).to_batches(size)
             for batch in reader:
                 if len(batch):
-                    yield _from_arrow(pa.Table.from_batches([batch]), self._info.dim)
+                    yield _from_arrow(pa.Table.from_batches([batch]), self.info.dim)
 
     def remove(self, where: Filter) -> int:
         """As `Store.remove`."""
@@ -224,7 +223,7 @@ class LanceStore(ClosedAtTheEnd):
 
     def check(self) -> None:
         """As `Store.check`."""
-        read_description(self._folder)
+        self._description.read()
         self.page(limit=1)
 
     def optimize(self) -> str:
@@ -242,15 +241,11 @@ class LanceStore(ClosedAtTheEnd):
 
     def set_calibration(self, calibration: Mapping[str, Any]) -> None:
         """As `Store.set_calibration`."""
-        with self._guard:
-            self._begin_writing()
-            self._keep(self._info.calibrated(calibration))
+        self._describe(lambda info: info.calibrated(calibration))
 
     def set_range(self, deep_range: DeepRange) -> None:
         """As `Store.set_range`."""
-        with self._guard:
-            self._begin_writing()
-            self._keep(self._info.ranged(deep_range))
+        self._describe(lambda info: info.ranged(deep_range))
 
     def begin_writing(self) -> None:
         """As `Store.begin_writing`."""
@@ -265,15 +260,20 @@ class LanceStore(ClosedAtTheEnd):
         """Lets others write."""
         self._lock.release()
 
-    def _keep(self, info: StoreInfo) -> None:
-        with self._told():
-            write_description(self._folder, self.kind, info)
-        self._info = info
+    def _describe(self, change: Callable[[StoreInfo], StoreInfo]) -> None:
+        with self._guard:
+            self._begin_writing()
+            with self._told():
+                self._description.write(change)
 
     def _begin_writing(self) -> None:
         if self._lock.acquire():
-            self._end_removal()
-            self._info = read_description(self._folder)[1]
+            try:
+                self._description.read()
+                self._end_removal()
+            except BaseException:
+                self._lock.release()  # or the next change would be made without all this
+                raise
             self._known = None  # others may have added since
 
     def _known_ids(self) -> KnownIds:
@@ -382,7 +382,7 @@ class LanceStore(ClosedAtTheEnd):
     def _nearest(self, query: NDArray[np.float32], k: int, rendered: str | None) -> list[Hit]:
         asked = (
             self._searching(query)
-            .distance_type(METRICS[self._info.distance])
+            .distance_type(METRICS[self.info.distance])
             .select([*COLUMNS, DISTANCE])
             .limit(k)
         )
@@ -392,7 +392,7 @@ class LanceStore(ClosedAtTheEnd):
         with self._told():
             found = self._asked(asked.bypass_vector_index().to_arrow)
         distances = _own_distance(
-            found.column(DISTANCE).to_numpy().astype(np.float64), self._info.distance
+            found.column(DISTANCE).to_numpy().astype(np.float64), self.info.distance
         )
         rows = found.drop_columns([DISTANCE]).to_pylist()
         order = sorted(range(len(rows)), key=lambda n: (distances[n], rows[n]["id"]))

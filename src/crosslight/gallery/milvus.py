@@ -304,11 +304,11 @@ class MilvusStore(ClosedAtTheEnd):
 
     def set_calibration(self, calibration: Mapping[str, Any]) -> None:
         """As `Store.set_calibration`."""
-        self._keep(self._info.calibrated(calibration))
+        self._keep(self._read_info().calibrated(calibration))
 
     def set_range(self, deep_range: DeepRange) -> None:
         """As `Store.set_range`."""
-        self._keep(self._info.ranged(deep_range))
+        self._keep(self._read_info().ranged(deep_range))
 
     def _keep(self, info: StoreInfo) -> None:
         self._ask(lambda: _write_info(self._client, self._name, info))

@@ -1,7 +1,7 @@
 """The protocol of a gallery's store; everything else in this room is written against it.
 
     store = open_store("gallery.lance")              # gallery/opening.py; also create_store(...)
-    store.info                                       # StoreInfo: model fingerprint, dim, distance
+    store.info                                       # StoreInfo: model, dim, distance ... of now
     store.add(rows)                                  # -> how many were new; returns when durable
     store.present(ids)                               # -> set of those that are there
     store.labels(ids)                                # -> frame of COLUMNS of those
@@ -19,8 +19,9 @@
     store.close()                                    # or `with open_store(...) as store:`
 
 `Rows`, `Filter` and `Hit` are in gallery/rows.py. A store is safe to read from several threads of
-one process. Several processes may read a store of the kinds `lance` and `milvus` while one
-writes; writers exclude each other. What an engine or the disk raises becomes a `GalleryError`.
+one process. Several processes may read a store in a folder, or on a server, while one writes, and
+see what it has written; of a server not a new `info`, and Milvus Lite is for one process. Writers
+exclude each other. What an engine or the disk raises becomes a `GalleryError`.
 Distances are smaller for nearer rows everywhere: `cosine` is 1 - cosine, `euclidean` is the
 Euclidean distance, `dot` is the negative inner product.
 

@@ -193,15 +193,16 @@ class Desk:
         cams = frame.group_by("cam").len().sort("cam")
         lights = frame.group_by("modality").len().sort("modality")
         times = frame.select(pl.col("time").min().alias("low"), pl.col("time").max().alias("high"))
-        calibration = Calibration.from_plain(store.info.calibration)
+        info = store.info
+        calibration = Calibration.from_plain(info.calibration)
         names, marks = names_of(store, ()), count_marks(store)
         return GalleryReply(
             name=Path(store.location).name,
             kind=store.kind,
             version=__version__,
-            method=store.info.method,
-            model=store.info.model,
-            weights=store.info.run if store.info.run in SHIPPED else None,
+            method=info.method,
+            model=info.model,
+            weights=info.run if info.run in SHIPPED else None,
             rows=frame.height,
             people=frame["pid"].drop_nulls().n_unique(),
             cams=[
@@ -214,7 +215,7 @@ class Desk:
             ],
             earliest=times["low"][0],
             latest=times["high"][0],
-            distance=store.info.distance,
+            distance=info.distance,
             calibrated=calibration is not None,
             false_match_rate=calibration.false_match_rate if calibration else None,
             translates=embedder.translate is not None,
