@@ -325,3 +325,15 @@ def test_a_file_that_root_changes_stays_its_owners(file, tokens) -> None:
     file.remove("sam")
     found = file.path.stat()
     assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (12345, 23456, 0o600)
+
+
+def test_a_link_to_the_file_stays_and_so_does_the_mode(file, tokens, tmp_path: Path) -> None:
+    file.path.chmod(0o640)
+    (tmp_path / "etc").mkdir()
+    link = tmp_path / "etc" / "users.txt"
+    link.symlink_to(file.path)
+    UsersFile(link).add("eva", Role.LABEL)
+    assert link.is_symlink()
+    assert file.path.stat().st_mode & 0o777 == 0o640
+    assert [user.name for user in file.users()] == ["sam", "lea", "rob", "eva"]
+    assert [path.name for path in link.parent.iterdir()] == ["users.txt"]
