@@ -9,8 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from crosslight.locking import FolderLock
+from crosslight.locking import LOCK_NAME, FolderLock
 from tests.last_resort import HANG_S
+from tests.unprivileged import as_nobody
 
 TRIES = 10
 
@@ -70,3 +71,18 @@ def test_windows_tells_other_faults_at_once(
     monkeypatch.setattr(windows, "locking", broken)
     with pytest.raises(OSError, match="Input/output error"):
         FolderLock(tmp_path).acquire_when_free()
+
+
+def test_on_windows_too_a_lock_that_is_held_is_busy(tmp_path: Path, windows: Windows) -> None:
+    FolderLock(tmp_path).acquire()
+    with pytest.raises(BlockingIOError):
+        FolderLock(tmp_path).acquire()
+
+
+def test_a_file_that_is_closed_to_this_user_is_not_busy(tmp_path: Path) -> None:
+    (tmp_path / LOCK_NAME).touch(mode=0o400)
+    lock = FolderLock(tmp_path)
+    with as_nobody(), pytest.raises(PermissionError):
+        lock.acquire()
+    with as_nobody(), pytest.raises(PermissionError):
+        lock.acquire_when_free()

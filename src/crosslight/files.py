@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +19,8 @@ from crosslight.locking import LOCK_NAME, FolderLock
 EXPORT_CARD = "export.json"
 """What makes a folder an exported model, which is asked where those cannot be opened too."""
 
+_MOST_LINKS = 40
+
 
 @contextmanager
 def written_whole(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
@@ -26,6 +30,10 @@ def written_whole(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
     crash leaves either the old file or the new one. If the block fails, or the disk is full, the
     old file stays and nothing is left beside it.
 
+    A symbolic link stays, and what it leads to is replaced. A pipe, a device, or what this process
+    itself has open (`/dev/stdout`) is no file to replace: it gets the content when the block ends
+    well.
+
     Args:
         path: The file.
         mode: Who may read and write it; None: what the process usually grants.
@@ -33,6 +41,13 @@ def written_whole(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
     Raises:
         OSError: The folder cannot be written or the disk is full.
     """
+    if is_stream(path):
+        with tempfile.TemporaryFile() as file:
+            yield file
+            file.seek(0)
+            _pour(file, path)
+        return
+    path = followed(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
@@ -46,6 +61,55 @@ def written_whole(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
         Path(name).unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def followed(path: Path) -> Path:
+    """The file that a symbolic link leads to; any other path as it is.
+
+    Raises:
+        FileNotFoundError: The link leads into a folder that is not there.
+        OSError: It leads to itself.
+    """
+    if not path.is_symlink():
+        return path
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    if not target.parent.is_dir():
+        # Not made: it may be of a disk that is not mounted.
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(target.parent))
+    return target
+
+
+def is_stream(path: Path) -> bool:
+    """Whether there is a pipe, a device, or what this process has open, such as its output."""
+    if _own_descriptor(path) is not None:
+        return True
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _pour(file: BinaryIO, path: Path) -> None:
+    own = _own_descriptor(path)
+    if own is None:
+        descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NOCTTY", 0))
+    else:
+        # Opened anew, a file would be written from its start, over what was printed before.
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        descriptor = os.dup(own)
+    with os.fdopen(descriptor, "wb") as stream:
+        shutil.copyfileobj(file, stream)
+
+
+def _own_descriptor(path: Path) -> int | None:
+    """Which of this process `/dev/stdout`, or another link into Linux's `/proc`, stands for."""
+    for _ in range(_MOST_LINKS):
+        if not path.is_symlink():
+            break
+        if os.path.realpath(path.parent) == f"/proc/{os.getpid()}/fd":
+            return int(path.name)
+        path = path.parent / path.readlink()
+    return None
 
 
 @contextmanager
@@ -119,6 +183,25 @@ def require_place(path: Path) -> None:
     """
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; give the name of a file to write.")
+    if is_stream(path):
+        effective = os.access in os.supports_effective_ids
+        if not os.access(path, os.W_OK, effective_ids=effective):
+            raise ConfigError(
+                f"{path} cannot be written ({os.strerror(errno.EACCES)}); let this user write it, "
+                "or name another place."
+            )
+        return
+    try:
+        path = followed(path)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{path} is a link into the folder {error.filename}, which is not there; make that "
+            "folder, or name another place."
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"{path} is a link to itself ({error.strerror}); remove it, or name another place."
+        ) from error
     require_folder(path.parent)
 
 

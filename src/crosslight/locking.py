@@ -33,16 +33,11 @@ class FolderLock:
 
         Raises:
             BlockingIOError: Another process, or another lock of this one, has it.
-            OSError: The folder cannot be written.
+            OSError: The folder cannot be written, or this user may not write the lock's file.
         """
         if self._descriptor is not None:
             return False
-        try:
-            self._descriptor = self._taken(waits=False)
-        except OSError as error:
-            if error.errno not in _BUSY:
-                raise
-            raise BlockingIOError(error.errno, error.strerror, str(self._path)) from error
+        self._descriptor = self._taken(waits=False)
         return True
 
     def acquire_when_free(self) -> None:
@@ -65,8 +60,11 @@ class FolderLock:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             _lock(descriptor, waits=waits)
-        except BaseException:  # Ctrl-C while it waits
+        except BaseException as error:  # Ctrl-C while it waits
             os.close(descriptor)
+            # Of the lock alone: the file itself may be closed to this user, for good.
+            if isinstance(error, OSError) and error.errno in _BUSY:
+                raise BlockingIOError(error.errno, error.strerror, str(self._path)) from error
             raise
         _leave_out_of_forks(descriptor)
         return descriptor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -108,3 +109,24 @@ def test_a_log_inside_a_store_is_refused(tmp_path: Path) -> None:
     for place in ("audit.jsonl", "logs/audit.jsonl"):
         with pytest.raises(ConfigError, match="would lie inside a store"):
             Audit(tmp_path / "people.exact" / place)
+
+
+def test_a_link_to_a_log_stays_when_the_log_is_put_aside(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(audits, "LARGEST_BYTES", 200)
+    (tmp_path / "big").mkdir()
+    link, log = tmp_path / "audit.jsonl", tmp_path / "big" / "log.jsonl"
+    link.symlink_to(log)
+    for number in range(3):
+        write(Audit(link), number)
+    assert link.is_symlink()
+    assert [line["what"]["n"] for line in lines_of(log)] == [2]
+    assert [line["what"]["n"] for line in lines_of(log.with_name("log.jsonl.1"))] == [1]
+    assert [path.name for path in tmp_path.glob("*.jsonl*")] == ["audit.jsonl"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes; run it on Linux or macOS")
+def test_a_log_that_would_not_stay_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="is a pipe or a device"):
+        Audit(tmp_path / "pipe")
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]

@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from crosslight.gallery.complaints import sentence
-from crosslight.gallery.opening import create_like
+from crosslight.gallery.complaints import StoreClosedError, sentence, told
+from crosslight.gallery.opening import create_like, open_store
+from crosslight.gallery.relabelling import plan
+from crosslight.gallery.rows import Filter
+from crosslight.locking import LOCK_NAME
 from tests.gallery.rows import INFO, made_up
+from tests.unprivileged import as_nobody
 
 OPENED = """
 import resource, sys
@@ -57,3 +61,50 @@ def test_too_few_open_files_are_no_damage(tmp_path: Path, kind: str) -> None:
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert said.startswith(str(folder))
     assert " could not be used just now (Too many open files)" in said
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(errno.EACCES, os.strerror(errno.EACCES), "store.json"),
+        OSError(errno.EROFS, os.strerror(errno.EROFS)),
+        OSError("LanceError(IO): Permission denied (os error 13)"),
+    ],
+)
+def test_a_permission_that_lacks_is_told_apart(error: OSError) -> None:
+    with pytest.raises(StoreClosedError, match="see that this user may"), told("people.lance"):
+        raise error
+
+
+@pytest.mark.parametrize("kind", ["exact", "lance"])
+def test_a_store_whose_lock_is_closed_to_this_user_is_not_called_busy(
+    reachable: Path, kind: str
+) -> None:
+    folder = reachable / f"people.{kind}"
+    with create_like(folder, INFO) as store:
+        store.add(made_up(5))
+    (folder / LOCK_NAME).chmod(0o400)
+    with (
+        open_store(folder) as store,
+        as_nobody(),
+        pytest.raises(StoreClosedError, match=r"cannot be used \(Permission denied\); see that"),
+    ):
+        store.add(made_up(1, start=5))
+
+
+@pytest.mark.parametrize("kind", ["exact", "lance"])
+def test_who_may_only_read_opens_a_store_whose_labelling_was_cut_off(
+    reachable: Path, kind: str
+) -> None:
+    folder = reachable / f"people.{kind}"
+    with create_like(folder, INFO) as store:
+        store.add(made_up(5))
+    with open_store(folder) as store, store.ledger.changing() as changes:
+        plan(changes, made_up(1).ids, 77)
+    (folder / LOCK_NAME).chmod(0o400)
+    with as_nobody(), open_store(folder) as store:
+        assert store.count() == 5
+        assert store.count(Filter(pids=frozenset({77}))) == 0
+    (folder / LOCK_NAME).chmod(0o600)
+    with open_store(folder) as store:
+        assert store.count(Filter(pids=frozenset({77}))) == 1

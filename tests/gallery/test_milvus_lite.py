@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from crosslight.gallery.complaints import StoreClosedError
 from crosslight.gallery.opening import create_like, open_store
 from tests.gallery.rows import INFO, made_up
+from tests.unprivileged import as_nobody
 
 pytest.importorskip("pymilvus", reason="say: pip install 'crosslight[milvus]'")
 
@@ -145,3 +147,11 @@ def test_another_process_is_told_that_a_file_is_open(folder: Path) -> None:
         told = stats()
         assert told.returncode == 0, told.stderr
         assert str(ROWS) in told.stdout
+
+
+def test_a_store_that_is_closed_to_this_user_is_not_called_open_elsewhere(reachable: Path) -> None:
+    folder = reachable / "people.milvus"
+    create_like(folder, INFO).close()
+    (folder / LITE_FILE / "LOCK").chmod(0o400)
+    with as_nobody(), pytest.raises(StoreClosedError, match=r"cannot be used \(Permission denied"):
+        open_store(folder)

@@ -21,8 +21,10 @@ from crosslight.gallery.service.people_routes import people_router
 from crosslight.gallery.service.roles import Needs
 from crosslight.gallery.service.routes import router
 from crosslight.gallery.service.users import Role, UsersFile, session_of
+from crosslight.locking import LOCK_NAME
 from tests.gallery.served import made_searcher, made_store, row_id
 from tests.incapable import IncapableError
+from tests.unprivileged import NOBODY, as_nobody
 
 TOKEN = "correct-horse-battery-staple"
 HARMLESS = {"GET", "HEAD"}
@@ -128,6 +130,28 @@ def test_after_a_removal_others_may_write_and_before_it_they_are_waited_for(
     assert client.delete("/api/rows", params={"row": row_id(0, 1)}, headers=rob).is_success
     with open_store(tmp_path / "people.lance") as writer:
         assert writer.add(rows) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes; run it on Linux or macOS")
+@pytest.mark.parametrize("kind", ["exact", "lance"])
+def test_a_service_that_may_not_write_says_so_and_not_that_another_does(
+    reachable: Path, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    folder, users = reachable / f"people.{kind}", UsersFile(reachable / "users.txt")
+    rob = shown(users.add("rob", Role.REMOVE))
+    if not os.geteuid():
+        os.chown(users.path, NOBODY, -1)
+    searcher = made_searcher(folder, people=2)
+    client = TestClient(create_app(searcher, users=users), base_url="http://127.0.0.1")
+    assert client.delete("/api/rows", params={"row": "nobody"}, headers=rob).is_success
+    (folder / LOCK_NAME).chmod(0o400)
+    with as_nobody():
+        reply = client.delete("/api/rows", params={"row": row_id(0, 1)}, headers=rob)
+    assert reply.status_code == 503
+    assert "may not read or write all of the gallery" in reply.json()["error"]
+    assert "retry-after" not in reply.headers
+    assert str(reachable) not in reply.text
+    assert f"{folder} cannot be used (Permission denied)" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["exact", "lance"])
@@ -301,3 +325,15 @@ def test_a_file_that_root_changes_stays_its_owners(file, tokens) -> None:
     file.remove("sam")
     found = file.path.stat()
     assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (12345, 23456, 0o600)
+
+
+def test_a_link_to_the_file_stays_and_so_does_the_mode(file, tokens, tmp_path: Path) -> None:
+    file.path.chmod(0o640)
+    (tmp_path / "etc").mkdir()
+    link = tmp_path / "etc" / "users.txt"
+    link.symlink_to(file.path)
+    UsersFile(link).add("eva", Role.LABEL)
+    assert link.is_symlink()
+    assert file.path.stat().st_mode & 0o777 == 0o640
+    assert [user.name for user in file.users()] == ["sam", "lea", "rob", "eva"]
+    assert [path.name for path in link.parent.iterdir()] == ["users.txt"]

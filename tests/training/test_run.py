@@ -11,13 +11,14 @@ import yaml
 import crosslight
 from crosslight.config import Recipe
 from crosslight.data.table import SampleTable
-from crosslight.errors import CheckpointError, ConfigError
-from crosslight.locking import FolderLock
+from crosslight.errors import CheckpointError, ConfigError, TrainingError
+from crosslight.locking import LOCK_NAME, FolderLock
 from crosslight.training.loop import fit
 from crosslight.training.run import RunFolder, build_method
 from crosslight.training.weights import load_weights, save_weights
 from tests.training.people import draw_people
 from tests.training.tiny import TinyConfig, build, open_run, recipe
+from tests.unprivileged import as_nobody
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +92,21 @@ def test_a_training_that_saved_nothing_gives_its_folder_to_another(
     assert open_run(tmp_path, mended, table).load_config().training.seed == 1
     assert not run.log_path.exists()
     assert (tmp_path / "thesis.tex").exists()
+
+
+def test_a_folder_that_is_closed_to_this_user_is_not_called_that_of_another_training(
+    table: SampleTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the folders that lead there are closed to others
+    tmp_path.chmod(0o755)
+    run = open_run(Path("run"), recipe(), table)
+    (run.path / LOCK_NAME).touch(mode=0o400)
+    mended = changed("training", seed=1)
+    with (
+        as_nobody(),
+        pytest.raises(TrainingError, match=r"\(Permission denied\).*make it writable"),
+    ):
+        open_run(Path("run"), mended, table)
 
 
 def test_a_training_of_an_earlier_version_without_a_newer_key_continues(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crosslight.errors import ConfigError, GalleryError
-from crosslight.files import require_place, sync_folder
+from crosslight.files import followed, is_stream, require_place, sync_folder
 from crosslight.gallery.description import NAME
 from crosslight.gallery.rows import Filter
 from crosslight.locking import FolderLock
@@ -42,12 +42,16 @@ class Audit:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        if any((folder / NAME).is_file() for folder in path.resolve().parents):
+        if any((folder / NAME).is_file() for folder in Path(os.path.realpath(path)).parents):
             raise ConfigError(
                 f"The audit log {path} would lie inside a store; name a place elsewhere."
             )
+        if is_stream(path):
+            raise ConfigError(
+                f"The audit log {path} is a pipe or a device; name a file that stays."
+            )
         require_place(path)
+        self._path = followed(path)  # as it grows it is renamed, which a link must not be
 
     def write(
         self,

@@ -19,6 +19,10 @@ _SYSTEM_ERROR = re.compile(r"(?:os error|Errno|Os \{ code:) (\d+)")
 _SOURCE_PLACE = re.compile(r",? \S+\.rs:\d+(:\d+)?")
 
 
+class StoreClosedError(GalleryError):
+    """This user may not read or write a part of the store."""
+
+
 @contextmanager
 def told(location: str, *kinds: type[Exception]) -> Iterator[None]:
     """Around a question to an engine or to the disk.
@@ -28,7 +32,8 @@ def told(location: str, *kinds: type[Exception]) -> Iterator[None]:
         kinds: What the engine raises, beside OSError and a panic of native code.
 
     Raises:
-        GalleryError: In place of those.
+        StoreClosedError: In place of those, where this user lacks a permission.
+        GalleryError: In place of all others.
     """
     try:
         yield
@@ -40,8 +45,14 @@ def told(location: str, *kinds: type[Exception]) -> Iterator[None]:
             isinstance(error, (OSError, UnicodeError, *kinds))
             or type(error).__name__ == "PanicException"
         ):
-            raise GalleryError(sentence(location, error)) from error
+            raise complaint(location, error) from error
         raise
+
+
+def complaint(location: str, error: BaseException) -> GalleryError:
+    """What `told` raises for an error."""
+    kind = StoreClosedError if _number(error) in _CLOSED else GalleryError
+    return kind(sentence(location, error))
 
 
 def sentence(location: str, error: BaseException) -> str:
@@ -51,10 +62,7 @@ def sentence(location: str, error: BaseException) -> str:
             f"{printable(location)} has a name that is no UTF-8, which this kind of store cannot "
             "use; give the store another name."
         )
-    text = str(getattr(error, "message", "") or error) or type(error).__name__
-    number = error.errno if isinstance(error, OSError) else None
-    if number is None and (found := _SYSTEM_ERROR.search(text)):
-        number = int(found[1])
+    text, number = _text(error), _number(error)
     if number in _FULL:
         return f"No space left on the disk ({location}); free some and run the same command again."
     if number in _CLOSED:
@@ -78,3 +86,15 @@ def sentence(location: str, error: BaseException) -> str:
         f"The store {location} is damaged or its disk fails ({reason}); put back the whole folder "
         "from a copy, or create the store again."
     )
+
+
+def _text(error: BaseException) -> str:
+    return str(getattr(error, "message", "") or error) or type(error).__name__
+
+
+def _number(error: BaseException) -> int | None:
+    """What the system calls it, which engines may tell in words alone."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    found = _SYSTEM_ERROR.search(_text(error))
+    return int(found[1]) if found else None

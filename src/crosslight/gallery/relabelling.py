@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from crosslight.gallery.complaints import StoreClosedError
 from crosslight.gallery.ledger import MOVE, Changes, digest
 from crosslight.gallery.rows import COLUMNS, Rows
 from crosslight.gallery.store import Store
@@ -51,13 +52,14 @@ def finish(store: Store) -> None:
 
 
 def finish_what_was_cut_off(store: Store) -> None:
-    """As `finish`; a process that is at it is left alone."""
+    """As `finish`; a process that is at it is left alone, and so is a store that is only read."""
     if store.ledger.every(MOVE):
         try:
             finish(store)
-        except StoreBusyError:
-            return
-        store.end_writing()
+        except (StoreBusyError, StoreClosedError):
+            pass
+        finally:
+            store.end_writing()
 
 
 def _give(store: Store, move: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from crosslight.errors import GalleryError
-from crosslight.gallery.complaints import sentence
+from crosslight.gallery.complaints import complaint
 from crosslight.locking import FolderLock
 
 
@@ -29,6 +29,7 @@ class WriterLock:
 
         Raises:
             StoreBusyError: Another process writes.
+            StoreClosedError: This user may not write to the folder.
             GalleryError: The folder cannot be written.
         """
         try:
@@ -38,7 +39,7 @@ class WriterLock:
                 f"Another process is writing to {self._folder}; wait until it is done."
             ) from error
         except OSError as error:
-            raise GalleryError(sentence(str(self._folder), error)) from error
+            raise complaint(str(self._folder), error) from error
 
     def release(self) -> None:
         """Gives the lock back."""

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from crosslight.errors import ConfigError, CrosslightError, DataError
 from crosslight.gallery.audit import Audit
+from crosslight.gallery.complaints import StoreClosedError
 from crosslight.gallery.search import Searcher
 from crosslight.gallery.service.access import Access
 from crosslight.gallery.service.desk import BusyError, Desk
@@ -95,6 +96,7 @@ def create_app(
     app.add_exception_handler(DataError, _unusable)
     app.add_exception_handler(ConfigError, _unusable)
     app.add_exception_handler(StoreBusyError, _written_by_another)
+    app.add_exception_handler(StoreClosedError, _closed)
     app.add_exception_handler(CrosslightError, _unavailable)
     app.add_exception_handler(BusyError, _busy)
     app.add_exception_handler(Exception, _failed)
@@ -128,6 +130,15 @@ async def _unusable(_: Request, error: Exception) -> Response:
 async def _written_by_another(_: Request, __: Exception) -> Response:
     sentence = "Another process is writing to the gallery; try again when it is done."
     return _sentence(503, sentence, **{"retry-after": "5"})
+
+
+async def _closed(_: Request, error: Exception) -> Response:
+    _log.error("%s", error)
+    return _sentence(
+        503,
+        "The service's user may not read or write all of the gallery; its administrator has to "
+        "allow that, and the service's log says where.",
+    )
 
 
 async def _unavailable(_: Request, error: Exception) -> Response:
