@@ -1,5 +1,6 @@
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,15 @@ data:
   iterations_per_epoch: 2
   workers: 0
 """
+
+
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A folder that other users may read, as `tmp_path` is none."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -190,12 +190,10 @@ def test_a_pipe_stays_one_and_its_reader_gets_the_whole(tmp_path, linked):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes; run it on Linux or macOS")
-def test_a_pipe_that_is_closed_to_this_user_is_told_before_the_work(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # the folders that lead there are closed to others
-    tmp_path.chmod(0o755)
-    os.mkfifo("pipe", 0o400)
+def test_a_pipe_that_is_closed_to_this_user_is_told_before_the_work(reachable):
+    os.mkfifo(reachable / "pipe", 0o400)
     with as_nobody(), pytest.raises(ConfigError, match=r"pipe cannot be written \(Perm"):
-        require_place(Path("pipe"))
+        require_place(reachable / "pipe")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no terminals; run it on Linux or macOS")

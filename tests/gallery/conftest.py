@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,15 +11,6 @@ from tests.gallery.milvus_server import MilvusServer
 from tests.gallery.rows import INFO
 
 Create = Callable[..., Store]
-
-
-@pytest.fixture
-def reachable() -> Iterator[Path]:
-    """A folder that other users may read, as `tmp_path` is none."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,21 +13,20 @@ from crosslight.gallery.opening import create_like, open_store
 from crosslight.gallery.relabelling import plan
 from crosslight.gallery.rows import Filter
 from crosslight.locking import LOCK_NAME
+from tests.gallery.few_files import told_with_few_files
 from tests.gallery.rows import INFO, made_up
 from tests.unprivileged import as_nobody
 
-OPENED = """
-import resource, sys
-from crosslight.errors import GalleryError
-from crosslight.gallery.opening import open_store
-open_store(sys.argv[1]).close()
-with open(sys.argv[1] + "/store.json") as lowest_free:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free.fileno(),) * 2)
-try:
-    open_store(sys.argv[1])
-except GalleryError as error:
-    print(error)
-"""
+OPENED = "from crosslight.gallery.opening import open_store; open_store(folder).close()"
+
+
+@pytest.fixture(params=["exact", "lance"])
+def folder(request: pytest.FixtureRequest, reachable: Path) -> Path:
+    """Of a store of five rows."""
+    folder = reachable / f"people.{request.param}"
+    with create_like(folder, INFO) as store:
+        store.add(made_up(5))
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -52,13 +49,8 @@ def test_an_error_of_the_disk_is_one() -> None:
     assert "is damaged or its disk fails" in said
 
 
-@pytest.mark.parametrize("kind", ["exact", "lance"])
-def test_too_few_open_files_are_no_damage(tmp_path: Path, kind: str) -> None:
-    folder = tmp_path / f"people.{kind}"
-    with create_like(folder, INFO) as store:
-        store.add(made_up(5))
-    command = [sys.executable, "-c", OPENED, str(folder)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+def test_too_few_open_files_are_no_damage(folder: Path) -> None:
+    said = told_with_few_files(folder, OPENED, "open_store(folder)")
     assert said.startswith(str(folder))
     assert " could not be used just now (Too many open files)" in said
 
@@ -76,13 +68,7 @@ def test_a_permission_that_lacks_is_told_apart(error: OSError) -> None:
         raise error
 
 
-@pytest.mark.parametrize("kind", ["exact", "lance"])
-def test_a_store_whose_lock_is_closed_to_this_user_is_not_called_busy(
-    reachable: Path, kind: str
-) -> None:
-    folder = reachable / f"people.{kind}"
-    with create_like(folder, INFO) as store:
-        store.add(made_up(5))
+def test_a_store_whose_lock_is_closed_to_this_user_is_not_called_busy(folder: Path) -> None:
     (folder / LOCK_NAME).chmod(0o400)
     with (
         open_store(folder) as store,
@@ -92,13 +78,7 @@ def test_a_store_whose_lock_is_closed_to_this_user_is_not_called_busy(
         store.add(made_up(1, start=5))
 
 
-@pytest.mark.parametrize("kind", ["exact", "lance"])
-def test_who_may_only_read_opens_a_store_whose_labelling_was_cut_off(
-    reachable: Path, kind: str
-) -> None:
-    folder = reachable / f"people.{kind}"
-    with create_like(folder, INFO) as store:
-        store.add(made_up(5))
+def test_who_may_only_read_opens_a_store_whose_labelling_was_cut_off(folder: Path) -> None:
     with open_store(folder) as store, store.ledger.changing() as changes:
         plan(changes, made_up(1).ids, 77)
     (folder / LOCK_NAME).chmod(0o400)

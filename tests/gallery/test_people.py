@@ -35,6 +35,7 @@ from crosslight.gallery.people import (
 )
 from crosslight.gallery.rows import Filter, Rows, build_rows
 from crosslight.gallery.store import Store
+from tests.gallery.few_files import told_with_few_files
 from tests.gallery.rows import INFO, MODEL, made_up
 from tests.gallery.test_removal import ENDINGS, KINDS, seen
 from tests.gallery.writer import EMBEDDER
@@ -516,21 +517,7 @@ def test_a_full_disk_under_the_ledger_is_told_and_loses_nothing(
         assert store.ledger.every(PERSON).keys() == {"1", "2"}
 
 
-NAMED = """
-import resource, sys
-from crosslight.errors import GalleryError
-from crosslight.gallery.ledger import PERSON, FileLedger
-from pathlib import Path
-ledger = FileLedger(Path(sys.argv[1]))
-ledger.every(PERSON)
-with open(sys.argv[1] + "/store.json") as lowest_free:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free.fileno() + int(sys.argv[2]),) * 2)
-try:
-    with ledger.changing() as changes:
-        changes.put(PERSON, "1", {"name": "Anna", "note": ""})
-except GalleryError as error:
-    print(error)
-"""
+LEDGER = "from crosslight.gallery.ledger import FileLedger; ledger = FileLedger(folder)"
 
 
 @pytest.mark.parametrize("free", [0, 1])
@@ -539,8 +526,8 @@ def test_too_few_open_files_under_the_ledger_are_no_lack_of_permission(tmp_path:
     with create_like(folder, INFO) as store:
         store.add(made_up(10))
         describe(store, 1, name="Anna")
-    command = [sys.executable, "-c", NAMED, str(folder), str(free)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    change = "with ledger.changing() as changes: changes.put('person', '1', {'name': 'Bea'})"
+    said = told_with_few_files(folder, LEDGER, change, free)
     assert "could not be used just now (Too many open files)" in said
 
 

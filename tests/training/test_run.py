@@ -95,18 +95,16 @@ def test_a_training_that_saved_nothing_gives_its_folder_to_another(
 
 
 def test_a_folder_that_is_closed_to_this_user_is_not_called_that_of_another_training(
-    table: SampleTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    table: SampleTable, reachable: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)  # the folders that lead there are closed to others
-    tmp_path.chmod(0o755)
-    run = open_run(Path("run"), recipe(), table)
+    run = open_run(reachable / "run", recipe(), table)
     (run.path / LOCK_NAME).touch(mode=0o400)
     mended = changed("training", seed=1)
     with (
         as_nobody(),
         pytest.raises(TrainingError, match=r"\(Permission denied\).*make it writable"),
     ):
-        open_run(Path("run"), mended, table)
+        open_run(reachable / "run", mended, table)
 
 
 def test_a_training_of_an_earlier_version_without_a_newer_key_continues(

@@ -89,12 +89,9 @@ def copy_rows(
         target.remove_ids(sorted(gone))
         for row in gone:
             del digests[row]
-    if known:  # of people who were removed meanwhile
+    elif known:  # of people who were removed before a row of theirs was copied
         target.begin_writing()
-        try:
-            forget_gone(target)
-        finally:
-            target.end_writing()
+        forget_gone(target)
     if source.info.calibration and not target.info.calibration:
         target.set_calibration(source.info.calibration)
     count = len(digests)

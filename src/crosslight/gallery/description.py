@@ -9,7 +9,7 @@ from pathlib import Path
 
 from crosslight.errors import GalleryError
 from crosslight.files import folder_made_whole, write_text
-from crosslight.gallery.complaints import sentence, told
+from crosslight.gallery.complaints import complaint, told
 from crosslight.gallery.store import StoreInfo
 
 NAME = "store.json"
@@ -21,11 +21,26 @@ def write_description(folder: Path, kind: str, info: StoreInfo) -> None:
     write_text(folder / NAME, json.dumps(content, indent=2) + "\n")
 
 
+class NoStoreError(GalleryError):
+    """Nothing is there yet.
+
+    Args:
+        location: Where a store was looked for.
+    """
+
+    def __init__(self, location: str | Path) -> None:
+        super().__init__(
+            f"There is no store at {location}; make one with crosslight gallery create {location} "
+            "--model RUN."
+        )
+
+
 def read_description(folder: Path) -> tuple[str, StoreInfo]:
     """Kind and info of the store in a folder.
 
     Raises:
-        GalleryError: There is no store, or its description is damaged.
+        NoStoreError: There is no store.
+        GalleryError: Its description is damaged.
     """
     path = folder / NAME
     _require_text(folder)
@@ -33,12 +48,9 @@ def read_description(folder: Path) -> tuple[str, StoreInfo]:
         content = json.loads(path.read_text(encoding="utf-8"))
         kind = content.pop("kind")
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise GalleryError(
-            f"There is no store at {folder}; make one with crosslight gallery create {folder} "
-            "--model RUN."
-        ) from error
+        raise NoStoreError(folder) from error
     except OSError as error:
-        raise GalleryError(sentence(str(path), error)) from error
+        raise complaint(str(path), error) from error
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise GalleryError(
             f"{path} is damaged ({error}); put back the whole folder from a copy, or create the "

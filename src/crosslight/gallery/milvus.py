@@ -9,9 +9,9 @@ What Milvus lacks is made up for in milvus_rows.py. What the store knows about i
 second collection, `name_info`. An `add` of more than `ATOMIC_ROWS` rows may be cut in two by a
 crash; each id is still there once, because rows are put in their place by their id.
 
-Milvus marks removed rows. In a local file all others are put into a new collection, `name_kept`,
-that takes the place of the old one, which becomes `name_gone` and is deleted. A server is asked to
-compact; when it deletes the files of before is its own affair (`dataCoord.gc`).
+Milvus marks removed rows. In a local file all others are put into a new collection, `people_kept`,
+that takes the place of the old one, which becomes `people_gone` and is deleted. A server is asked
+to compact; when it deletes the files of before is its own affair (`dataCoord.gc`).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from pymilvus.exceptions import MilvusException
 from pymilvus.milvus_client.index import IndexParams
 
 from crosslight.errors import GalleryError
-from crosslight.gallery.complaints import sentence, told
-from crosslight.gallery.description import require_new
+from crosslight.gallery.complaints import complaint, sentence, told
+from crosslight.gallery.description import NoStoreError, require_new
 from crosslight.gallery.forgetting import forget_gone
 from crosslight.gallery.ledger import FileLedger, Ledger
 from crosslight.gallery.milvus_ledger import MilvusLedger
@@ -83,7 +83,7 @@ class MilvusStore(ClosedAtTheEnd):
             with told(location):
                 there = (Path(location) / LITE_FILE).exists()
             if not there:  # Milvus Lite would make it
-                raise GalleryError(_no_store(location))
+                raise NoStoreError(location)
         self._client, self._name = _connected(location)
         self.ledger: Ledger = (
             MilvusLedger(self._client, f"{self._name}_info", self._ask)
@@ -95,7 +95,7 @@ class MilvusStore(ClosedAtTheEnd):
                 self._finish_removal()
             there = _told(location, lambda: self._client.has_collection(self._name))
             if not there:
-                raise GalleryError(_no_store(location))
+                raise NoStoreError(location)
             for collection in (self._name, f"{self._name}_info"):
                 # Milvus Lite lets go of what the process that wrote it had loaded.
                 self._ask(lambda name=collection: self._client.load_collection(name))  # type: ignore[misc]
@@ -403,13 +403,6 @@ class MilvusStore(ClosedAtTheEnd):
         return StoreInfo.from_plain(plain, where=self._location)
 
 
-def _no_store(location: str) -> str:
-    return (
-        f"There is no store at {location}; make one with crosslight gallery create {location} "
-        "--model RUN."
-    )
-
-
 def _is_server(location: str) -> bool:
     return location.startswith("milvus://")
 
@@ -444,7 +437,7 @@ def _told(location: str, question: Callable[[], T]) -> T:
             return question()
         except MilvusException as error:
             if not _is_server(location):
-                raise GalleryError(sentence(location, error)) from error
+                raise complaint(location, error) from error
             reason = str(error.message or error).splitlines()[0]
             raise GalleryError(
                 f"Milvus at {location} answered: {reason}. See that it runs and can be reached."

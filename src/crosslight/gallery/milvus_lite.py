@@ -30,7 +30,6 @@ _LOCK = "LOCK"  # Milvus Lite's own, held by whoever has the file open
 _DESCRIPTION = "schema.json"
 _LOG = re.compile(r"wal_(?:data|delta)_(\d+)\.arrow")
 
-
 _users: Counter[str] = Counter()
 _users_guard = Lock()
 

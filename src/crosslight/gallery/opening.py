@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crosslight.errors import GalleryError
-from crosslight.gallery.complaints import told
-from crosslight.gallery.description import read_description
+from crosslight.gallery.description import NoStoreError, read_description
 from crosslight.gallery.exact import ExactStore
 from crosslight.gallery.relabelling import finish_what_was_cut_off
 from crosslight.gallery.store import Store, StoreInfo
@@ -113,16 +112,10 @@ def open_or_create(location: str | Path, info: StoreInfo) -> Store:
         GalleryError: What is there cannot be opened.
         MissingPartError: What it needs is not installed.
     """
-    name = str(location)
-    if name.startswith(MILVUS):
-        try:
-            return open_store(name)
-        except GalleryError:
-            return create_like(name, info)
-    folder = Path(name)
-    with told(name):
-        is_new = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-    return create_like(name, info) if is_new else open_store(name)
+    try:
+        return open_store(location)
+    except NoStoreError:
+        return create_like(location, info)
 
 
 def _lance_store() -> type[LanceStore]:
