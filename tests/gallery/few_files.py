@@ -1,4 +1,4 @@
-"""What a store says when a process has no files left to open: in one of its own, which then ends."""
+"""What a store says where no more files may be opened: in a process of its own, which then ends."""
 
 from __future__ import annotations
 
