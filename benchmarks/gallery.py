@@ -29,8 +29,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crosslight.gallery.opening import create_store, open_store
-from crosslight.gallery.rows import Filter, Rows, build_rows
+from crosslight.gallery.stores.opening import create_store, open_store
+from crosslight.gallery.stores.rows import Filter, Rows, build_rows
 
 DIM = 512
 LATENT = 96

@@ -28,14 +28,14 @@ from numpy.typing import NDArray
 from crosslight.data.images import read_image
 from crosslight.data.layouts import read_layout
 from crosslight.experiments.embedder import load_embedder
-from crosslight.gallery.calibration import Calibration
-from crosslight.gallery.calibration_fit import fit_calibration
-from crosslight.gallery.calibration_pairs import distances_between, pairs_of_lights
-from crosslight.gallery.exact import ExactStore
-from crosslight.gallery.open_set import open_set_of
-from crosslight.gallery.rows import EVERYTHING, Filter, build_rows
-from crosslight.gallery.store import StoreInfo, prepared
-from crosslight.gallery.strangers import People, measured_alarms
+from crosslight.gallery.calibration.calibration import Calibration
+from crosslight.gallery.calibration.fit import fit_calibration
+from crosslight.gallery.calibration.open_set import open_set_of
+from crosslight.gallery.calibration.pairs import distances_between, pairs_of_lights
+from crosslight.gallery.calibration.strangers import People, measured_alarms
+from crosslight.gallery.stores.exact import ExactStore
+from crosslight.gallery.stores.rows import EVERYTHING, Filter, build_rows
+from crosslight.gallery.stores.store import StoreInfo, prepared
 from crosslight.shipped import PROMENADE
 
 CALIBRATORS, ENROLLED = 110, 40

@@ -28,11 +28,11 @@ from scipy.optimize import linear_sum_assignment
 from crosslight.data.columns import read_cells, whole
 from crosslight.errors import CrosslightError
 from crosslight.experiments.embedder import load_embedder
-from crosslight.gallery.boxes import COLUMNS, Box, Detector
-from crosslight.gallery.detectors import load_detector
-from crosslight.gallery.frames import frames_of
 from crosslight.gallery.search import Embedder
-from crosslight.gallery.video import Follower, Passing, Watched
+from crosslight.gallery.video.boxes import COLUMNS, Box, Detector
+from crosslight.gallery.video.detectors import load_detector
+from crosslight.gallery.video.frames import frames_of
+from crosslight.gallery.video.video import Follower, Passing, Watched
 from crosslight.report.tables import table
 from crosslight.shipped import NANODET, PROMENADE
 

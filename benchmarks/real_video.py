@@ -37,8 +37,8 @@ from crosslight.evaluation.protocols import Protocol, Result
 from crosslight.evaluation.protocols.selection import Draw, Selection
 from crosslight.evaluation.ranking import Exclusion, Trial
 from crosslight.experiments.run import Run
-from crosslight.gallery.boxes import COLUMNS, Box
-from crosslight.gallery.frames import frames_of
+from crosslight.gallery.video.boxes import COLUMNS, Box
+from crosslight.gallery.video.frames import frames_of
 
 Floats = npt.NDArray[np.float32]
 BOXES = Path(__file__).with_name("vtest.csv")

@@ -38,11 +38,11 @@ def serve(folder: Path, port: int) -> None:
     import torch
     import uvicorn
 
-    from crosslight.gallery.opening import create_store
-    from crosslight.gallery.rows import build_rows
     from crosslight.gallery.search import Embedder, Searcher
     from crosslight.gallery.service.app import create_app
     from crosslight.gallery.service.limits import Limits
+    from crosslight.gallery.stores.opening import create_store
+    from crosslight.gallery.stores.rows import build_rows
     from crosslight.nn.backbones import create_backbone
 
     torch.set_num_threads(1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crosslight.gallery.description import write_description
+from crosslight.gallery.stores.description import write_description
 from crosslight.parts import EXTRAS
 from tests.gallery.rows import INFO
 
@@ -30,7 +30,7 @@ COMMAND = "from crosslight import cli\ncli.main(sys.argv[1:])\n"
 NOTEBOOK = """
 import crosslight as cl
 from crosslight.errors import MissingPartError
-from crosslight.gallery.frames import frames_of
+from crosslight.gallery.video.frames import frames_of
 from pathlib import Path
 
 frames = frames_of(Path("a.mp4"), every_s=1)

@@ -9,8 +9,8 @@ import pytest
 from benchmarks.people_in_video import EVERYONE, Between, read_everyone, score
 from PIL import Image
 
-from crosslight.gallery.boxes import Box
 from crosslight.gallery.search import Embedder
+from crosslight.gallery.video.boxes import Box
 from tests.gallery.rows import MODEL
 
 av = pytest.importorskip("av", reason="say: pip install av")

@@ -16,8 +16,8 @@ from PIL import Image
 from crosslight import cli
 from crosslight.commands import demo_gallery, gallery_search
 from crosslight.data.layouts import read_layout
-from crosslight.gallery.opening import open_store
 from crosslight.gallery.options import Calibrating
+from crosslight.gallery.stores.opening import open_store
 from crosslight.report.grid import image_grid
 from crosslight.types import Modality
 

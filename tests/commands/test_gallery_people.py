@@ -11,8 +11,8 @@ import pytest
 from tests.gallery.rows import DIM, INFO, MODEL
 
 from crosslight import cli
-from crosslight.gallery.opening import create_like, open_store
-from crosslight.gallery.rows import build_rows
+from crosslight.gallery.stores.opening import create_like, open_store
+from crosslight.gallery.stores.rows import build_rows
 
 
 def said(capsys, *arguments: object) -> str:

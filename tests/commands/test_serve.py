@@ -23,9 +23,9 @@ from crosslight.commands.serve import TOKEN_VARIABLE, token_for
 from crosslight.commands.serve_address import code_lines, reachable
 from crosslight.data.images import read_image
 from crosslight.experiments.embedder import load_embedder
-from crosslight.gallery.opening import create_store
-from crosslight.gallery.rows import build_rows
 from crosslight.gallery.service.settings import Address
+from crosslight.gallery.stores.opening import create_store
+from crosslight.gallery.stores.rows import build_rows
 
 Start = Callable[..., tuple[subprocess.Popen[str], str]]
 

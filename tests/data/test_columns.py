@@ -18,7 +18,7 @@ from crosslight.data.check import check_data
 from crosslight.data.table import SampleTable, read_table
 from crosslight.errors import DataError
 from crosslight.evaluation.features import load_features
-from crosslight.gallery.boxes import BoxesFile
+from crosslight.gallery.video.boxes import BoxesFile
 
 PLAIN = "path,pid,cam,modality,split,time\na.jpg,1,3,infrared,query,1.5\nb.jpg,2,4,visible,val,2\n"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from crosslight.gallery.opening import create_like
-from crosslight.gallery.store import Store, StoreInfo
+from crosslight.gallery.stores.opening import create_like
+from crosslight.gallery.stores.store import Store, StoreInfo
 from tests.gallery.milvus_server import MilvusServer
 from tests.gallery.rows import INFO
 

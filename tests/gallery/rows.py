@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from crosslight.gallery.rows import Rows, build_rows
-from crosslight.gallery.store import StoreInfo
+from crosslight.gallery.stores.rows import Rows, build_rows
+from crosslight.gallery.stores.store import StoreInfo
 
 MODEL = "a" * 64
 DIM = 16

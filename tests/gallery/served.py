@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from crosslight.gallery.calibration import Calibration, Curve
-from crosslight.gallery.false_alarms import Alarms
-from crosslight.gallery.opening import create_like, create_store, open_store
-from crosslight.gallery.rows import Vectors, build_rows
+from crosslight.gallery.calibration.calibration import Calibration, Curve
+from crosslight.gallery.calibration.false_alarms import Alarms
 from crosslight.gallery.search import Embedder, Searcher
-from crosslight.gallery.store import Store
+from crosslight.gallery.stores.opening import create_like, create_store, open_store
+from crosslight.gallery.stores.rows import Vectors, build_rows
+from crosslight.gallery.stores.store import Store
 from crosslight.types import Modality
 
 PEOPLE = 8

@@ -14,8 +14,8 @@ import pytest
 from crosslight.errors import ConfigError, GalleryError
 from crosslight.gallery import audit as audits
 from crosslight.gallery.audit import Audit, audit_of, filter_told
-from crosslight.gallery.opening import create_like
-from crosslight.gallery.rows import Filter
+from crosslight.gallery.stores.opening import create_like
+from crosslight.gallery.stores.rows import Filter
 from tests.gallery.rows import INFO
 
 

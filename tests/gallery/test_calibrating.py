@@ -11,11 +11,11 @@ from PIL import Image
 from crosslight.data.table import SampleTable, build_table
 from crosslight.errors import DataError
 from crosslight.gallery.calibrating import calibrate_store
-from crosslight.gallery.calibration import Calibration
+from crosslight.gallery.calibration.calibration import Calibration
 from crosslight.gallery.enrolment import enrol
-from crosslight.gallery.opening import create_store
 from crosslight.gallery.options import Calibrating
 from crosslight.gallery.sources import candidates_from
+from crosslight.gallery.stores.opening import create_store
 from tests.gallery.served import CAMS, EMBEDDER, INFRARED_CAM, picture
 
 ENOUGH = Calibrating(false_match_rate=0.05)

@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 
 from crosslight.errors import DataError, GalleryError
-from crosslight.gallery import calibration_fit
-from crosslight.gallery.calibration import Calibration, SurePairs, probability_of, ratio_of
-from crosslight.gallery.calibration_fit import curve_of, fit_calibration
-from crosslight.gallery.calibration_pairs import Pairs
-from crosslight.gallery.calibration_shapes import SHAPES, Counts, logistic, probabilities
+from crosslight.gallery.calibration import fit as calibration_fit
+from crosslight.gallery.calibration.calibration import (
+    Calibration,
+    SurePairs,
+    probability_of,
+    ratio_of,
+)
+from crosslight.gallery.calibration.fit import curve_of, fit_calibration
+from crosslight.gallery.calibration.pairs import Pairs
+from crosslight.gallery.calibration.shapes import SHAPES, Counts, logistic, probabilities
 
 SAME, DIFFERENT = (0.4, 0.1), (0.9, 0.15)
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from crosslight.gallery.complaints import StoreClosedError, sentence, told
-from crosslight.gallery.opening import create_like, open_store
-from crosslight.gallery.relabelling import plan
-from crosslight.gallery.rows import Filter
+from crosslight.gallery.stores.complaints import StoreClosedError, sentence, told
+from crosslight.gallery.stores.opening import create_like, open_store
+from crosslight.gallery.stores.relabelling import plan
+from crosslight.gallery.stores.rows import Filter
 from crosslight.locking import LOCK_NAME
 from tests.gallery.few_files import told_with_few_files
 from tests.gallery.rows import INFO, made_up
 from tests.unprivileged import as_nobody
 
-OPENED = "from crosslight.gallery.opening import open_store; open_store(folder).close()"
+OPENED = "from crosslight.gallery.stores.opening import open_store; open_store(folder).close()"
 
 
 @pytest.fixture(params=["exact", "lance"])

@@ -13,12 +13,12 @@ from crosslight.cli import main
 from crosslight.errors import GalleryError
 from crosslight.gallery import copying
 from crosslight.gallery.copying import copy_rows
-from crosslight.gallery.ledger import CAMERA, PERSON
-from crosslight.gallery.names import names_of
-from crosslight.gallery.opening import create_like, open_store
-from crosslight.gallery.people import describe, find, merge
-from crosslight.gallery.rows import Filter, Rows
-from crosslight.gallery.store import Store
+from crosslight.gallery.people.names import names_of
+from crosslight.gallery.people.people import describe, find, merge
+from crosslight.gallery.stores.ledger import CAMERA, PERSON
+from crosslight.gallery.stores.opening import create_like, open_store
+from crosslight.gallery.stores.rows import Filter, Rows
+from crosslight.gallery.stores.store import Store
 from tests.gallery.rows import INFO, made_up
 from tests.gallery.writer import BATCH, name_of
 

@@ -13,10 +13,10 @@ from crosslight.data.folders import PassedOver
 from crosslight.errors import ConfigError, DataError, GalleryError
 from crosslight.gallery.contradictions import each_once
 from crosslight.gallery.enrolment import enrol
-from crosslight.gallery.names import names_of
-from crosslight.gallery.opening import create_like, open_store
-from crosslight.gallery.rows import Filter
+from crosslight.gallery.people.names import names_of
 from crosslight.gallery.sources import candidates_from, is_video
+from crosslight.gallery.stores.opening import create_like, open_store
+from crosslight.gallery.stores.rows import Filter
 from tests.gallery.rows import DIM, INFO
 from tests.gallery.writer import EMBEDDER
 

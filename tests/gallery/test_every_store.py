@@ -15,10 +15,10 @@ import polars as pl
 import pytest
 
 from crosslight.errors import CrosslightError, GalleryError
-from crosslight.gallery.opening import create_like, open_store
-from crosslight.gallery.people import describe, label, list_people
-from crosslight.gallery.rows import COLUMNS, SCHEMA, Filter, Rows, build_rows
-from crosslight.gallery.store import Store
+from crosslight.gallery.people.people import describe, label, list_people
+from crosslight.gallery.stores.opening import create_like, open_store
+from crosslight.gallery.stores.rows import COLUMNS, SCHEMA, Filter, Rows, build_rows
+from crosslight.gallery.stores.store import Store
 from tests.gallery.rows import DIM, INFO, MODEL, made_up
 from tests.incapable import IncapableError
 
@@ -246,7 +246,7 @@ def test_another_process_finds_what_was_added(create):
     store.add(made_up(30))
     store.close()
     program = (
-        "import sys; from crosslight.gallery.opening import open_store\n"
+        "import sys; from crosslight.gallery.stores.opening import open_store\n"
         "with open_store(sys.argv[1]) as store: print(store.count(), store.info.dim)"
     )
     command = [sys.executable, "-c", program, store.location]

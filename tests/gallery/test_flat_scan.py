@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crosslight.gallery import flat_scan
-from crosslight.gallery.flat_scan import FlatScan
-from crosslight.gallery.rows import COLUMNS, Filter, Rows
-from crosslight.gallery.scan_files import NoScanError, StaleError
-from crosslight.gallery.store import prepared
+from crosslight.gallery.stores.lance import flat_scan
+from crosslight.gallery.stores.lance.flat_scan import FlatScan
+from crosslight.gallery.stores.lance.scan_files import NoScanError, StaleError
+from crosslight.gallery.stores.rows import COLUMNS, Filter, Rows
+from crosslight.gallery.stores.store import prepared
 from tests.gallery.rows import made_up
 
 pytest.importorskip("turbovec", reason="say: pip install 'crosslight[gallery]'")

@@ -16,7 +16,7 @@ import pytest
 
 from crosslight.errors import GalleryError
 from crosslight.gallery.enrolment import enrol
-from crosslight.gallery.opening import create_like, open_store
+from crosslight.gallery.stores.opening import create_like, open_store
 from tests.gallery.rows import INFO, made_up
 from tests.gallery.writer import BATCH, EMBEDDER, candidates, name_of
 

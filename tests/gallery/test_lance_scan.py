@@ -17,10 +17,11 @@ import pytest
 from lancedb.index import IvfRq
 
 from crosslight.errors import GalleryError
-from crosslight.gallery import flat_scan, lance_scan, scan_files
-from crosslight.gallery.lance import LanceStore
-from crosslight.gallery.rows import Filter, Rows
-from crosslight.gallery.store import Store
+from crosslight.gallery.stores.lance import flat_scan, scan_files
+from crosslight.gallery.stores.lance import scan as lance_scan
+from crosslight.gallery.stores.lance.store import LanceStore
+from crosslight.gallery.stores.rows import Filter, Rows
+from crosslight.gallery.stores.store import Store
 from tests.gallery.rows import INFO, made_up
 from tests.gallery.test_removal import photographed, seen, traces
 
@@ -119,7 +120,7 @@ def test_a_commit_takes_it_along_and_readers_follow(store):
 
 
 def test_compaction_between_commits_takes_it_along(store, monkeypatch):
-    monkeypatch.setattr("crosslight.gallery.lance._COMPACT_EVERY", 2)
+    monkeypatch.setattr("crosslight.gallery.stores.lance.store._COMPACT_EVERY", 2)
     first = generation(store)
     for number in range(5):
         store.add(photographed(1, start=ROWS + number))
@@ -243,8 +244,9 @@ def test_damage_of_any_file_changes_no_answer_and_is_mended(tmp_path, damage, op
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from crosslight.gallery import flat_scan, lance_scan, scan_codes, scan_files
-from crosslight.gallery.lance import LanceStore
+from crosslight.gallery.stores.lance import flat_scan, scan_codes, scan_files
+from crosslight.gallery.stores.lance import scan as lance_scan
+from crosslight.gallery.stores.lance.store import LanceStore
 from tests.gallery.test_removal import photographed
 
 lance_scan.SCANNED_FROM = 50

@@ -8,7 +8,7 @@ import io
 import pytest
 
 from crosslight.errors import ConfigError
-from crosslight.gallery.marks import (
+from crosslight.gallery.people.marks import (
     COLUMNS,
     Found,
     Query,
@@ -18,9 +18,9 @@ from crosslight.gallery.marks import (
     keep_mark,
     marks_of,
 )
-from crosslight.gallery.opening import open_store
-from crosslight.gallery.people import describe, name_camera
+from crosslight.gallery.people.people import describe, name_camera
 from crosslight.gallery.spreadsheet import as_csv
+from crosslight.gallery.stores.opening import open_store
 from tests.gallery.rows import made_up
 
 SHA = "ab" * 32

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from crosslight.gallery.complaints import StoreClosedError
-from crosslight.gallery.opening import create_like, open_store
+from crosslight.gallery.stores.complaints import StoreClosedError
+from crosslight.gallery.stores.opening import create_like, open_store
 from tests.gallery.rows import INFO, made_up
 from tests.unprivileged import as_nobody
 
 pytest.importorskip("pymilvus", reason="say: pip install 'crosslight[milvus]'")
 
-from crosslight.gallery.milvus import GONE, KEPT, LITE_FILE, _row_schema
+from crosslight.gallery.stores.milvus.store import GONE, KEPT, LITE_FILE, _row_schema
 
 ROWS = 60
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from crosslight.gallery.boxes import ONE_PERSON, Box, most_likely
-from crosslight.gallery.detectors import load_detector
-from crosslight.gallery.nanodet_detector import (
+from crosslight.gallery.video.boxes import ONE_PERSON, Box, most_likely
+from crosslight.gallery.video.detectors import load_detector
+from crosslight.gallery.video.nanodet_detector import (
     SHARED_PX,
     SHRUNK_AT_MOST,
     SIDE_PX,
@@ -82,7 +82,8 @@ def test_small_people_in_a_large_picture_are_found_once_wherever_tiles_meet(
         found_once(detector, picture, boxes)
         with monkeypatch.context() as patch:
             patch.setattr(
-                "crosslight.gallery.nanodet_detector.views_of", lambda w, h: views_of(w, h)[:1]
+                "crosslight.gallery.video.nanodet_detector.views_of",
+                lambda w, h: views_of(w, h)[:1],
             )
             lost += not detector.find(0, picture)
     assert lost > 0

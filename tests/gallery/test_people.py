@@ -16,14 +16,17 @@ import pytest
 from PIL import Image
 
 from crosslight.errors import ConfigError, GalleryError
-from crosslight.gallery import ledger as ledgers
 from crosslight.gallery.candidates import Candidate
 from crosslight.gallery.copying import copy_rows
 from crosslight.gallery.enrolment import enrol
-from crosslight.gallery.ledger import APART, MOVE, PERSON, TRACK, digest
-from crosslight.gallery.names import LONGEST_NAME, checked_name, names_of, number_or_name, numbered
-from crosslight.gallery.opening import create_like, open_store
-from crosslight.gallery.people import (
+from crosslight.gallery.people.names import (
+    LONGEST_NAME,
+    checked_name,
+    names_of,
+    number_or_name,
+    numbered,
+)
+from crosslight.gallery.people.people import (
     describe,
     find,
     label,
@@ -33,8 +36,11 @@ from crosslight.gallery.people import (
     say_apart,
     split,
 )
-from crosslight.gallery.rows import Filter, Rows, build_rows
-from crosslight.gallery.store import Store
+from crosslight.gallery.stores import ledger as ledgers
+from crosslight.gallery.stores.ledger import APART, MOVE, PERSON, TRACK, digest
+from crosslight.gallery.stores.opening import create_like, open_store
+from crosslight.gallery.stores.rows import Filter, Rows, build_rows
+from crosslight.gallery.stores.store import Store
 from tests.gallery.few_files import told_with_few_files
 from tests.gallery.rows import INFO, MODEL, made_up
 from tests.gallery.test_removal import ENDINGS, KINDS, seen
@@ -326,13 +332,13 @@ def test_no_file_holds_the_name_or_the_note_of_somebody_who_was_removed(folder: 
 
 REMOVED_WITH_NAMES = """
 import os, signal, sys
-from crosslight.gallery import forgetting
-from crosslight.gallery.opening import open_store
+from crosslight.gallery.stores import forgetting
+from crosslight.gallery.stores.opening import open_store
 
 def killing(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
-from crosslight.gallery import {module} as module
+import crosslight.gallery.stores.{module} as module
 module.{function} = killing
 with open_store(sys.argv[1]) as store:
     store.remove_ids(["a/0", "a/1", "a/2"])
@@ -343,8 +349,8 @@ with open_store(sys.argv[1]) as store:
     ("kind", "module", "function"),
     [
         *(("exact", "exact", name) for name in ("forget_gone", "unmark")),
-        *(("lance", "lance", name) for name in ("purge", "forget_gone", "unmark")),
-        ("milvus", "milvus", "forget_gone"),
+        *(("lance", "lance.store", name) for name in ("purge", "forget_gone", "unmark")),
+        ("milvus", "milvus.store", "forget_gone"),
     ],
 )
 def test_names_go_too_when_a_removal_is_killed(tmp_path: Path, kind, module, function):
@@ -373,9 +379,9 @@ def release_lite(folder: Path) -> None:
 
 KILLED_LABEL = """
 import os, signal, sys
-from crosslight.gallery import relabelling
-from crosslight.gallery.opening import open_store
-from crosslight.gallery.people import find, label, merge
+from crosslight.gallery.stores import relabelling
+from crosslight.gallery.stores.opening import open_store
+from crosslight.gallery.people.people import find, label, merge
 
 relabelling.ROWS_AT_ONCE = 2
 calls = 0
@@ -422,8 +428,8 @@ def test_a_change_that_is_killed_is_whole_for_whoever_comes_next(folder: Path, w
 
 NAMING = """
 import sys
-from crosslight.gallery.opening import open_store
-from crosslight.gallery.people import describe, label
+from crosslight.gallery.stores.opening import open_store
+from crosslight.gallery.people.people import describe, label
 
 with open_store(sys.argv[1]) as store:
     for number in range(1000):
@@ -517,7 +523,7 @@ def test_a_full_disk_under_the_ledger_is_told_and_loses_nothing(
         assert store.ledger.every(PERSON).keys() == {"1", "2"}
 
 
-LEDGER = "from crosslight.gallery.ledger import FileLedger; ledger = FileLedger(folder)"
+LEDGER = "from crosslight.gallery.stores.ledger import FileLedger; ledger = FileLedger(folder)"
 
 
 @pytest.mark.parametrize("free", [0, 1])
@@ -545,7 +551,7 @@ def test_a_damaged_ledger_is_a_sentence(tmp_path: Path):
 def test_a_ledger_on_milvus_keeps_what_one_in_a_folder_keeps(tmp_path: Path):
     """Its server's collections are those of Milvus Lite."""
     pytest.importorskip("pymilvus", reason="say: pip install 'crosslight[milvus]'")
-    from crosslight.gallery.milvus_ledger import MilvusLedger
+    from crosslight.gallery.stores.milvus.ledger import MilvusLedger
 
     with create_like(tmp_path / "people.milvus", INFO) as store:
         ledger = MilvusLedger(store._client, "people_info", store._ask)

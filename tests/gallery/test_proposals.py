@@ -8,13 +8,13 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from crosslight.gallery.exact import distances_to
-from crosslight.gallery.ledger import TRACK, digest
-from crosslight.gallery.marks import Query, keep_mark
-from crosslight.gallery.opening import create_like
-from crosslight.gallery.people import describe, find, label, merge, say_apart
-from crosslight.gallery.proposals import propose
-from crosslight.gallery.rows import build_rows
+from crosslight.gallery.people.marks import Query, keep_mark
+from crosslight.gallery.people.people import describe, find, label, merge, say_apart
+from crosslight.gallery.people.proposals import propose
+from crosslight.gallery.stores.exact import distances_to
+from crosslight.gallery.stores.ledger import TRACK, digest
+from crosslight.gallery.stores.opening import create_like
+from crosslight.gallery.stores.rows import build_rows
 from tests.gallery.rows import DIM, INFO, MODEL
 from tests.gallery.served import CALIBRATION
 

@@ -15,12 +15,13 @@ import polars as pl
 import pytest
 
 from crosslight.errors import GalleryError
-from crosslight.gallery import lance_index, lance_purge
-from crosslight.gallery.lance_sql import among_ids
-from crosslight.gallery.opening import create_like, open_store
-from crosslight.gallery.removal import Mark, mark, marked
-from crosslight.gallery.rows import Filter, Rows
-from crosslight.gallery.store import Store
+from crosslight.gallery.stores.lance import index as lance_index
+from crosslight.gallery.stores.lance import purge as lance_purge
+from crosslight.gallery.stores.lance.sql import among_ids
+from crosslight.gallery.stores.opening import create_like, open_store
+from crosslight.gallery.stores.removal import Mark, mark, marked
+from crosslight.gallery.stores.rows import Filter, Rows
+from crosslight.gallery.stores.store import Store
 from tests.gallery.rows import INFO, made_up
 
 KINDS = ("exact", "lance", "milvus")
@@ -198,7 +199,7 @@ def test_whoever_reads_everything_meanwhile_gets_a_sentence(tmp_path: Path) -> N
 
 KILLED = """
 import os, signal, sys
-from crosslight.gallery import {module} as module
+import crosslight.gallery.stores.{module} as module
 from pathlib import Path
 from tests.gallery.test_removal import filled
 
@@ -223,14 +224,14 @@ store.remove_ids(["row-0000005", "row-0000045", "row-0000085"])
 @pytest.mark.parametrize(
     ("kind", "module", "function", "call"),
     [
-        ("lance", "lance", "purge", 1),
-        *(("lance", "lance_purge", "_without_older", call) for call in (1, 2)),
-        ("lance", "lance", "unmark", 1),
+        ("lance", "lance.store", "purge", 1),
+        *(("lance", "lance.purge", "_without_older", call) for call in (1, 2)),
+        ("lance", "lance.store", "unmark", 1),
         ("exact", "exact", "_write_parquet", 2),
         ("exact", "exact", "unmark", 1),
-        ("milvus", "milvus", "to_milvus", 1),
-        ("milvus", "milvus.MilvusClient", "drop_collection", 1),
-        *(("milvus", "milvus.MilvusClient", "rename_collection", call) for call in (1, 2)),
+        ("milvus", "milvus.store", "to_milvus", 1),
+        ("milvus", "milvus.store", "MilvusClient.drop_collection", 1),
+        *(("milvus", "milvus.store", "MilvusClient.rename_collection", call) for call in (1, 2)),
     ],
 )
 def test_a_removal_that_is_killed_is_finished_by_whoever_comes_next(
@@ -240,10 +241,7 @@ def test_a_removal_that_is_killed_is_finished_by_whoever_comes_next(
         pytest.importorskip("pymilvus", reason="say: pip install 'crosslight[milvus]'")
     folder = tmp_path / ENDINGS[kind]
     doomed = ["row-0000005", "row-0000045", "row-0000085"]
-    name, _, client = module.partition(".")
-    code = KILLED.format(module=name, function=function, call=call)
-    if client:
-        code = code.replace("module.", f"module.{client}.")
+    code = KILLED.format(module=module, function=function, call=call)
     ended = subprocess.run([sys.executable, "-c", code, folder], check=False)
     assert ended.returncode == -signal.SIGKILL
     with open_store(folder) as store:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crosslight.gallery.calibration import Calibration
+from crosslight.gallery.calibration.calibration import Calibration
 from crosslight.gallery.same import compared
 from tests.gallery.rows import INFO
 from tests.gallery.served import CALIBRATION, CURVE, EMBEDDER, embed, picture

@@ -11,12 +11,12 @@ from PIL import Image
 
 from crosslight.data.images import guess_modality
 from crosslight.errors import ConfigError, GalleryError
-from crosslight.gallery.calibration import Calibration, Curve
+from crosslight.gallery.calibration.calibration import Calibration, Curve
+from crosslight.gallery.calibration.false_alarms import Alarms
 from crosslight.gallery.enrolment import enrol
-from crosslight.gallery.exact import ExactStore
-from crosslight.gallery.false_alarms import Alarms
-from crosslight.gallery.rows import Filter, Rows
 from crosslight.gallery.search import Searcher
+from crosslight.gallery.stores.exact import ExactStore
+from crosslight.gallery.stores.rows import Filter, Rows
 from tests.gallery.rows import INFO
 from tests.gallery.writer import EMBEDDER, candidates, name_of
 

@@ -17,10 +17,10 @@ from starlette.testclient import TestClient
 
 from crosslight.errors import GalleryError
 from crosslight.gallery.copying import copy_rows
-from crosslight.gallery.opening import create_like, open_store
-from crosslight.gallery.rows import build_rows
 from crosslight.gallery.search import Searcher
 from crosslight.gallery.service.app import create_app
+from crosslight.gallery.stores.opening import create_like, open_store
+from crosslight.gallery.stores.rows import build_rows
 from tests.gallery.served import (
     CALIBRATION,
     CAMS,

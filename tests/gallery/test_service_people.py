@@ -13,10 +13,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from crosslight.gallery.audit import Audit
-from crosslight.gallery.opening import open_store
 from crosslight.gallery.search import Searcher
 from crosslight.gallery.service.app import create_app
 from crosslight.gallery.service.users import Role, UsersFile
+from crosslight.gallery.stores.opening import open_store
 from tests.gallery.served import (
     PEOPLE,
     SECRET_FOLDER,

@@ -13,7 +13,6 @@ from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
 
 from crosslight.errors import ConfigError
-from crosslight.gallery.opening import open_store
 from crosslight.gallery.service.access import Access
 from crosslight.gallery.service.app import create_app
 from crosslight.gallery.service.limits import Limits
@@ -21,6 +20,7 @@ from crosslight.gallery.service.people_routes import people_router
 from crosslight.gallery.service.roles import Needs
 from crosslight.gallery.service.routes import router
 from crosslight.gallery.service.users import Role, UsersFile, session_of
+from crosslight.gallery.stores.opening import open_store
 from crosslight.locking import LOCK_NAME
 from tests.gallery.served import made_searcher, made_store, row_id
 from tests.incapable import IncapableError

@@ -8,12 +8,12 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from crosslight.gallery.calibration import Calibration
-from crosslight.gallery.exact import ExactStore
-from crosslight.gallery.false_alarms import Alarms
-from crosslight.gallery.open_set import open_set_of
-from crosslight.gallery.rows import Filter, build_rows
-from crosslight.gallery.strangers import NEAREST, People, measured_alarms
+from crosslight.gallery.calibration.calibration import Calibration
+from crosslight.gallery.calibration.false_alarms import Alarms
+from crosslight.gallery.calibration.open_set import open_set_of
+from crosslight.gallery.calibration.strangers import NEAREST, People, measured_alarms
+from crosslight.gallery.stores.exact import ExactStore
+from crosslight.gallery.stores.rows import Filter, build_rows
 from tests.gallery.rows import DIM, INFO, MODEL
 
 

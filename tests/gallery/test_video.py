@@ -12,17 +12,17 @@ import torch
 from PIL import Image
 
 from crosslight.errors import ConfigError, DataError
-from crosslight.gallery import torchvision_detector
-from crosslight.gallery.boxes import Box, BoxesFile
-from crosslight.gallery.detectors import load_detector
 from crosslight.gallery.enrolment import enrol
-from crosslight.gallery.exact import ExactStore
-from crosslight.gallery.frames import Decoded, frames_of
-from crosslight.gallery.onnx_detector import OnnxDetector
-from crosslight.gallery.people import find, merge
+from crosslight.gallery.people.people import find, merge
 from crosslight.gallery.search import Embedder
-from crosslight.gallery.tracking import Tracker
-from crosslight.gallery.video import candidates_in_video
+from crosslight.gallery.stores.exact import ExactStore
+from crosslight.gallery.video import torchvision_detector
+from crosslight.gallery.video.boxes import Box, BoxesFile
+from crosslight.gallery.video.detectors import load_detector
+from crosslight.gallery.video.frames import Decoded, frames_of
+from crosslight.gallery.video.onnx_detector import OnnxDetector
+from crosslight.gallery.video.tracking import Tracker
+from crosslight.gallery.video.video import candidates_in_video
 from tests.gallery.rows import INFO, MODEL
 
 av = pytest.importorskip("av", reason="say: pip install av")

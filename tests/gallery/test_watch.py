@@ -15,13 +15,13 @@ from PIL import Image
 from crosslight import cli
 from crosslight.commands.gallery_watch import Keeper, _Origin, _Status, look
 from crosslight.errors import ConfigError
-from crosslight.gallery.boxes import Box
 from crosslight.gallery.candidates import Candidate
-from crosslight.gallery.exact import ExactStore
-from crosslight.gallery.frames import Frame
-from crosslight.gallery.live import Camera, LiveFrames, Lost, camera_from
-from crosslight.gallery.opening import open_store
-from crosslight.gallery.video import Follower, Passing, Watched
+from crosslight.gallery.stores.exact import ExactStore
+from crosslight.gallery.stores.opening import open_store
+from crosslight.gallery.video.boxes import Box
+from crosslight.gallery.video.frames import Frame
+from crosslight.gallery.video.live import Camera, LiveFrames, Lost, camera_from
+from crosslight.gallery.video.video import Follower, Passing, Watched
 from tests.gallery.rows import INFO, made_up
 from tests.gallery.test_video import EMBEDDER
 

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from crosslight.gallery import enrolment, lance
+from crosslight.gallery import enrolment
 from crosslight.gallery.candidates import Candidate
 from crosslight.gallery.enrolment import enrol
-from crosslight.gallery.opening import open_store
 from crosslight.gallery.search import Embedder
+from crosslight.gallery.stores.lance import store as lance
+from crosslight.gallery.stores.opening import open_store
 from tests.gallery.rows import DIM, MODEL
 
 BATCH = 20

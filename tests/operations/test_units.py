@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from crosslight.cli import app, main
-from crosslight.gallery.opening import create_like, open_store
+from crosslight.gallery.stores.opening import create_like, open_store
 from tests.gallery.rows import INFO, made_up
 from tests.test_commands_of_pages import parsed_only
 

@@ -15,13 +15,13 @@ from crosslight.commands.gallery_report import infrared_sheet
 from crosslight.data.layouts import read_layout
 from crosslight.drawing.pictures import write_png
 from crosslight.experiments.embedder import fingerprint_of, load_embedder
-from crosslight.gallery.calibration import Calibration
-from crosslight.gallery.description import read_description
+from crosslight.gallery.calibration.calibration import Calibration
 from crosslight.gallery.enrolment import enrol
-from crosslight.gallery.opening import open_store
 from crosslight.gallery.options import Calibrating
 from crosslight.gallery.search import Searcher
 from crosslight.gallery.sources import candidates_from
+from crosslight.gallery.stores.description import read_description
+from crosslight.gallery.stores.opening import open_store
 from crosslight.types import Modality
 
 LAYOUT = "sysu-mm01"

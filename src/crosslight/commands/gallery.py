@@ -13,11 +13,11 @@ from crosslight.commands.counting_bar import bar
 from crosslight.commands.gallery_filter import filter_from
 from crosslight.files import printable
 from crosslight.gallery.audit import COMMAND, audit_of, this_user
-from crosslight.gallery.calibration import Calibration
+from crosslight.gallery.calibration.calibration import Calibration
 from crosslight.gallery.copying import copy_rows
-from crosslight.gallery.names import Names, names_of
-from crosslight.gallery.opening import open_or_create, open_store
 from crosslight.gallery.options import WhereOrWho
+from crosslight.gallery.people.names import Names, names_of
+from crosslight.gallery.stores.opening import open_or_create, open_store
 from crosslight.times import text_of
 from crosslight.types import UNKNOWN_CAM, Modality
 

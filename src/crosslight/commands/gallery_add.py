@@ -16,11 +16,11 @@ from crosslight.errors import ConfigError, DataError
 from crosslight.experiments.embedder import embedder_for, load_embedder
 from crosslight.gallery.contradictions import each_once
 from crosslight.gallery.enrolment import Enrolled, enrol
-from crosslight.gallery.names import Kind, number_or_name
-from crosslight.gallery.opening import create_store, open_store
 from crosslight.gallery.options import Labels
+from crosslight.gallery.people.names import Kind, number_or_name
 from crosslight.gallery.sources import candidates_from, is_video
-from crosslight.gallery.store import Store
+from crosslight.gallery.stores.opening import create_store, open_store
+from crosslight.gallery.stores.store import Store
 from crosslight.shipped import PROMENADE, SHIPPED, shipped
 from crosslight.types import DeepRange, Modality
 

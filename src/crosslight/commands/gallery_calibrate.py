@@ -8,10 +8,10 @@ from crosslight.data.layouts import parse_data_argument, read_layout
 from crosslight.data.naming import name_of_data
 from crosslight.experiments.embedder import embedder_for
 from crosslight.gallery.calibrating import calibrate_store
-from crosslight.gallery.calibration import Calibration, Curve
-from crosslight.gallery.open_set import USUAL_RATE
-from crosslight.gallery.opening import open_store
+from crosslight.gallery.calibration.calibration import Calibration, Curve
+from crosslight.gallery.calibration.open_set import USUAL_RATE
 from crosslight.gallery.options import Calibrating
+from crosslight.gallery.stores.opening import open_store
 from crosslight.types import Modality
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from crosslight.errors import ConfigError
-from crosslight.gallery.names import Kind, number_of, number_or_name
 from crosslight.gallery.options import Where, WhereOrWho
-from crosslight.gallery.rows import Filter
-from crosslight.gallery.store import Store
+from crosslight.gallery.people.names import Kind, number_of, number_or_name
+from crosslight.gallery.stores.rows import Filter
+from crosslight.gallery.stores.store import Store
 from crosslight.times import seconds_from
 from crosslight.types import LIGHTS
 

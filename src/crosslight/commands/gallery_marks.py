@@ -8,9 +8,16 @@ from pathlib import Path
 from crosslight.errors import ConfigError
 from crosslight.files import printable, require_place, sha256_of, write_text
 from crosslight.gallery.audit import COMMAND, audit_of, this_user
-from crosslight.gallery.marks import COLUMNS, Judgement, Query, count_marks, every_mark, keep_mark
-from crosslight.gallery.opening import open_store
+from crosslight.gallery.people.marks import (
+    COLUMNS,
+    Judgement,
+    Query,
+    count_marks,
+    every_mark,
+    keep_mark,
+)
 from crosslight.gallery.spreadsheet import as_csv
+from crosslight.gallery.stores.opening import open_store
 
 
 def mark(store: str, query: str, row: str, judgement: Judgement | None) -> None:

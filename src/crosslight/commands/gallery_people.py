@@ -11,15 +11,14 @@ import polars as pl
 from crosslight.commands.gallery_filter import filter_from
 from crosslight.errors import ConfigError
 from crosslight.files import printable
-from crosslight.gallery.names import (
+from crosslight.gallery.options import WhereOrWho
+from crosslight.gallery.people.names import (
     Names,
     names_of,
     number_of,
     number_or_name,
 )
-from crosslight.gallery.opening import open_store
-from crosslight.gallery.options import WhereOrWho
-from crosslight.gallery.people import (
+from crosslight.gallery.people.people import (
     Changed,
     Person,
     describe,
@@ -28,11 +27,12 @@ from crosslight.gallery.people import (
     name_camera,
     say_apart,
 )
-from crosslight.gallery.people import label as give
-from crosslight.gallery.people import merge as join
-from crosslight.gallery.people import split as take
-from crosslight.gallery.rows import Filter
-from crosslight.gallery.store import Store
+from crosslight.gallery.people.people import label as give
+from crosslight.gallery.people.people import merge as join
+from crosslight.gallery.people.people import split as take
+from crosslight.gallery.stores.opening import open_store
+from crosslight.gallery.stores.rows import Filter
+from crosslight.gallery.stores.store import Store
 from crosslight.times import text_of
 
 

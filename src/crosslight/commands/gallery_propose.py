@@ -6,9 +6,9 @@ import json
 import shlex
 
 from crosslight.commands.gallery_filter import filter_from
-from crosslight.gallery.opening import open_store
 from crosslight.gallery.options import Proposing, WhereOrWho
-from crosslight.gallery.proposals import propose as find
+from crosslight.gallery.people.proposals import propose as find
+from crosslight.gallery.stores.opening import open_store
 
 
 def propose(store: str, meant: WhereOrWho, proposing: Proposing, *, as_json: bool) -> None:

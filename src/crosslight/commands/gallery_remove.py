@@ -15,11 +15,11 @@ from crosslight.commands.gallery_filter import filter_from
 from crosslight.errors import ConfigError
 from crosslight.files import printable
 from crosslight.gallery.audit import COMMAND, Audit, audit_of, filter_told, this_user
-from crosslight.gallery.names import names_of
-from crosslight.gallery.opening import open_store
 from crosslight.gallery.options import WhereOrWho
-from crosslight.gallery.rows import Filter
-from crosslight.gallery.store import Store
+from crosslight.gallery.people.names import names_of
+from crosslight.gallery.stores.opening import open_store
+from crosslight.gallery.stores.rows import Filter
+from crosslight.gallery.stores.store import Store
 from crosslight.times import CALENDAR_FROM_S
 
 ASKED_FROM = 10

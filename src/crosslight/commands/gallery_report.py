@@ -10,9 +10,9 @@ from PIL import Image
 from crosslight.commands.gallery_search import sheet_of
 from crosslight.data.images import read_image
 from crosslight.data.table import SampleTable
-from crosslight.gallery.calibration import Calibration
-from crosslight.gallery.rows import Filter
+from crosslight.gallery.calibration.calibration import Calibration
 from crosslight.gallery.search import Searcher
+from crosslight.gallery.stores.rows import Filter
 from crosslight.report.reliability import Reliability
 from crosslight.types import Modality
 

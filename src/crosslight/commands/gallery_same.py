@@ -14,9 +14,9 @@ from crosslight.experiments.embedder import embedder_for
 from crosslight.files import printable, sha256_of
 from crosslight.gallery.audit import COMMAND, audit_of, this_user
 from crosslight.gallery.legibility import fault_of
-from crosslight.gallery.opening import open_store
 from crosslight.gallery.options import Comparing
 from crosslight.gallery.same import Comparison, compared
+from crosslight.gallery.stores.opening import open_store
 from crosslight.types import DeepRange, Modality
 
 ANSWERS = {

@@ -24,12 +24,12 @@ from crosslight.files import printable, require_place, sha256_of, write_text
 from crosslight.gallery.audit import COMMAND, audit_of, filter_told, this_user
 from crosslight.gallery.enrolment import THUMBNAIL_PX
 from crosslight.gallery.legibility import fault_of
-from crosslight.gallery.names import Names, names_of
-from crosslight.gallery.opening import open_store
 from crosslight.gallery.options import Asking, Where
+from crosslight.gallery.people.names import Names, names_of
 from crosslight.gallery.search import Answer, Searcher
 from crosslight.gallery.spreadsheet import as_csv
-from crosslight.gallery.store import Store
+from crosslight.gallery.stores.opening import open_store
+from crosslight.gallery.stores.store import Store
 from crosslight.report.grid import Cell, Verdict, image_grid
 from crosslight.types import DeepRange, Modality
 

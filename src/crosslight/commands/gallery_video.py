@@ -9,13 +9,13 @@ from crosslight.commands.gallery_add import stated, tell
 from crosslight.commands.gallery_filter import light_named, time_from
 from crosslight.errors import ConfigError, DataError
 from crosslight.experiments.embedder import embedder_for
-from crosslight.gallery.boxes import BoxesFile, Detector
-from crosslight.gallery.detectors import load_detector
 from crosslight.gallery.enrolment import Enrolled, enrol
 from crosslight.gallery.legibility import SMALLEST_PX
-from crosslight.gallery.opening import open_store
 from crosslight.gallery.options import Labels, Watching
-from crosslight.gallery.video import Watched, candidates_in_video
+from crosslight.gallery.stores.opening import open_store
+from crosslight.gallery.video.boxes import BoxesFile, Detector
+from crosslight.gallery.video.detectors import load_detector
+from crosslight.gallery.video.video import Watched, candidates_in_video
 from crosslight.shipped import NANODET
 from crosslight.types import UNKNOWN_CAM
 

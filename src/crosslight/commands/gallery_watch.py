@@ -14,15 +14,15 @@ from crosslight.commands.gallery_add import stated
 from crosslight.commands.gallery_filter import light_named
 from crosslight.experiments.embedder import embedder_for
 from crosslight.gallery.candidates import Candidate, id_of
-from crosslight.gallery.detectors import load_detector
 from crosslight.gallery.enrolment import enrol
-from crosslight.gallery.frames import Frame, frames_of
-from crosslight.gallery.live import LiveFrames, Lost, camera_from, is_live
-from crosslight.gallery.opening import open_store
 from crosslight.gallery.options import Live
 from crosslight.gallery.search import Embedder
-from crosslight.gallery.video import Crop, Follower, Passing, Watched
-from crosslight.gallery.writing import StoreBusyError
+from crosslight.gallery.stores.opening import open_store
+from crosslight.gallery.stores.writing import StoreBusyError
+from crosslight.gallery.video.detectors import load_detector
+from crosslight.gallery.video.frames import Frame, frames_of
+from crosslight.gallery.video.live import LiveFrames, Lost, camera_from, is_live
+from crosslight.gallery.video.video import Crop, Follower, Passing, Watched
 from crosslight.shipped import NANODET
 from crosslight.times import text_of
 from crosslight.training.interruption import Interruption

@@ -16,9 +16,9 @@ from crosslight.experiments.embedder import fingerprint_of
 from crosslight.experiments.evaluation import Evaluation, load_evaluation
 from crosslight.experiments.probing import read_probed, sheets_of
 from crosslight.files import require_place
-from crosslight.gallery.calibration import Calibration
-from crosslight.gallery.opening import open_store
-from crosslight.gallery.store import refusal
+from crosslight.gallery.calibration.calibration import Calibration
+from crosslight.gallery.stores.opening import open_store
+from crosslight.gallery.stores.store import refusal
 from crosslight.registry import method_class
 from crosslight.report.html import ReportInputs, build_report
 from crosslight.training.run import RunFolder

@@ -17,7 +17,6 @@ from crosslight.commands.serve_address import print_code, reachable
 from crosslight.errors import ConfigError
 from crosslight.experiments.embedder import embedder_for
 from crosslight.gallery.audit import audit_of
-from crosslight.gallery.opening import open_store
 from crosslight.gallery.search import Searcher
 from crosslight.gallery.service.access import Access
 from crosslight.gallery.service.app import create_app
@@ -25,6 +24,7 @@ from crosslight.gallery.service.limits import Limits, is_loopback
 from crosslight.gallery.service.proxies import Proxies
 from crosslight.gallery.service.settings import Address, Allowed
 from crosslight.gallery.service.users import UsersFile, exposure_of, new_token
+from crosslight.gallery.stores.opening import open_store
 
 TOKEN_VARIABLE = "CROSSLIGHT_TOKEN"
 CONNECTIONS = 256

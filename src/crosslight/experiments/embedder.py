@@ -16,9 +16,9 @@ from crosslight.drawing.pictures import as_picture
 from crosslight.errors import ConfigError, GalleryError
 from crosslight.exporting.card import is_exported, read_card
 from crosslight.exporting.exported import Exported
-from crosslight.gallery.opening import open_store
 from crosslight.gallery.search import Embedder, Searcher
-from crosslight.gallery.store import StoreInfo, refusal
+from crosslight.gallery.stores.opening import open_store
+from crosslight.gallery.stores.store import StoreInfo, refusal
 from crosslight.methods.contract import Method, Swaps, Translates
 from crosslight.training.devices import device_of
 from crosslight.training.embedding import embed_images

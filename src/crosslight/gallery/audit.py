@@ -19,8 +19,8 @@ from typing import Any, Literal
 
 from crosslight.errors import ConfigError, GalleryError
 from crosslight.files import followed, is_stream, require_place, sync_folder
-from crosslight.gallery.description import NAME
-from crosslight.gallery.rows import Filter
+from crosslight.gallery.stores.description import NAME
+from crosslight.gallery.stores.rows import Filter
 from crosslight.locking import FolderLock
 
 Action = Literal["search", "compare", "remove", "export"]

@@ -14,15 +14,15 @@ from crosslight.data.images import read_image
 from crosslight.data.table import SampleTable
 from crosslight.errors import DataError
 from crosslight.files import printable
-from crosslight.gallery.calibration import Calibration
-from crosslight.gallery.calibration_fit import fit_calibration
+from crosslight.gallery.calibration.calibration import Calibration
+from crosslight.gallery.calibration.fit import fit_calibration
+from crosslight.gallery.calibration.strangers import People, measured_alarms
 from crosslight.gallery.candidates import id_of
 from crosslight.gallery.enrolment import thumbnail_of
 from crosslight.gallery.options import Calibrating
-from crosslight.gallery.rows import THUMBNAIL
 from crosslight.gallery.search import Embedder
-from crosslight.gallery.store import Store
-from crosslight.gallery.strangers import People, measured_alarms
+from crosslight.gallery.stores.rows import THUMBNAIL
+from crosslight.gallery.stores.store import Store
 
 _AT_ONCE = 64
 _ROWS_AT_ONCE = 4_096

@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 
 from crosslight.errors import GalleryError
-from crosslight.gallery.forgetting import forget_gone
-from crosslight.gallery.ledger import KINDS, Ledger
-from crosslight.gallery.names import names_of
-from crosslight.gallery.rows import Rows
-from crosslight.gallery.store import RemovedMeanwhileError, Store, refusal
+from crosslight.gallery.people.names import names_of
+from crosslight.gallery.stores.forgetting import forget_gone
+from crosslight.gallery.stores.ledger import KINDS, Ledger
+from crosslight.gallery.stores.rows import Rows
+from crosslight.gallery.stores.store import RemovedMeanwhileError, Store, refusal
 
 BATCH = 1_000
 TOLERANCE = 2.0**-10

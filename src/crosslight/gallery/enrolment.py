@@ -18,11 +18,11 @@ from crosslight.data.depth import Depth, DepthTally
 from crosslight.data.images import guess_modality, read_with_depth
 from crosslight.errors import DataError
 from crosslight.gallery.candidates import LABELS, Candidate
-from crosslight.gallery.ledger import TRACK, digest
-from crosslight.gallery.names import numbered
-from crosslight.gallery.rows import COLUMNS, Rows, build_rows
+from crosslight.gallery.people.names import numbered
 from crosslight.gallery.search import Embedder
-from crosslight.gallery.store import Store
+from crosslight.gallery.stores.ledger import TRACK, digest
+from crosslight.gallery.stores.rows import COLUMNS, Rows, build_rows
+from crosslight.gallery.stores.store import Store
 from crosslight.types import DeepRange
 
 BATCH = 256

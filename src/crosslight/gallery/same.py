@@ -15,11 +15,11 @@ from typing import Literal
 from PIL import Image
 
 from crosslight.data.images import guess_modality
-from crosslight.gallery.calibration import Calibration, probability_of, ratio_of
-from crosslight.gallery.calibration_pairs import distances_between
+from crosslight.gallery.calibration.calibration import Calibration, probability_of, ratio_of
+from crosslight.gallery.calibration.pairs import distances_between
 from crosslight.gallery.options import Comparing
 from crosslight.gallery.search import Embedder
-from crosslight.gallery.store import StoreInfo, prepared
+from crosslight.gallery.stores.store import StoreInfo, prepared
 
 Sameness = Literal["same", "different", "open", "unknown"]
 

@@ -26,11 +26,11 @@ from PIL import Image
 
 from crosslight.data.images import guess_modality
 from crosslight.errors import GalleryError
-from crosslight.gallery.calibration import Calibration
-from crosslight.gallery.open_set import OpenSet, Verdict, open_set_of
+from crosslight.gallery.calibration.calibration import Calibration
+from crosslight.gallery.calibration.open_set import OpenSet, Verdict, open_set_of
 from crosslight.gallery.options import Asking
-from crosslight.gallery.rows import EVERYTHING, Filter, Hit, Vectors
-from crosslight.gallery.store import Store, refusal
+from crosslight.gallery.stores.rows import EVERYTHING, Filter, Hit, Vectors
+from crosslight.gallery.stores.store import Store, refusal
 from crosslight.types import DeepRange, Distance, Modality
 
 

@@ -14,7 +14,6 @@ from starlette.exceptions import HTTPException
 
 from crosslight.errors import ConfigError, CrosslightError, DataError
 from crosslight.gallery.audit import Audit
-from crosslight.gallery.complaints import StoreClosedError
 from crosslight.gallery.search import Searcher
 from crosslight.gallery.service.access import Access
 from crosslight.gallery.service.desk import BusyError, Desk
@@ -26,7 +25,8 @@ from crosslight.gallery.service.people_routes import people_router
 from crosslight.gallery.service.proxies import Proxies
 from crosslight.gallery.service.routes import router
 from crosslight.gallery.service.users import UsersFile
-from crosslight.gallery.writing import StoreBusyError
+from crosslight.gallery.stores.complaints import StoreClosedError
+from crosslight.gallery.stores.writing import StoreBusyError
 from crosslight.version import __version__
 
 DESCRIPTION = """

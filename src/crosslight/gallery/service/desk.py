@@ -14,14 +14,11 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from PIL import Image
 
-from crosslight.gallery.boxes import Detector
-from crosslight.gallery.calibration import Calibration
-from crosslight.gallery.detectors import load_detector
+from crosslight.gallery.calibration.calibration import Calibration
 from crosslight.gallery.legibility import SMALLEST_PX
-from crosslight.gallery.marks import Query, count_marks, marks_of
-from crosslight.gallery.names import names_of
 from crosslight.gallery.options import Watching
-from crosslight.gallery.rows import THUMBNAIL, Filter
+from crosslight.gallery.people.marks import Query, count_marks, marks_of
+from crosslight.gallery.people.names import names_of
 from crosslight.gallery.search import Answer, Searcher
 from crosslight.gallery.service.limits import Limits
 from crosslight.gallery.service.pictures import PictureCache, as_jpeg, read_stored, read_upload
@@ -36,6 +33,9 @@ from crosslight.gallery.service.replies import (
     row_reply,
     search_reply,
 )
+from crosslight.gallery.stores.rows import THUMBNAIL, Filter
+from crosslight.gallery.video.boxes import Detector
+from crosslight.gallery.video.detectors import load_detector
 from crosslight.shipped import NANODET, SHIPPED
 from crosslight.types import Modality
 from crosslight.version import __version__

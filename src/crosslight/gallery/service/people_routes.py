@@ -12,19 +12,18 @@ from fastapi import APIRouter, Form, HTTPException, Query
 from fastapi.responses import Response
 from pydantic import Field
 
-from crosslight.gallery import marks, people
-from crosslight.gallery.marks import Found
-from crosslight.gallery.names import (
+from crosslight.gallery.options import Proposing
+from crosslight.gallery.people import marks, people
+from crosslight.gallery.people.marks import Found
+from crosslight.gallery.people.names import (
     LONGEST_NAME,
     LONGEST_NOTE,
     number_of,
     number_or_name,
     place_of,
 )
-from crosslight.gallery.options import Proposing
-from crosslight.gallery.people import Changed, Somebody, find
-from crosslight.gallery.proposals import propose
-from crosslight.gallery.rows import Filter
+from crosslight.gallery.people.people import Changed, Somebody, find
+from crosslight.gallery.people.proposals import propose
 from crosslight.gallery.service.desk import Desk
 from crosslight.gallery.service.fields import KNOWN_FIELDS_ONLY
 from crosslight.gallery.service.noting import NoteOf
@@ -51,6 +50,7 @@ from crosslight.gallery.service.routes import (
 )
 from crosslight.gallery.service.users import Role
 from crosslight.gallery.spreadsheet import as_csv
+from crosslight.gallery.stores.rows import Filter
 from crosslight.types import Light
 
 CSV = "text/csv"

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from crosslight.files import file_name
-from crosslight.gallery.marks import Judgement
-from crosslight.gallery.names import Names
-from crosslight.gallery.open_set import Verdict
-from crosslight.gallery.people import Person
+from crosslight.gallery.calibration.open_set import Verdict
+from crosslight.gallery.people.marks import Judgement
+from crosslight.gallery.people.names import Names
+from crosslight.gallery.people.people import Person
 from crosslight.gallery.same import Comparison, Sameness
 from crosslight.gallery.search import Answer, Result
 from crosslight.gallery.service.users import RoleName

@@ -17,7 +17,6 @@ from crosslight.data.images import guess_modality
 from crosslight.gallery.audit import filter_told
 from crosslight.gallery.legibility import fault_of
 from crosslight.gallery.options import Asking, Comparing
-from crosslight.gallery.rows import Filter
 from crosslight.gallery.same import compared
 from crosslight.gallery.service import metrics
 from crosslight.gallery.service.access import Access, shown_session
@@ -43,6 +42,7 @@ from crosslight.gallery.service.replies import (
 )
 from crosslight.gallery.service.roles import VisitorOf, needs
 from crosslight.gallery.service.users import Role
+from crosslight.gallery.stores.rows import Filter
 from crosslight.types import LIGHTS, Light, Modality
 
 MOST_RESULTS = 200

@@ -1,0 +1,1 @@
+"""What a distance means: the probability of one person, and how often strangers are found."""

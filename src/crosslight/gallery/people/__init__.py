@@ -1,0 +1,1 @@
+"""Whose rows are whose, what they are called, and who cannot be one person."""

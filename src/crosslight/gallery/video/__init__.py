@@ -1,0 +1,1 @@
+"""People in moving pictures: frames, detectors, tracks, live cameras."""
