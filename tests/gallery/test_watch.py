@@ -227,3 +227,6 @@ def test_a_file_is_watched_to_its_end(tmp_path, drawn_people, capsys):
     with pytest.raises(SystemExit):
         cli.main(["gallery", "watch", str(store), str(tmp_path / "none.mp4")])
     assert "There is no video at" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["gallery", "watch", str(store), str(tmp_path)])
+    assert f"{tmp_path} is a folder; name one video in it." in capsys.readouterr().err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from crosslight.errors import GalleryError
@@ -29,9 +29,15 @@ class NoStoreError(GalleryError):
     """
 
     def __init__(self, location: str | Path) -> None:
+        taken = ""
+        with suppress(OSError):
+            taken = _what_stands_at(Path(location))
         super().__init__(
-            f"There is no store at {location}; make one with crosslight gallery create {location} "
-            "--model RUN."
+            f"{location} is {taken}, not a store; check the name, or make a store of another name "
+            "with crosslight gallery create."
+            if taken
+            else f"There is no store at {location}; make one with crosslight gallery create "
+            f"{location} --model RUN."
         )
 
 
@@ -160,16 +166,28 @@ def require_new(folder: Path) -> None:
     """
     _require_text(folder)
     with told(str(folder)):
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise GalleryError(
-                f"{folder} exists and is not empty; give the new store another name."
-            )
+        taken = _what_stands_at(folder)
+        if taken:
+            raise GalleryError(f"{folder} is {taken}; give the new store another name.")
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise GalleryError(
                 f"{folder} cannot be made ({error.strerror}); choose a folder that you may write."
             ) from error
+
+
+def _what_stands_at(place: Path) -> str:
+    """In words, where a new store cannot be made because of it; else nothing.
+
+    Raises:
+        OSError: It cannot be looked at.
+    """
+    if place.is_dir():
+        return "a folder with something in it" if any(place.iterdir()) else ""
+    if place.is_symlink() and not place.exists():
+        return "a link to what is not there"
+    return "a file" if place.exists() else ""
 
 
 def _require_text(folder: Path) -> None:

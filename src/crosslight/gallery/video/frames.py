@@ -80,6 +80,8 @@ def frames_of(path: Path, *, every_s: float, decoded: Decoded | None = None) -> 
     """
     with named_if_missing():
         import av
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; name one video in it.")
     if not path.is_file():
         raise DataError(f"There is no video at {path}; check the path.")
     decoded = Decoded() if decoded is None else decoded
