@@ -303,7 +303,7 @@ def test_a_flag_of_the_gallery_is_checked_before_a_model_is_thought_of(arguments
     assert said.stderr.startswith("crosslight: ")
 
 
-@pytest.mark.parametrize("command", ["gallery_add", "gallery_search", "serve", "evaluate"])
+@pytest.mark.parametrize("command", ["gallery.add", "gallery.search", "serve", "evaluate"])
 def test_what_only_trainings_need_is_loaded_by_no_other_command(command: str) -> None:
     code = (
         f"import sys, crosslight.commands.{command}; "

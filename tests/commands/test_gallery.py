@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from crosslight import cli
-from crosslight.commands import demo_gallery, gallery_search
+from crosslight.commands.gallery import demo, search
 from crosslight.data.layouts import read_layout
 from crosslight.gallery.options import Calibrating
 from crosslight.gallery.stores.opening import open_store
@@ -270,7 +270,7 @@ def test_the_demo_ends_with_a_gallery_and_a_sheet_of_queries(promenade, trained,
     enough = Calibrating(split="train", false_match_rate=0.05)
     place, sheet = tmp_path / "gallery.lance", tmp_path / "sheet.png"
     places = {"run": trained, "data": promenade, "sheet": sheet, "calibrating": enough}
-    made = demo_gallery.make_gallery(place, **places)
+    made = demo.make_gallery(place, **places)
     assert Image.open(sheet).size == made.sheet.size
     assert made.query.is_file()
     with open_store(place) as store:
@@ -278,11 +278,11 @@ def test_the_demo_ends_with_a_gallery_and_a_sheet_of_queries(promenade, trained,
         assert store.info.calibration["people"] == made.calibration.people
         rows = store.count()
     # Run again it adds nothing; a gallery that another training filled is made again.
-    demo_gallery.make_gallery(place, **places)
+    demo.make_gallery(place, **places)
     description = place / "store.json"
     described = json.loads(description.read_text())
     description.write_text(json.dumps({**described, "model": "b" * 64}))
-    demo_gallery.make_gallery(place, **places)
+    demo.make_gallery(place, **places)
     with open_store(place) as store:
         assert store.info.model == described["model"]
         assert store.count() == rows
@@ -322,7 +322,7 @@ def test_queries_are_kept_no_larger_than_the_pictures_of_results(
         drawn.extend(row[0].image.size for row in rows)
         return image_grid(rows, **sizes)
 
-    monkeypatch.setattr(gallery_search, "image_grid", grid)
+    monkeypatch.setattr(search, "image_grid", grid)
     large, sheet = tmp_path / "large.png", tmp_path / "found.png"
     Image.effect_noise((600, 900), 80).convert("RGB").save(large)
     said(capsys, "gallery", "add", own, large)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from crosslight import cli
-from crosslight.commands.gallery_watch import Keeper, _Origin, _Status, look
+from crosslight.commands.gallery.watch import Keeper, _Origin, _Status, look
 from crosslight.errors import ConfigError
 from crosslight.gallery.candidates import Candidate
 from crosslight.gallery.stores.exact import ExactStore

@@ -88,7 +88,7 @@ def create(
         deep_range: Black and white of images of one channel with more than 8 bits (thermal
             cameras). None: as the run was trained.
     """
-    from crosslight.commands.gallery_add import create as run
+    from crosslight.commands.gallery.add import create as run
 
     run(store, model=model, deep_range=deep_range)
 
@@ -121,17 +121,17 @@ def add(
         labels: What is known of all images.
         watching: How a video is watched.
     """
-    from crosslight.commands.gallery_flags import require_adding
+    from crosslight.commands.gallery.flags import require_adding
 
     require_adding(sources, deep_range)
     from crosslight.gallery.sources import is_video
 
     if len(sources) == 1 and is_video(sources[0]) and not columns:
-        from crosslight.commands.gallery_video import add_video
+        from crosslight.commands.gallery.video import add_video
 
         add_video(store, Path(sources[0]), labels, watching, model=model, workers=workers)
         return
-    from crosslight.commands.gallery_add import add as run
+    from crosslight.commands.gallery.add import add as run
 
     run(
         store,
@@ -162,7 +162,7 @@ def watch(
         model: Run folder, where the one that the store remembers has moved.
         live: How it is watched.
     """
-    from crosslight.commands.gallery_watch import watch as run
+    from crosslight.commands.gallery.watch import watch as run
 
     run(store, source, live, model=model)
 
@@ -197,7 +197,7 @@ def search(
         audit: File to which a line of JSON about this is added.
         asking: How.
     """
-    from crosslight.commands.gallery_search import search as run
+    from crosslight.commands.gallery.search import search as run
 
     run(
         store,
@@ -239,7 +239,7 @@ def same(
             store's.
         audit: File to which a line of JSON about this is added.
     """
-    from crosslight.commands.gallery_same import same as run
+    from crosslight.commands.gallery.same import same as run
 
     run(
         store,
@@ -271,7 +271,7 @@ def list_rows(
         limit: Rows to list at most.
         json: Print JSON.
     """
-    from crosslight.commands.gallery import list_rows as run
+    from crosslight.commands.gallery.stores import list_rows as run
 
     run(store, where, offset=offset, limit=limit, as_json=json)
 
@@ -298,7 +298,7 @@ def remove(
         yes: Do not ask, however many people go.
         audit: File to which a line of JSON about this is added.
     """
-    from crosslight.commands.gallery_remove import remove as run
+    from crosslight.commands.gallery.remove import remove as run
 
     run(store, where, ids=ids, everything=everything, dry_run=dry_run, yes=yes, audit=audit)
 
@@ -320,7 +320,7 @@ def retain(
         dry_run: List what would go, and remove nothing.
         audit: File to which a line of JSON about this is added.
     """
-    from crosslight.commands.gallery_remove import retain as run
+    from crosslight.commands.gallery.remove import retain as run
 
     run(store, days=days, dry_run=dry_run, audit=audit)
 
@@ -333,7 +333,7 @@ def stats(store: StoreArgument, *, json: bool = False) -> None:
         store: A store.
         json: Print JSON.
     """
-    from crosslight.commands.gallery import stats as run
+    from crosslight.commands.gallery.stores import stats as run
 
     run(store, as_json=json)
 
@@ -345,7 +345,7 @@ def optimize(store: StoreArgument) -> None:
     Args:
         store: A store.
     """
-    from crosslight.commands.gallery import optimize as run
+    from crosslight.commands.gallery.stores import optimize as run
 
     run(store)
 
@@ -359,7 +359,7 @@ def copy(source: StoreArgument, target: StoreArgument, *, audit: Path | None = N
         target: A new store, or one that an interrupted copy began.
         audit: File to which a line of JSON about this is added.
     """
-    from crosslight.commands.gallery import copy as run
+    from crosslight.commands.gallery.stores import copy as run
 
     run(source, target, audit=audit)
 
@@ -381,7 +381,7 @@ def calibrate(
         model: Run folder, where the one that the store remembers has moved.
         calibrating: On what and how.
     """
-    from crosslight.commands.gallery_calibrate import calibrate as run
+    from crosslight.commands.gallery.calibrate import calibrate as run
 
     run(store, data, calibrating, model=model)
 

@@ -25,7 +25,7 @@ def people(store: StoreArgument, *, json: bool = False) -> None:
         store: A store.
         json: Print JSON.
     """
-    from crosslight.commands.gallery_people import people as run
+    from crosslight.commands.gallery.people import people as run
 
     run(store, as_json=json)
 
@@ -48,7 +48,7 @@ def label(
         track: Rows of these tracks.
         where: Which of these, or which at all.
     """
-    from crosslight.commands.gallery_people import label as run
+    from crosslight.commands.gallery.people import label as run
 
     run(store, person, ids=ids, tracks=track, meant=where)
 
@@ -69,7 +69,7 @@ def person(
         name: The name; an empty one takes it away.
         note: What is to be known; an empty one takes it away.
     """
-    from crosslight.commands.gallery_people import person as run
+    from crosslight.commands.gallery.people import person as run
 
     run(store, person, name=name, note=note)
 
@@ -88,7 +88,7 @@ def camera(
         camera: Number or name of a camera.
         name: The name; an empty one takes it away.
     """
-    from crosslight.commands.gallery_people import camera as run
+    from crosslight.commands.gallery.people import camera as run
 
     run(store, camera, name=name)
 
@@ -104,7 +104,7 @@ def merge(
         store: A store.
         people: Numbers or names of people, or names of tracks.
     """
-    from crosslight.commands.gallery_people import merge as run
+    from crosslight.commands.gallery.people import merge as run
 
     run(store, people)
 
@@ -127,7 +127,7 @@ def split(
         track: Rows of these tracks.
         to: Number or name of the person on them. None: a new one without a name.
     """
-    from crosslight.commands.gallery_people import split as run
+    from crosslight.commands.gallery.people import split as run
 
     run(store, person, ids=ids, tracks=track, to=to)
 
@@ -149,7 +149,7 @@ def propose(
         proposing: Which pairs.
         json: Print JSON.
     """
-    from crosslight.commands.gallery_propose import propose as run
+    from crosslight.commands.gallery.propose import propose as run
 
     run(store, where, proposing, as_json=json)
 
@@ -169,7 +169,7 @@ def mark(
         row: Id of the result.
         judgement: Whether it does; none takes a mark away.
     """
-    from crosslight.commands.gallery_marks import mark as run
+    from crosslight.commands.gallery.marks import mark as run
 
     run(store, query, row, None if judgement == "none" else judgement)
 
@@ -190,7 +190,7 @@ def marks(
         json: Print JSON.
         audit: File to which a line of JSON about this is added.
     """
-    from crosslight.commands.gallery_marks import marks as run
+    from crosslight.commands.gallery.marks import marks as run
 
     run(store, csv=csv, as_json=json, audit=audit)
 
@@ -208,6 +208,6 @@ def apart(
         first: A person or a track.
         second: Another one.
     """
-    from crosslight.commands.gallery_people import apart as run
+    from crosslight.commands.gallery.people import apart as run
 
     run(store, first, second)

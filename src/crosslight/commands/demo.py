@@ -65,7 +65,7 @@ def run_demo(out: Path, *, seed: int = 0, workers: int = 2) -> None:
         write_text(out / "metrics.json", json.dumps(evaluation.to_json(), indent=2) + "\n")
     with _step("5/6  Enrolling them in a gallery that can be searched", seconds, "enrol"):
         # Imported here: LanceDB should not be there yet when the steps above start processes.
-        from crosslight.commands.demo_gallery import make_gallery
+        from crosslight.commands.gallery.demo import make_gallery
 
         gallery = make_gallery(out / GALLERY, run=run, data=data, sheet=out / SHEET)
     with _step("6/6  Writing the report", seconds, "report"):

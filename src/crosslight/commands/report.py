@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from crosslight.commands.gallery_report import reliability_of
+from crosslight.commands.gallery.report import reliability_of
 from crosslight.config import to_plain
 from crosslight.data.promenade.recipe import MANIFEST
 from crosslight.drawing.contact_sheet import draw_contact_sheet

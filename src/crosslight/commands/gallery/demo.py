@@ -9,9 +9,9 @@ from pathlib import Path
 import polars as pl
 from PIL import Image
 
-from crosslight.commands.gallery_add import create, tell
-from crosslight.commands.gallery_calibrate import calibrate
-from crosslight.commands.gallery_report import infrared_sheet
+from crosslight.commands.gallery.add import create, tell
+from crosslight.commands.gallery.calibrate import calibrate
+from crosslight.commands.gallery.report import infrared_sheet
 from crosslight.data.layouts import read_layout
 from crosslight.drawing.pictures import write_png
 from crosslight.experiments.embedder import fingerprint_of, load_embedder

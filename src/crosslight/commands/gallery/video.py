@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from crosslight.commands.counting_bar import bar
-from crosslight.commands.gallery_add import stated, tell
-from crosslight.commands.gallery_filter import light_named, time_from
+from crosslight.commands.gallery.add import stated, tell
+from crosslight.commands.gallery.filter import light_named, time_from
 from crosslight.errors import ConfigError, DataError
 from crosslight.experiments.embedder import embedder_for
 from crosslight.gallery.enrolment import Enrolled, enrol

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from crosslight.commands.counting_bar import bar
-from crosslight.commands.gallery_filter import light_named
+from crosslight.commands.gallery.filter import light_named
 from crosslight.config import require_range
 from crosslight.data.folders import PassedOver
 from crosslight.data.table import columns_called

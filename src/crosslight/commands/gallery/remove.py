@@ -10,8 +10,8 @@ from typing import Any
 
 import polars as pl
 
-from crosslight.commands.gallery import print_rows
-from crosslight.commands.gallery_filter import filter_from
+from crosslight.commands.gallery.filter import filter_from
+from crosslight.commands.gallery.stores import print_rows
 from crosslight.errors import ConfigError
 from crosslight.files import printable
 from crosslight.gallery.audit import COMMAND, Audit, audit_of, filter_told, this_user

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import polars as pl
 
-from crosslight.commands.gallery_filter import filter_from
+from crosslight.commands.gallery.filter import filter_from
 from crosslight.errors import ConfigError
 from crosslight.files import printable
 from crosslight.gallery.options import WhereOrWho

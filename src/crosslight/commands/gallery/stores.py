@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from crosslight.commands.counting_bar import bar
-from crosslight.commands.gallery_filter import filter_from
+from crosslight.commands.gallery.filter import filter_from
 from crosslight.files import printable
 from crosslight.gallery.audit import COMMAND, audit_of, this_user
 from crosslight.gallery.calibration.calibration import Calibration

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from crosslight.commands.gallery import described, named, place_of
-from crosslight.commands.gallery_filter import filter_from, light_named
+from crosslight.commands.gallery.filter import filter_from, light_named
+from crosslight.commands.gallery.stores import described, named, place_of
 from crosslight.config import require_range
 from crosslight.data.depth import DepthTally
 from crosslight.data.folders import images_below

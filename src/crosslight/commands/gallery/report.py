@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image
 
-from crosslight.commands.gallery_search import sheet_of
+from crosslight.commands.gallery.search import sheet_of
 from crosslight.data.images import read_image
 from crosslight.data.table import SampleTable
 from crosslight.gallery.calibration.calibration import Calibration

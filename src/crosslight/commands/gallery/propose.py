@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 
-from crosslight.commands.gallery_filter import filter_from
+from crosslight.commands.gallery.filter import filter_from
 from crosslight.gallery.options import Proposing, WhereOrWho
 from crosslight.gallery.people.proposals import propose as find
 from crosslight.gallery.stores.opening import open_store

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from crosslight.commands.gallery_add import stated
-from crosslight.commands.gallery_filter import light_named
+from crosslight.commands.gallery.add import stated
+from crosslight.commands.gallery.filter import light_named
 from crosslight.experiments.embedder import embedder_for
 from crosslight.gallery.candidates import Candidate, id_of
 from crosslight.gallery.enrolment import enrol

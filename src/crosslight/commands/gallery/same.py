@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from crosslight.commands.gallery_filter import light_named
+from crosslight.commands.gallery.filter import light_named
 from crosslight.config import require_range
 from crosslight.data.depth import DepthTally
 from crosslight.data.images import read_with_depth

@@ -1,0 +1,1 @@
+"""The commands of `crosslight gallery`, and what a demo and a report show of one."""
