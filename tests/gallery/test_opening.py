@@ -27,7 +27,7 @@ def a_dangling_link(place: Path) -> None:
     ("put", "words"),
     [
         (a_file, "a file"),
-        (a_folder, "a folder with something in it"),
+        (a_folder, "a folder that is not empty"),
         (a_dangling_link, "a link to what is not there"),
     ],
 )

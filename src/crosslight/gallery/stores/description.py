@@ -184,7 +184,7 @@ def _what_stands_at(place: Path) -> str:
         OSError: It cannot be looked at.
     """
     if place.is_dir():
-        return "a folder with something in it" if any(place.iterdir()) else ""
+        return "a folder that is not empty" if any(place.iterdir()) else ""
     if place.is_symlink() and not place.exists():
         return "a link to what is not there"
     return "a file" if place.exists() else ""
