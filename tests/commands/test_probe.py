@@ -82,6 +82,23 @@ def test_every_part_is_measured_with_a_figure_of_every_draw(run):
     assert set(probed.parts["realism"]) >= {"swaps, visible", "real visible", "real infrared"}
 
 
+@pytest.mark.parametrize("kind", ["realism", INCEPTION])
+def test_nobody_who_draws_is_nearer_to_real_images_than_other_real_images(
+    run, promenade, inception, tmp_path, monkeypatch, kind
+):
+    """A drawer that hands its input on draws the very images that the floor is made of."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "probe" / "realism.json").unlink()
+    monkeypatch.setattr(probing, "FEWEST", 4)
+    monkeypatch.setattr(probing._Probe, "swap", lambda self, looks, _: self.shown(looks))
+    more = ["--inception", str(inception)] if kind == INCEPTION else []
+    cli.main(["probe", str(copy), "--data", f"sysu-mm01:{promenade}", *SMALL, *more])
+    found = read_probed(copy).parts[kind]
+    for light in LIGHTS:
+        assert found[f"swaps, {light}"] == found[f"real {light}"]
+
+
 def test_a_leaderboard_takes_one_figure_of_swaps_and_one_of_leakage(run):
     parts = read_probed(run).parts
     found, places = probes_of(parts), []

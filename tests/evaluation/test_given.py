@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from crosslight.errors import ConfigError, ProtocolError
+from crosslight.errors import ConfigError, DataError, ProtocolError
 from crosslight.evaluation import Features, evaluate, save_features, score_distances
 from tests.evaluation.sysu_counts import sysu_test_set
 
@@ -181,3 +181,37 @@ def test_the_room_is_entered_without_heavy_imports() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.split() == ["[]", "[]"]
+
+
+@pytest.mark.parametrize(("side", "name"), [(3, "q_cams"), (4, "g_cams")])
+def test_an_unknown_camera_of_a_matrix_is_refused_as_it_is_of_features(side: int, name: str):
+    given = list(halves(market()))
+    given[side] = np.where(np.arange(len(given[side])) == 7, -1, given[side])
+    with pytest.raises(ProtocolError, match=rf"{name}\[7\] is -1, no camera"):
+        score_distances(*given, protocol="market1501")
+    assert score_distances(*given, protocol="any-camera").mAP > 0
+
+
+class OnADevice(torch.Tensor):
+    """As a tensor on a GPU: numpy may not take it as it is."""
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        raise TypeError("can't convert device type tensor to numpy")
+
+
+def test_tensors_of_a_device_are_brought_to_the_processor() -> None:
+    given = halves(market())
+    tensors = [torch.as_tensor(array).as_subclass(OnADevice) for array in given]
+    expected = score_distances(*given, protocol="market1501")
+    assert score_distances(*tensors, protocol="market1501").mean == expected.mean
+
+
+def test_a_bare_array_is_no_features() -> None:
+    with pytest.raises(DataError, match="features is a ndarray, expected Features"):
+        evaluate(market().feats, "any-camera")
+
+
+def test_features_are_not_written_under_the_name_of_another_format(tmp_path) -> None:
+    with pytest.raises(DataError, match=r"ends in \.pt, but features are written as \.npz"):
+        save_features(tmp_path / "f.pt", market())
+    assert list(tmp_path.iterdir()) == []

@@ -269,6 +269,29 @@ def test_multi_query_pools_the_crops_of_a_person_and_camera() -> None:
         get_protocol("market1501/multi-query").evaluate(market())
 
 
+@pytest.mark.parametrize("name", [*SYSU, *REGDB, *LLCM])
+def test_junk_is_nobody_in_any_protocol(name: str) -> None:
+    generator = np.random.default_rng(1)
+    pids, cams = np.repeat(np.arange(1, 7), 12), np.tile(np.repeat(np.arange(1, 7), 2), 6)
+    lights = np.isin(cams, (3, 6)).astype(int) if name in SYSU else np.tile([0, 1], 36)
+    arrays = {
+        "feats": generator.normal(size=(72, 5)), "pids": pids, "cams": cams, "modality": lights,
+    }  # fmt: skip
+    junk = {
+        "feats": generator.normal(size=(9, 5)), "pids": np.full(9, -1),
+        "cams": cams[:9], "modality": lights[:9],
+    }  # fmt: skip
+    without = get_protocol(name).evaluate(Features(**arrays), trials=2)
+    more = Features(**{key: np.concatenate([arrays[key], junk[key]]) for key in arrays})
+    result = get_protocol(name).evaluate(more, trials=2)
+    assert result.mean == without.mean
+    assert get_protocol(name).chance(more, trials=2).mean == (
+        get_protocol(name).chance(Features(**arrays), trials=2).mean
+    )
+    assert "junk: 9 rows (pid -1) left out" in result.rules
+    assert not any("junk" in rule for rule in without.rules)
+
+
 def test_only_rows_of_the_test_split_count_where_there_are_any() -> None:
     features = sysu_test_set(people=12)
     split = np.where(features.pids % 2 == 0, "test", "train")
@@ -360,7 +383,7 @@ def test_one_camera_is_explained() -> None:
         ("regdb/visible-to-thermal", {}, {}, "No test image is infrared"),
         ("regdb/visible-to-thermal", {"modality": np.full(5, 255)}, {}, "add an array 'modality'"),
         ("sysu-mm01/all/1", {"cams": np.array([1, 2, 7, 3, 3])}, {}, "Row 2 has camera 7"),
-        ("sysu-mm01/all/1", {}, {}, "Row 3 has camera 3 and modality 0"),
+        ("sysu-mm01/all/1", {}, {}, "Row 4 has camera 3 and modality 0"),
         (
             "sysu-mm01/indoor/1",
             {"cams": np.array([4, 5, 5, 3, 3]), "modality": np.array([0, 0, 0, 1, 1])},

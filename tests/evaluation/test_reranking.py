@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -168,6 +169,26 @@ def test_an_expanded_query_is_the_weighted_mean_of_its_neighbours() -> None:
         mean = q[row] + sum(max(q[row] @ g[j], 0.0) ** 2 * g[j] for j in near)
         order = sorted(seen, key=lambda j, mean=mean: -(mean @ g[j]))
         assert [trials[0].gallery[n] for n in ranks.top[i] if n >= 0] == order
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+@pytest.mark.parametrize("scale", [0.01, 30.0])
+def test_an_expanded_query_finds_the_same_at_every_scale(distance: str, scale: float) -> None:
+    features = features_for("market1501")
+    options: dict[str, Any] = {"distance": distance, "refinement": QueryExpansion(k=3)}
+    scaled = replace(features, feats=features.feats * scale)
+    plain = get_protocol("market1501").evaluate(features, **options).mean
+    assert get_protocol("market1501").evaluate(scaled, **options).mean == pytest.approx(plain)
+
+
+@pytest.mark.parametrize("name", ["market1501", "market1501/multi-query"])
+def test_long_rows_do_not_bring_a_mean_out_of_reach(name: str) -> None:
+    """People who lie far from each other and from zero: every mean of one stays with them."""
+    features = features_for(name)
+    centres = np.random.default_rng(3).normal(size=(7, 9)) * 40
+    near = replace(features, feats=centres[features.pids] + 0.01 * features.feats)
+    how = None if "multi" in name else QueryExpansion(k=2)
+    assert get_protocol(name).evaluate(near, distance="euclidean", refinement=how).mAP == 1.0
 
 
 def features_for(name: str) -> Features:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,3 +92,11 @@ def test_models_on_several_splits_are_averaged() -> None:
     assert merged.mean["rank1"] == pytest.approx(0.4)
     assert merged.mean["rank1_sd"] == pytest.approx(0.2)
     assert merged.rules[-1].startswith("averaged: 2 sets of features")
+
+
+def test_what_was_not_scored_alike_is_not_averaged() -> None:
+    for other in ({"protocol": "llcm/infrared-to-visible"}, {"distance": "euclidean"}):
+        with pytest.raises(ProtocolError, match=f"not of one {next(iter(other))} "):
+            merge_results([result(0.2), replace(result(0.6), **other)])
+    with pytest.raises(ProtocolError, match="no result to average"):
+        merge_results([])

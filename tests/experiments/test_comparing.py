@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from crosslight import cli
@@ -69,6 +70,8 @@ def test_the_command_prints_and_keeps_the_table(runs: Path, tmp_path: Path, caps
         (["first"], "1 evaluated run in"),
         (["first", "first"], "is given twice"),
         (["x"], "0 eval"),
+        (["first", "second", "third"], "third is no folder, and holds none"),
+        (["first", "second", "first/evaluation"], "evaluation is no evaluated run, and holds none"),
     ],
 )
 def test_what_cannot_be_compared_is_one_sentence(runs: Path, given: list[str], said: str):
@@ -100,6 +103,37 @@ def test_other_images_or_protocols_are_named(runs: Path, tmp_path: Path):
     save_features(other / "evaluation" / "features.npz", fewer)
     with pytest.raises(ConfigError, match="compare runs on the same images"):
         compare([runs / "first", other])
+
+
+@pytest.mark.parametrize("changed", ["title", "cam"])
+def test_other_images_of_the_same_names_are_refused(runs: Path, tmp_path: Path, changed: str):
+    """As of a Promenade of another light, whose files bear the same names."""
+    other = tmp_path / "other"
+    shutil.copytree(runs / "first", other)
+    place = other / "evaluation"
+    if changed == "title":
+        text = (place / "settings.json").read_text()
+        (place / "settings.json").write_text(text.replace("near-infrared", "thermal"))
+    else:
+        table = pl.read_parquet(place / "table.parquet")
+        cams = pl.col("cam").replace({1: 2, 2: 1})
+        table.with_columns(cams).write_parquet(place / "table.parquet")
+    with pytest.raises(ConfigError, match="compare runs on the same images"):
+        compare([runs / "first", other])
+
+
+def test_an_evaluation_never_takes_the_place_of_another_runs(
+    trained: Path, promenade: Path, runs: Path, tmp_path: Path
+):
+    other = tmp_path / "other"
+    shutil.copytree(runs / "better", other)
+    kept = {path: path.read_bytes() for path in other.rglob("*") if path.is_file()}
+    words = ["--data", f"sysu-mm01:{promenade}", "--protocol", "sysu-mm01/all/1", "--workers", "0"]
+    with pytest.raises(SystemExit):
+        cli.main(["evaluate", str(trained), *words, "--out", str(other)])
+    assert {path: path.read_bytes() for path in other.rglob("*") if path.is_file()} == kept
+    cli.main(["evaluate", str(other), *words, "--out", str(other)])
+    assert (other / "metrics.json").read_bytes() != kept[other / "metrics.json"]
 
 
 def test_runs_that_were_scored_in_another_way_are_named_or_refused(
@@ -137,3 +171,13 @@ def test_the_interval_is_that_of_the_mean_of_people():
     assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.1)
     alone = paired_difference(gaps, np.zeros(2000), np.arange(2000))
     assert alone.high - alone.low < 0.6 * (found.high - found.low)
+
+
+def test_where_nothing_was_resampled_nothing_is_told_apart():
+    same = paired_difference(np.ones(20), np.ones(20), np.arange(20)).around(0.0005)
+    assert same.mean == 0.0005
+    assert not same.told_apart
+    one = paired_difference(np.full(5, 0.9), np.full(5, 0.2), np.zeros(5)).around(-0.3)
+    assert not one.told_apart
+    each = paired_difference(np.ones(20), np.zeros(20), np.arange(20)).around(0.98)
+    assert each.told_apart

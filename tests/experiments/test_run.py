@@ -75,3 +75,36 @@ def test_no_run_no_traceback(tmp_path) -> None:
 
 def test_it_says_what_it_is(run, trained) -> None:
     assert repr(run) == f"Run({str(trained)!r}: agw, 32 x 16)"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"protocols": "sysu-mm01/al/1"}, r"'sysu-mm01/al/1' is unknown; did you mean"),
+        ({"distance": "cos"}, "'cos' is unknown"),
+        ({"sampler": "officially"}, "'officially' is unknown"),
+        ({"protocols": "market1501"}, "No row has split"),
+    ],
+)
+def test_what_cannot_be_scored_is_told_before_images_are_embedded(
+    run, promenade, monkeypatch, options, said
+):
+    monkeypatch.setattr("crosslight.experiments.evaluation.embed_table", None)
+    with pytest.raises(CrosslightError, match=said):
+        run.evaluate(f"sysu-mm01:{promenade}", **options)
+
+
+def test_one_protocol_may_be_given_by_its_name(run, promenade, tmp_path) -> None:
+    found = run.evaluate(
+        f"sysu-mm01:{promenade}", protocols="sysu-mm01/all/1", out=tmp_path, workers=0
+    )
+    assert list(found.results) == ["sysu-mm01/all/1"]
+    assert cl.load_evaluation(str(tmp_path)).results["sysu-mm01/all/1"].mAP == (
+        found.results["sysu-mm01/all/1"].mAP
+    )
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "mps:0"])
+def test_a_device_that_is_not_there_is_told(trained, device) -> None:
+    with pytest.raises(ConfigError, match=f"There is no device '{device}' here"):
+        cl.load_run(trained, device=device)

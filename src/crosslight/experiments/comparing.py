@@ -109,9 +109,17 @@ def named_runs(paths: Sequence[Path]) -> dict[str, Path]:
         paths: Run folders, or folders of run folders.
 
     Raises:
-        ConfigError: Fewer than two runs, or one that is given twice.
+        ConfigError: Fewer than two runs, one that is given twice, or a path without any.
     """
-    folders = [run for path in paths for run in runs_in(path)]
+    found = {path: runs_in(path) for path in paths}
+    for path, runs in found.items():
+        if not runs and len(found) > 1:
+            what = "no evaluated run" if path.is_dir() else "no folder"
+            raise ConfigError(
+                f"{path} is {what}, and holds none; check the path, or say: crosslight evaluate "
+                f"{path} --data LAYOUT:ROOT"
+            )
+    folders = [run for path in paths for run in found[path]]
     if len(folders) < 2:
         where = f" in {', '.join(map(str, paths))}" if paths else ""
         raise ConfigError(
@@ -161,10 +169,12 @@ def _require_same_images(name: str, first: Evaluation, other: str, second: Evalu
             f"{name} was scored on {samplers[0]} galleries, {other} on {samplers[1]} ones; "
             "evaluate them with the same --sampler."
         )
-    if first.table.relative_paths != second.table.relative_paths:
+    what = [one.table.frame.select("path", "pid", "cam", "modality") for one in (first, second)]
+    if first.settings.title != second.settings.title or not what[0].equals(what[1]):
         raise ConfigError(
             f"{name} was evaluated on {len(first.table)} images of {first.settings.title}, {other} "
-            f"on {len(second.table)} of {second.settings.title}; compare runs on the same images."
+            f"on {len(second.table)} of {second.settings.title}, or of other people; compare runs "
+            "on the same images."
         )
 
 

@@ -20,7 +20,7 @@ from crosslight.gallery.search import Embedder, Searcher
 from crosslight.gallery.stores.opening import open_store
 from crosslight.gallery.stores.store import StoreInfo, refusal
 from crosslight.methods.contract import Method, Swaps, Translates
-from crosslight.training.devices import device_of
+from crosslight.training.devices import device_named
 from crosslight.training.embedding import embed_images
 from crosslight.training.run import RunFolder
 
@@ -43,7 +43,7 @@ def load_embedder(run: Path, *, device: torch.device | str | None = None) -> Emb
     config = folder.load_config()
     data, precision = config.data, config.training.precision
     transform = InferenceTransform(data.height, data.width, data.interpolation)
-    place = device_of("auto") if device is None else torch.device(device)
+    place = device_named(device)
     method = folder.load_method().to(place)
     untrained = folder.load_card().untrained
     return Embedder(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslight.config import build
+from crosslight.data.columns import as_parquet
 from crosslight.data.layouts import parse_data_argument, read_layout
 from crosslight.data.naming import name_of_data
 from crosslight.data.splits import TEST_SPLITS
@@ -145,6 +146,8 @@ def evaluate_run(
     code = how.code
     refuse_unit_views_alone(how)
     subject = _export(run, how) if is_exported(run) else _run(run, how)
+    if out is not None and out.resolve() not in {run.resolve(), subject.known_as.resolve()}:
+        _refuse_other_run(out)
     out = out or subject.known_as
     require_folder(evaluation_folder(out, code))
     layout, root = parse_data_argument(data)
@@ -152,6 +155,7 @@ def evaluate_run(
     table = tested(read_layout(layout.name, root, trial=how.trial))
     table = table.with_range(subject.deep_range)
     distance = how.distance or ("cosine" if code else subject.distance)
+    check_distance(distance)
     for refinement in refinements:
         check_refinement(refinement, check_distance(distance))
     settings = Settings(
@@ -167,10 +171,12 @@ def evaluate_run(
         unit_views=subject.unit_views,
         code=code,
     )
+    # Before the images are embedded, which may take long: asks all that the protocols refuse.
+    chance = _chance(settings, features_of(table, np.zeros((len(table), 1), dtype=np.float32)))
     before = cpu_seconds()
     features = features_of(table, subject.embed(table))
     took = cpu_seconds() - before
-    evaluation = replace(_score(settings, table, features, refinements), cpu_s=took)
+    evaluation = replace(_score(settings, table, features, chance, refinements), cpu_s=took)
     _write(out, evaluation)
     return evaluation
 
@@ -287,17 +293,18 @@ def _write(run: Path, evaluation: Evaluation) -> None:
         *(place / name for name in (FEATURES, TABLE, SETTINGS)), run / f"metrics{suffix}.json"
     ) as (features_file, table_file, settings_file, metrics_file):
         write_features(features_file, evaluation.features)
-        evaluation.table.frame.write_parquet(table_file)
+        table_file.write(as_parquet(evaluation.table.frame))
         settings_file.write(f"{json.dumps(asdict(settings), indent=2)}\n".encode())
         metrics_file.write(f"{json.dumps(metrics, indent=2)}\n".encode())
 
 
-def load_evaluation(run: Path, *, code: str | None = None) -> Evaluation:
+def load_evaluation(run: Path | str, *, code: str | None = None) -> Evaluation:
     """The last evaluation of a run, or of one of its codes, scored again from its features.
 
     Raises:
         ConfigError: The run, or that code, has not been evaluated.
     """
+    run = Path(run)
     place = evaluation_folder(run, code)
     by_code, flag = (f" by its code {code}", f" --code {code}") if code else ("", "")
     again = f"crosslight evaluate {run} --data LAYOUT:ROOT{flag}"
@@ -317,7 +324,7 @@ def load_evaluation(run: Path, *, code: str | None = None) -> Evaluation:
             f"{len(features.feats)} in {FEATURES}; evaluate it again: {again}"
         )
     table = SampleTable(layout=settings.layout, root=Path(settings.root), frame=stored.frame)
-    return _score(settings, table, features)
+    return _score(settings, table, features, _chance(settings, features))
 
 
 def _read_settings(path: Path) -> Settings:
@@ -334,17 +341,14 @@ def _score(
     settings: Settings,
     table: SampleTable,
     features: Features,
+    chance: Mapping[str, Result],
     refinements: Sequence[Refinement] = (),
 ) -> Evaluation:
-    results, chance, refined = {}, {}, {}
+    results, refined = {}, {}
+    options = _drawing(settings)
     for name in settings.protocols:
         protocol = get_protocol(name)
-        options: dict[str, Any] = {
-            "sampler": settings.sampler,
-            "permutations": _permutations(settings),
-        }
         results[name] = protocol.evaluate(features, distance=settings.distance, **options)
-        chance[name] = protocol.chance(features, **options)
         refined[name] = tuple(
             protocol.evaluate(features, distance=settings.distance, refinement=how, **options)
             for how in refinements
@@ -359,10 +363,27 @@ def _score(
     )
 
 
+def _chance(settings: Settings, features: Features) -> dict[str, Result]:
+    options = _drawing(settings)
+    return {name: get_protocol(name).chance(features, **options) for name in settings.protocols}
+
+
+def _drawing(settings: Settings) -> dict[str, Any]:
+    return {"sampler": settings.sampler, "permutations": _permutations(settings)}
+
+
 def _permutations(settings: Settings) -> Path | None:
     if settings.permutations is not None:
         return Path(settings.permutations)
     return Path(settings.root) if settings.sampler == "official" else None
+
+
+def _refuse_other_run(out: Path) -> None:
+    if is_exported(out) or (out / "config.yaml").exists():
+        raise ConfigError(
+            f"{out} is another run, whose own evaluation would be lost; give --out a folder of "
+            "its own."
+        )
 
 
 def _refuse_other_split(subject: _Subject, layout: str, trial: int) -> None:

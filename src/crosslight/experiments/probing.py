@@ -61,7 +61,10 @@ SHEET_ROWS = 8
 FEWEST = 50
 """Pictures whose distribution can be compared in a space of 2,048 numbers at all."""
 
-PROTOCOL: Mapping[str, int] = {**dict.fromkeys((*PARTS, INCEPTION), 2), "leakage": 3}
+PROTOCOL: Mapping[str, int] = {
+    **dict.fromkeys(PARTS, 2),
+    **dict.fromkeys(("leakage", "realism", INCEPTION), 3),
+}
 """Counted up when a part is measured in another way: what was measured before is measured again."""
 
 Figures: TypeAlias = dict[str, Any]
@@ -220,7 +223,7 @@ class _Probe:
             return f"{name} does not translate."
         if part in ("realism", INCEPTION) and not (self._swaps or self._translates):
             return f"{name} draws nothing."
-        if part == INCEPTION and (fewest := min(map(self._crowd, self.people.lights))) < FEWEST:
+        if part == INCEPTION and (fewest := self._count) < FEWEST:
             return (
                 f"{fewest} pictures of a light are too few for its 2,048 numbers; say --crowd and "
                 f"--people so that there are {FEWEST} or more, and as many real ones."
@@ -451,48 +454,31 @@ class _Probe:
     def realism(self) -> Figures:
         """What is drawn → distances to real images of its light, in the judge's space, and SSIM.
 
-        `real` is one half of the real images against the other: what no drawer can fall below.
+        `real` is other real images, no image of which was drawn from: what no drawer can fall
+        below but by chance. All sets have one size, as these distances fall with it.
         """
         found: Figures = {}
         for seed in self.draws:
-            for name, pictures, light in self._drawn(seed):
-                real = self.shown(self.people.images[self.people.of(light)])
-                spare = np.random.default_rng(seed).permutation(len(real))
-                half = len(real) // 2
-                rows = ((name, pictures), (f"real {light.name.lower()}", real[spare[:half]]))
-                for word, shown in rows:
-                    _append(
-                        found.setdefault(word, {}),
-                        self._distances(shown, real[spare[half:]], light, seed),
-                    )
+            for name, pictures, light, reference in self._crowds(seed):
+                real = self.shown(self.people.images[reference])
+                _append(found.setdefault(name, {}), self._distances(pictures, real, light, seed))
         return found
 
     def inception(self) -> Figures:
-        """As `realism`, in the space of Inception: FID and KID.
-
-        Both sets of a row have one size, as FID falls with it.
-        """
+        """As `realism`, in the space of Inception: FID and KID."""
         assert self.space is not None
         found: Figures = {}
-        spaces = {
-            light: self.space(self._shown_whole(self.people.of(light)))
-            for light in self.people.lights
-        }
         for seed in self.draws:
-            for name, pictures, light in self._drawn(seed):
-                features, count = spaces[light], len(pictures)
-                spare = np.random.default_rng(seed).permutation(len(features))
-                real = features[spare[-count:]]
-                rows = (
-                    (name, self.space(_eight_bits(pictures))),
-                    (f"real {light.name.lower()}", features[spare[:count]]),
-                )
-                for word, crowd in rows:
-                    distances = {
-                        "FID (Inception)": frechet_distance(crowd, real),
-                        "KID (Inception)": kernel_distance(crowd, real),
-                    }
-                    _append(found.setdefault(word, {}), distances)
+            spaces: dict[Modality, NDArray[np.float32]] = {}
+            for name, pictures, light, reference in self._crowds(seed):
+                if light not in spaces:
+                    spaces[light] = self.space(self._shown_whole(reference))
+                crowd = self.space(_eight_bits(pictures))
+                distances = {
+                    "FID (Inception)": frechet_distance(crowd, spaces[light]),
+                    "KID (Inception)": kernel_distance(crowd, spaces[light]),
+                }
+                _append(found.setdefault(name, {}), distances)
         return found
 
     def _keep_sheet(
@@ -512,24 +498,32 @@ class _Probe:
     def _shown_whole(self, rows: Numbers) -> Images:
         return _eight_bits(self.shown(self.people.images[rows]))
 
-    def _crowd(self, light: Modality) -> int:
+    @property
+    def _count(self) -> int:
         """How many pictures of a light are drawn; as many real ones are left to compare with."""
-        return min(len(self.people.of(light)) // 2, self.how.crowd)
+        fewest = min(len(self.people.of(light)) for light in self.people.lights)
+        return min(fewest // 2, self.how.crowd)
 
-    def _drawn(self, seed: int) -> Iterable[tuple[str, Floats, Modality]]:
-        rng = np.random.default_rng(seed)
+    def _crowds(self, seed: int) -> Iterable[tuple[str, Floats, Modality, Numbers]]:
+        """What is compared: its name, its pictures, their light, and the real images beside them.
+
+        Pictures are drawn from one part of the images and compared with another.
+        """
+        rng, count = np.random.default_rng(seed), self._count
+        images, sources, references = self.people.images, {}, {}
         for light in self.people.lights:
-            able, name = self.people.of(light), light.name.lower()
-            count = self._crowd(light)
+            rows = rng.permutation(self.people.of(light))
+            sources[light], references[light] = rows[:count], rows[count : 2 * count]
+        for light, looks in sources.items():
+            name, reference = light.name.lower(), references[light]
             if self._swaps:
-                looks, bodies = (rng.choice(able, count, replace=False) for _ in range(2))
-                images = self.people.images
-                yield f"swaps, {name}", self.swap(images[looks], images[bodies]), light
-            if self._translates and len(self.people.lights) == 2:
+                drawn = self.swap(images[looks], images[rng.permutation(looks)])
+                yield f"swaps, {name}", drawn, light, reference
+            if self._translates and len(sources) == 2:
                 other = Modality(1 - light)
-                chosen = rng.choice(self.people.of(other), min(count, len(self.people.of(other))))
-                drawn = self.translate(self.people.images[chosen], other, light)
-                yield f"translations to {name}", drawn, light
+                drawn = self.translate(images[sources[other]], other, light)
+                yield f"translations to {name}", drawn, light, reference
+            yield f"real {name}", self.shown(images[looks]), light, reference
 
     def _distances(
         self, drawn: Floats, real: Floats, light: Modality, seed: int

@@ -33,7 +33,7 @@ from crosslight.evaluation.reranking import Refinement
 from crosslight.experiments.evaluation import Evaluation, evaluate_run
 from crosslight.experiments.options import Evaluating
 from crosslight.methods.contract import Disentangles, Method
-from crosslight.training.devices import device_of
+from crosslight.training.devices import device_named
 from crosslight.training.embedding import arithmetic
 from crosslight.training.run import RunFolder
 from crosslight.types import Doing, Modality
@@ -63,7 +63,7 @@ class Run:
         self._folder = folder = RunFolder.open(Path(path))
         self.path: Path = folder.path
         self.recipe: Recipe = folder.load_config()
-        place = device_of("auto") if device is None else torch.device(device)
+        place = device_named(device)
         self.method: Method = folder.load_method().to(place)
         self.untrained: frozenset[str] = frozenset(folder.load_card().untrained)
 
@@ -170,7 +170,9 @@ class Run:
             out: Another folder for the result, in place of the run's.
             options: Those of `Evaluating`.
         """
-        how = Evaluating(**{**options, "protocols": tuple(options.get("protocols", ()))})
+        named = options.get("protocols", ())
+        protocols = (named,) if isinstance(named, str) else tuple(named)
+        how = Evaluating(**{**options, "protocols": protocols})
         return evaluate_run(self.path, data, how, refinements=refinements, out=out)
 
     def _refuse_untrained(self, doing: Doing) -> None:

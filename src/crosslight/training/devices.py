@@ -77,6 +77,26 @@ def device_of(accelerator: Accelerator) -> torch.device:
     return torch.device(accelerator)
 
 
+def device_named(device: torch.device | str | None) -> torch.device:
+    """A device as torch names it, such as `cuda:1`; None: the first CUDA device, or the CPU.
+
+    Raises:
+        ConfigError: There is no such kind of device, or this machine lacks it.
+    """
+    if device is None:
+        return device_of("auto")
+    try:
+        named = torch.device(device)
+        torch.empty(1, device=named)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(
+            f"There is no device {str(device)!r} here ({reason}); leave it out, or give cpu, cuda, "
+            "cuda:1, ... or mps."
+        ) from error
+    return named
+
+
 def fastest_precision(accelerator: str) -> Literal["32-true", "bf16-mixed"]:
     """bfloat16 where the device has units for it, float32 elsewhere.
 

@@ -162,9 +162,14 @@ def save_features(path: Path | str, features: Features) -> None:
     """Writes features as `.npz`; the file appears whole or not at all.
 
     Raises:
-        DataError: The folder cannot be written or the disk is full.
+        DataError: Another ending, the folder cannot be written or the disk is full.
     """
     path = Path(path)
+    if path.suffix.lower() not in {".npz", ""}:
+        raise DataError(
+            f"{path} ends in {path.suffix}, but features are written as .npz; give the file that "
+            "ending."
+        )
     try:
         with written_whole(path) as file:
             write_features(file, features)

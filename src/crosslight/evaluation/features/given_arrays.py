@@ -19,6 +19,8 @@ _LIGHTS = (*map(int, Modality), UNKNOWN_MODALITY)
 class _Entries:
     """The entries of an array, for sentences about them."""
 
+    decimal_comma: bool = True
+
     def found(self, column: str, row: int, value: object) -> str:
         return f"{column}[{row}] is {'nothing' if value is None else repr(value)}"
 

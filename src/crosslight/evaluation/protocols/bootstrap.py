@@ -19,16 +19,19 @@ class Difference:
         mean: On the queries at hand.
         low: Where the interval begins that holds 95 % of the resampled means.
         high: Where it ends.
+        resampled: Whether samples could differ at all: not of one person alone, nor where nobody's
+            figures do.
     """
 
     mean: float
     low: float
     high: float
+    resampled: bool = True
 
     @property
     def told_apart(self) -> bool:
         """Whether the interval leaves zero out."""
-        return self.low > 0 or self.high < 0
+        return self.resampled and (self.low > 0 or self.high < 0)
 
     def around(self, mean: float) -> Difference:
         """The same interval about another mean: that over all trials of which this is the first.
@@ -85,4 +88,9 @@ def resampled(
     means = sums[chosen].sum(axis=1) / sizes[chosen].sum(axis=1)
     outside = (1 - COVERAGE) / 2
     low, high = np.quantile(means, [outside, 1 - outside])
-    return Difference(mean=float(sums.sum() / sizes.sum()), low=float(low), high=float(high))
+    return Difference(
+        mean=float(sums.sum() / sizes.sum()),
+        low=float(low),
+        high=float(high),
+        resampled=len(sums) > 1 and bool(np.any(sums)),
+    )

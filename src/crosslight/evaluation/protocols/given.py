@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,14 @@ import numpy.typing as npt
 
 from crosslight.data.layouts.sysu_mm01 import INFRARED_CAMERAS
 from crosslight.data.table import junk
-from crosslight.errors import ProtocolError
+from crosslight.errors import DataError, ProtocolError
 from crosslight.evaluation.features import Features, load_features
-from crosslight.evaluation.features.given_arrays import cam_array, distance_array, id_array
+from crosslight.evaluation.features.given_arrays import (
+    as_array,
+    cam_array,
+    distance_array,
+    id_array,
+)
 from crosslight.evaluation.protocols.protocols import (
     AP_TEXT,
     CMC_TEXT,
@@ -65,8 +71,15 @@ def evaluate(
         ConfigError: A name or an option is wrong.
     """
     chosen = get_protocol(protocol)
+    if isinstance(features, str | PathLike):
+        features = load_features(features)
+    elif not isinstance(features, Features):
+        raise DataError(
+            f"features is a {type(features).__name__}, expected Features, which say who is on "
+            "each row (crosslight.Features(feats=..., pids=..., cams=...)), or a file of them."
+        )
     return chosen.evaluate(
-        features if isinstance(features, Features) else load_features(features),
+        features,
         distance=distance,
         sampler=sampler,
         permutations=permutations,
@@ -116,6 +129,9 @@ def score_distances(
     gallery = _labels(chosen, "g", g_pids, g_cams, dist.shape[1], "column")
     trial = _known(query, gallery)
     _check_sides(chosen, query.cams[trial.queries], gallery.cams[trial.gallery])
+    if chosen.exclusion.reads_cams:
+        _check_cams(chosen, "q_cams", query.cams, trial.queries)
+        _check_cams(chosen, "g_cams", gallery.cams, trial.gallery)
     _check_drawn(chosen, query, gallery, trial)
     (ranks,) = rank_distances(
         dist, query, gallery, [trial], exclusion=chosen.exclusion, cmc=chosen.cmc, top=TOP
@@ -161,6 +177,17 @@ def _known(query: Labels, gallery: Labels) -> Trial:
             "are not junk (pid -1), so there is nothing to rank; give the numbers of the people."
         )
     return trial
+
+
+def _check_cams(
+    protocol: Protocol, name: str, cams: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
+) -> None:
+    unknown = rows[cams[rows] == UNKNOWN_CAM]
+    if len(unknown):
+        raise ProtocolError(
+            f"{name}[{unknown[0]}] is {UNKNOWN_CAM}, no camera, but the {protocol.name} protocol "
+            "leaves out images by camera; give a number for each, or use protocol='any-camera'."
+        )
 
 
 def _check_sides(
@@ -243,7 +270,8 @@ def _labels(protocol: Protocol, side: str, pids: Any, cams: Any, count: int, wha
             "camera; give q_cams and g_cams, or use protocol='any-camera'."
         )
     if cams is not None:
-        _check_length(f"{side}_cams", len(np.atleast_1d(np.asarray(cams))), count, what)
+        cams = np.atleast_1d(as_array(f"{side}_cams", cams))
+        _check_length(f"{side}_cams", len(cams), count, what)
     return Labels(pids=people, cams=cam_array(f"{side}_cams", cams, count))
 
 

@@ -59,7 +59,7 @@ from crosslight.evaluation.scoring import (
     check_distance,
     check_sampler,
 )
-from crosslight.types import UNKNOWN_CAM, Modality
+from crosslight.types import UNKNOWN_CAM, Distance, Modality
 
 TOP = 20
 CMC_TEXT: dict[CmcKind, str] = {
@@ -123,7 +123,7 @@ class Protocol:
         """
         metric = check_distance(distance)
         area = check_average_precision(average_precision)
-        selection = self._select(features, sampler, permutations, trials)
+        selection = self._select(features, sampler, permutations, trials, metric)
         all_ranks = rank_refined(
             selection.queries.feats,
             _labels(selection.queries),
@@ -198,7 +198,12 @@ class Protocol:
         return tuple(scores)
 
     def _select(
-        self, features: Features, sampler: str, permutations: Path | None, trials: int
+        self,
+        features: Features,
+        sampler: str,
+        permutations: Path | None,
+        trials: int,
+        distance: Distance = Scoring.distance,
     ) -> Selection:
         if trials < 1:
             raise ConfigError(f"{trials} trials are asked for, expected at least 1.")
@@ -206,7 +211,12 @@ class Protocol:
             raise ConfigError(
                 f"Permutations are given, but the sampler is '{sampler}'; add --sampler official."
             )
-        draw = Draw(sampler=check_sampler(sampler), permutations=permutations, trials=trials)
+        draw = Draw(
+            distance=distance,
+            sampler=check_sampler(sampler),
+            permutations=permutations,
+            trials=trials,
+        )
         selection = self.selector.select(features, draw)
         if self.exclusion.reads_cams:
             self._check_cams(selection, features)

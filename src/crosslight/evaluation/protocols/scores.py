@@ -47,7 +47,8 @@ class PerQuery:
         first_rank: `(Q,)` rank of the first positive by the protocol's CMC, 0 where not valid.
         first_row: `(Q,)` row of the nearest positive, -1 where not valid.
         first_distance: `(Q,)` its distance, nan where not valid.
-        gallery_rows: `(Q, 20)` nearest allowed images, -1 beyond the end of the gallery.
+        gallery_rows: `(Q, 20)` nearest allowed images, fewer columns where the gallery has fewer
+            images, -1 beyond the end of the query's.
         distances: `(Q, 20)`, nan beyond the end; for 'dot' the negated inner product.
         correct: `(Q, 20)` whether the image shows the query's person.
     """
@@ -69,7 +70,8 @@ class Result:
 
     Attributes:
         protocol: Its name.
-        distance: 'cosine', 'euclidean', 'dot', or 'chance' for the expectation of a random order.
+        distance: 'cosine', 'euclidean', 'dot', 'given' for a matrix of distances, or 'chance' for
+            the expectation of a random order.
         sampler: How galleries were drawn, None where the protocol draws none.
         rules: Every rule that was applied, one sentence each.
         trials: The trials in order.
@@ -159,7 +161,20 @@ class Result:
 
 
 def merge_results(results: Sequence[Result]) -> Result:
-    """One result over several models, such as the ten that RegDB asks for: mean and spread."""
+    """One result over several models, such as the ten that RegDB asks for: mean and spread.
+
+    Raises:
+        ProtocolError: There is none, or they were not scored alike.
+    """
+    if not results:
+        raise ProtocolError("There is no result to average; give one of each model.")
+    for told in ("protocol", "distance", "sampler"):
+        found = list(dict.fromkeys(str(getattr(result, told)) for result in results))
+        if len(found) > 1:
+            raise ProtocolError(
+                f"The results are not of one {told} ({', '.join(found)}), so their mean says "
+                "nothing; average those of one at a time."
+            )
     trials = tuple(trial for result in results for trial in result.trials)
     note = f"averaged: {len(results)} sets of features, one model each"
     return replace(results[0], trials=trials, rules=(*results[0].rules, note))

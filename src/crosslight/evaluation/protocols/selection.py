@@ -24,8 +24,9 @@ from crosslight.evaluation.protocols.samplers import (
     seeded_gallery,
 )
 from crosslight.evaluation.ranking import Trial
+from crosslight.evaluation.ranking.distances import rows_to_average
 from crosslight.evaluation.scoring import TRIALS, Sampler, Scoring
-from crosslight.types import UNKNOWN_MODALITY, Modality
+from crosslight.types import UNKNOWN_MODALITY, Distance, Modality
 
 IntArray = npt.NDArray[np.int64]
 
@@ -34,8 +35,9 @@ _FOLDER_SPLITS = {"query": "query", "bounding_box_test": "gallery", "gt_bbox": "
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
-    """How galleries are drawn, for the protocols that draw them."""
+    """How galleries are drawn, for the protocols that draw them, and rows are compared."""
 
+    distance: Distance = Scoring.distance
     sampler: Sampler = Scoring.sampler
     permutations: Path | None = Scoring.permutations
     trials: int = TRIALS
@@ -82,7 +84,7 @@ class SplitSelector:
 
     pool_queries: bool = False
 
-    def select(self, features: Features, draw: Draw) -> Selection:  # noqa: ARG002
+    def select(self, features: Features, draw: Draw) -> Selection:
         """Rows of split 'query' against rows of split 'gallery'; one trial."""
         split = _split_of(features)
         shown = ~junk(features.pids)
@@ -103,11 +105,12 @@ class SplitSelector:
         ]
         table, query_rows = features, np.arange(len(features))
         if self.pool_queries:
-            table, query_rows = _pooled(features, split, queries), queries
+            table, query_rows = _pooled(features, split, queries, draw.distance), queries
             queries = np.arange(len(queries))
+            unit = "unit-length " if draw.distance == "cosine" else ""
             rules.append(
-                "multi-query: a query is the mean of the unit-length 'multi-query' rows of its "
-                "person and camera"
+                f"multi-query: a query is the mean of the {unit}'multi-query' rows of its person "
+                "and camera"
             )
         return Selection(
             trials=(Trial(queries=queries, gallery=gallery),),
@@ -127,7 +130,7 @@ class SysuSelector:
 
     def select(self, features: Features, draw: Draw) -> Selection:
         """The infrared test images against one drawn gallery per trial."""
-        rows = _test_rows(features)
+        rows, left_out = _test_rows(features)
         _check_sysu(features, rows)
         cams = features.cams[rows]
         queries = rows[np.isin(cams, sysu_mm01.INFRARED_CAMERAS)]
@@ -165,6 +168,7 @@ class SysuSelector:
                 f"gallery: {self.shots} image{'s' if self.shots > 1 else ''} per person and camera "
                 f"of cameras {numbers}: {len(galleries[0])} images of {people} people per trial"
                 + (f"; {short} of them have fewer images and give all" if short else ""),
+                *left_out,
                 _file_order(features),
             ),
             order=order,
@@ -180,7 +184,7 @@ class RegdbSelector:
 
     def select(self, features: Features, draw: Draw) -> Selection:  # noqa: ARG002
         """All test images, one trial."""
-        rows = _test_rows(features)
+        rows, left_out = _test_rows(features)
         queries, gallery = _by_light(features, rows, self.query_modality)
         return Selection(
             trials=(Trial(queries=queries, gallery=gallery),),
@@ -189,6 +193,7 @@ class RegdbSelector:
             rules=(
                 f"queries: all {len(queries)} {self.query_modality.name.lower()} test images",
                 f"gallery: all {len(gallery)} test images of the other light",
+                *left_out,
                 "one split of RegDB; a published figure is the mean over ten models on ten splits",
             ),
             order="row order of the gallery",
@@ -214,7 +219,7 @@ class LlcmSelector:
             raise ConfigError(
                 "LLCM has no official permutations; leave --sampler out or use --sampler seeded."
             )
-        rows = _test_rows(features)
+        rows, left_out = _test_rows(features)
         queries, gallery = _by_light(features, rows, self.query_modality)
         drawn_rows, whole = (gallery, queries) if self.drawn == "gallery" else (queries, gallery)
         groups = group_images(features, drawn_rows)
@@ -234,6 +239,7 @@ class LlcmSelector:
         rules = [
             f"queries: {light}, {query_text}",
             f"gallery: the other light, {gallery_text}",
+            *left_out,
             _file_order(features),
         ]
         if self.drawn == "query":
@@ -277,10 +283,14 @@ def _listed(words: npt.NDArray[np.str_]) -> str:
     return ", ".join(f"'{word}'" for word in found[:6]) + (", ..." if len(found) > 6 else "")
 
 
-def _test_rows(features: Features) -> IntArray:
+def _test_rows(features: Features) -> tuple[IntArray, tuple[str, ...]]:
+    """The rows that are no junk, and how many are, in words where there are any."""
+    tested = np.ones(len(features), dtype=bool)
     if features.split is not None and np.any(features.split == "test"):
-        return np.flatnonzero(features.split == "test")
-    return np.arange(len(features))
+        tested = features.split == "test"
+    left_out = int(np.sum(tested & junk(features.pids)))
+    told = (f"junk: {left_out} rows (pid -1) left out",) if left_out else ()
+    return np.flatnonzero(tested & ~junk(features.pids)), told
 
 
 def _check_some(rows: Sequence[object] | IntArray, which: str) -> None:
@@ -337,7 +347,9 @@ def _file_order(features: Features) -> str:
     return "images of a person and camera are counted in the order of their file names"
 
 
-def _pooled(features: Features, split: npt.NDArray[np.str_], queries: IntArray) -> Features:
+def _pooled(
+    features: Features, split: npt.NDArray[np.str_], queries: IntArray, distance: Distance
+) -> Features:
     members: dict[tuple[int, int], list[int]] = {}
     for row in np.flatnonzero(split == "multi-query").tolist():
         members.setdefault((int(features.pids[row]), int(features.cams[row])), []).append(row)
@@ -352,9 +364,7 @@ def _pooled(features: Features, split: npt.NDArray[np.str_], queries: IntArray) 
         )
     means = np.empty((len(queries), features.feats.shape[1]))
     for i, key in enumerate(keys):
-        rows = features.feats[members[key]].astype(np.float64)
-        norms = np.linalg.norm(rows, axis=1, keepdims=True)
-        means[i] = (rows / np.where(norms > 0, norms, 1.0)).mean(axis=0)
+        means[i] = rows_to_average(features.feats[members[key]], distance).mean(axis=0)
     return Features(
         feats=means,
         pids=features.pids[queries],

@@ -21,7 +21,7 @@ from crosslight.evaluation.ranking import (
     rank_features,
     rank_streamed,
 )
-from crosslight.evaluation.ranking.distances import FloatArray
+from crosslight.evaluation.ranking.distances import FloatArray, rows_to_average, unit_rows
 from crosslight.evaluation.ranking.effort import Effort, Threads
 from crosslight.evaluation.ranking.exclusion import Exclusion
 from crosslight.evaluation.reranking.reciprocal_graph import ReciprocalGraph
@@ -60,7 +60,7 @@ def rank_refined(
             (near,) = rank(
                 query_feats, query, gallery_feats, gallery, [trial], cmc="image", top=how.k
             )
-            feats = _expanded(query_feats, gallery_feats, trial, near, how)
+            feats = _expanded(query_feats, gallery_feats, trial, near, how, distance)
             asked = Labels(pids=query.pids[trial.queries], cams=query.cams[trial.queries])
             local = Trial(queries=np.arange(len(trial.queries)), gallery=trial.gallery)
             results += rank(feats, asked, gallery_feats, gallery, [local], cmc=cmc, top=tops)
@@ -95,20 +95,14 @@ def _expanded(
     trial: Trial,
     near: Ranks,
     how: QueryExpansion,
+    distance: Distance,
 ) -> FloatArray:
     """Each query as a weighted mean of itself and the images nearest to it."""
     feats = np.empty((len(trial.queries), query_feats.shape[1]))
     for i, row in enumerate(trial.queries.tolist()):
-        own = _unit(query_feats[row][None])
-        joining = trial.gallery[near.top[i][near.top[i] >= 0]]
-        others = _unit(gallery_feats[joining])
-        weights = np.clip(others @ own[0], 0.0, None) ** how.power
+        own = query_feats[row][None]
+        others = gallery_feats[trial.gallery[near.top[i][near.top[i] >= 0]]]
+        weights = np.clip(unit_rows(others) @ unit_rows(own)[0], 0.0, None) ** how.power
+        own, others = rows_to_average(own, distance), rows_to_average(others, distance)
         feats[i] = (own[0] + weights @ others) / (1.0 + weights.sum())
     return feats
-
-
-def _unit(rows: npt.NDArray[Any]) -> FloatArray:
-    rows = np.asarray(rows, dtype=np.float64)
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: FloatArray = rows / np.where(norms > 0, norms, 1.0)
-    return unit
