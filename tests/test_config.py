@@ -61,6 +61,46 @@ def test_a_wrong_recipe_is_one_sentence(mapping, sentence):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("data: {height: 8}\ndata: {width: 8}", "the key data stands twice"),
+        ("data: {height: 8, width: 8, height: 9}", "the key height stands twice"),
+        ("data: {workers: yes}", "sets data.workers to true, which is no number"),
+        ("config: {lr: true}", "sets config.lr to true, which is no number"),
+        ("data: {augmentation: {flip: on}}", "augmentation.flip to true, which is no number"),
+        ("training: {validate_every: 1:30}", "sets training.validate_every to '1:30'"),
+        ("data: {augmentation: {erasing_area: [0.4, 0.02]}}", "from 0.4 to 0.02; give the smaller"),
+        ("data: {augmentation: {erasing_aspect: [3, 0.3]}}", "from 3 to 0.3; give the smaller"),
+        ("data: {height: 64, width: 32, augmentation: {pad_px: 33}}", "pad_px is 33, more than"),
+    ],
+)
+def test_what_yaml_would_take_for_something_else_is_refused(tmp_path, text, sentence):
+    (tmp_path / "mine.yaml").write_text(f"method: agw\n{text}\n")
+    with pytest.raises(ConfigError, match=sentence):
+        load_recipe(str(tmp_path / "mine.yaml"))
+
+
+def test_whole_numbers_are_decimal_and_truth_stays_where_it_is_asked_for(tmp_path):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(
+        "\ufeffmethod: agw\ntraining: {seed: 010, compile: yes, checkpoint_every: 1_000}\n"
+        "data: {augmentation: {channel_exchange: true, erasing: .5, erasing_area: [2.e-2, 1]}}\n"
+    )
+    config = load_recipe(str(recipe), ["data.ids_per_batch=08", "training.lr_factor=1e-1"])
+    assert (config.training.seed, config.training.checkpoint_every) == (10, 1000)
+    assert (config.data.ids_per_batch, config.training.lr_factor) == (8, 0.1)
+    assert config.training.compile
+    assert config.data.augmentation.channel_exchange
+    assert config.data.augmentation.erasing_area == (0.02, 1.0)
+
+
+def test_a_recipe_in_another_encoding_is_told(tmp_path):
+    (tmp_path / "mine.yaml").write_bytes("method: agw  # Größe\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match="is not UTF-8; save it as such"):
+        load_recipe(str(tmp_path / "mine.yaml"))
+
+
 def test_unknown_recipe_suggests_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'demo'"):
         load_recipe("demos")

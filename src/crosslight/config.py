@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ import yaml
 
 from crosslight.errors import ConfigError
 from crosslight.ranges import (
+    FEWEST_PIXELS,
     Count,
     Part,
     Pixels,
@@ -42,6 +44,7 @@ Deviations = Annotated[float, Range(-3, 3)]
 RUN_KEYS = ("crosslight", "code_sha256", "data_set")
 """What a run's `config.yaml` holds besides a recipe."""
 RECIPES = resources.files("crosslight") / "recipes"
+_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,15 @@ class AugmentationConfig:
     color_jitter: Share = 0.0
     grayscale: Share = 0.0
     channel_exchange: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("erasing_area", "erasing_aspect"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ConfigError(
+                    f"data.augmentation.{name} goes from {low:g} to {high:g}; give the smaller "
+                    "one first."
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +149,12 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         require_range(self.deep_range, "data.deep_range")
+        smaller, pad = min(self.height, self.width), self.augmentation.pad_px
+        if pad > smaller >= FEWEST_PIXELS:  # of fewer, another sentence tells
+            raise ConfigError(
+                f"data.augmentation.pad_px is {pad}, more than the {smaller} pixels of the image's "
+                "smaller side, of which nothing would stay; give fewer."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,6 +319,7 @@ def _build(cls: type[T], mapping: Mapping[str, Any], source: _Source, prefix: st
     from pydantic import ValidationError
 
     _refuse_unknown_keys(cls, mapping, source, prefix)
+    _refuse_truth_for_numbers(cls, mapping, source, prefix)
     made_once: Any = cls
     try:
         built: T = _adapter(made_once).validate_python(dict(mapping))
@@ -341,6 +360,31 @@ def _refuse_unknown_keys(cls: type[Any], mapping: Any, source: _Source, prefix: 
             _refuse_unknown_keys(inner, value, source, f"{full}.")
 
 
+def _refuse_truth_for_numbers(
+    cls: type[Any], mapping: Mapping[str, Any], source: _Source, prefix: str
+) -> None:
+    """True would become 1, as would yes and on."""
+    hints = typing.get_type_hints(cls)
+    for name, value in mapping.items():
+        inner = _dataclass_in(hints[name])
+        if inner is not None and isinstance(value, Mapping):
+            _refuse_truth_for_numbers(inner, value, source, f"{prefix}{name}.")
+        elif isinstance(value, bool) and not _takes_truth(hints[name]):
+            key = f"{prefix}{name}"
+            raise ConfigError(
+                f"{source.of(key)} sets {key} to {str(value).lower()}, which is no number and no "
+                "word here; give one."
+            )
+
+
+def _takes_truth(hint: Any) -> bool:
+    if typing.get_origin(hint) is Literal:
+        return any(isinstance(value, bool) for value in typing.get_args(hint))
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return any(map(_takes_truth, typing.get_args(hint)))
+    return hint in (bool, Any, object)
+
+
 def _refuse_misfits(built: Any, source: _Source, prefix: str) -> None:
     hints = typing.get_type_hints(type(built), include_extras=True)
     for entry in dataclasses.fields(built):
@@ -370,15 +414,58 @@ def read_recipe_text(recipe: str) -> str:
     if recipe in recipe_names():
         return (RECIPES / f"{recipe}.yaml").read_text(encoding="utf-8")
     if Path(recipe).is_file():
-        return Path(recipe).read_text(encoding="utf-8")
+        try:
+            return Path(recipe).read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"The recipe {recipe} is not UTF-8; save it as such.") from error
     raise ConfigError(
         f"No recipe {recipe!r}, nor a YAML file of that name{did_you_mean(recipe, recipe_names())}"
     )
 
 
+class _Strict(yaml.SafeLoader):
+    """YAML whose keys stand once and whose whole numbers are decimal: 010 is 10, 1:30 is text."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuses a key that stands twice, of which the last would count.
+
+        Raises:
+            ConstructorError: One does.
+        """
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for place, key in enumerate(keys):
+            if key in keys[:place]:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key} stands twice", node.value[place][0].start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+    def construct_decimal(self, node: yaml.ScalarNode) -> int:
+        """A whole number."""
+        return int(self.construct_scalar(node))
+
+
+_Strict.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in known if tag not in (_INT, _FLOAT)]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Strict.add_implicit_resolver(_INT, re.compile(r"[-+]?[0-9]+(_[0-9]+)*$"), list("-+0123456789"))
+_Strict.add_implicit_resolver(
+    _FLOAT,
+    re.compile(r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?$|[-+]?\.inf$|\.nan$", re.I),
+    list("-+.0123456789"),
+)
+_Strict.add_constructor(_INT, _Strict.construct_decimal)
+
+
+def _yaml(text: str) -> Any:
+    # Nothing but plain values comes of it, as of `safe_load`.
+    return yaml.load(text, Loader=_Strict)
+
+
 def _read_yaml(recipe: str) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(read_recipe_text(recipe))
+        content = _yaml(read_recipe_text(recipe))
     except yaml.YAMLError as error:
         raise ConfigError(f"The recipe {recipe} is not YAML: {error}") from error
     if not isinstance(content, dict):
@@ -398,7 +485,7 @@ def _override(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, An
                 place[parent] = {}
             place = place[parent]
         try:
-            place[last] = yaml.safe_load(value)
+            place[last] = _yaml(value)
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {text}: the value is not YAML ({error}).") from error
     return content

@@ -188,3 +188,21 @@ def test_other_training_images_are_counted_and_either_remedy_works(
     cli.main([*command, str(tmp_path / "another")])
     (removed.parent / "0099.jpg").rename(removed)
     cli.main([*command, str(run)])
+
+
+def test_a_disk_that_is_full_at_a_runs_first_file_is_told(promenade, recipe, tmp_path):
+    """The first file is Parquet, of which polars tells as of a failed computation."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "crosslight", "train", str(recipe)),
+            *("--data", f"sysu-mm01:{promenade}", "--out", str(tmp_path / "run")),
+        ],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "free some space" in done.stderr

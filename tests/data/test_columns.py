@@ -128,6 +128,23 @@ def test_rows_are_named_by_line_through_quotes_and_blocks(
         table_of(rows + "y.jpg,1.5\n", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("cell", "column"), [('"1,000"', "pid"), ('"1,0"', "cam"), ('"1,500"', "time")]
+)
+def test_a_comma_inside_a_number_is_no_decimal_one_where_commas_part_cells(
+    tmp_path: Path, cell: str, column: str
+) -> None:
+    row = {"path": "a.jpg", "pid": "1", "cam": "3", "time": "2"} | {column: cell}
+    with pytest.raises(DataError, match=rf"Line 2 .* has {cell[1:-1]!r} in the column {column}"):
+        table_of(f"{','.join(row)}\n{','.join(row.values())}\n", tmp_path)
+
+
+def test_three_zeros_behind_a_comma_are_no_whole_number(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has '1,000' in the column pid"):
+        table_of("path;pid\na.jpg;1,000\n", tmp_path)
+    assert table_of("path;pid;time\na.jpg;1,0;1,000\n", tmp_path).frame["time"][0] == 1.0
+
+
 @pytest.mark.parametrize("word", ["", "nan", "NaN", "NULL", "None", "NA", " "])
 def test_words_for_nothing_are_an_unknown_camera(tmp_path: Path, word: str) -> None:
     table = table_of(f"path,pid,cam,modality,time\na,1,{word},{word},{word}\n", tmp_path)

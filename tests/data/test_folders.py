@@ -63,6 +63,15 @@ def test_links_that_lead_back_end(tmp_path, target):
     assert found(tmp_path / "all") == ["a.jpg", "b/b.jpg"]
 
 
+def test_links_that_lead_nowhere_are_images_of_a_layout_too(tmp_path):
+    for name, target in (("a.jpg", "gone"), ("b.jpg", "b.jpg"), ("c.jpg", "real"), ("d", "gone")):
+        (tmp_path / name).symlink_to(target)
+    (tmp_path / "real").write_bytes(b"")
+    (tmp_path / "e.jpg").mkdir()
+    os.mkfifo(tmp_path / "f.jpg")
+    assert image_names(tmp_path) == ["a.jpg", "b.jpg", "c.jpg"]
+
+
 def test_a_broken_link_is_an_image_that_will_be_missed_and_a_pipe_is_none(tmp_path):
     (tmp_path / "gone.jpg").symlink_to("nowhere.jpg")
     os.mkfifo(tmp_path / "pipe.jpg")

@@ -8,8 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from crosslight.data.given import pictures_of
+from crosslight.data.given import lights_given, pictures_of
 from crosslight.errors import DataError
+from crosslight.types import Modality
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 6, 3), dtype=np.uint8)
 
@@ -42,6 +43,69 @@ def test_one_image_in_any_form(form: Any, path: Path) -> None:
         (picture,) = pictures_of(given)
         assert picture.mode == "RGB"
         np.testing.assert_array_equal(np.asarray(picture), PIXELS)
+
+
+def deep_png(path: Path) -> None:
+    steps = np.arange(72, dtype=np.uint16).reshape(12, 6) * 40 + 1000
+    Image.fromarray(steps).save(path)
+
+
+def float_tiff(path: Path) -> None:
+    Image.fromarray(PIXELS[..., 0].astype(np.float32) / 255).save(path)
+
+
+def turned_jpeg(path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(PIXELS).save(path, exif=exif, quality=100)
+
+
+def with_a_palette(path: Path) -> None:
+    Image.fromarray(PIXELS).quantize(16).save(path)
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (deep_png, "a.png"), (float_tiff, "a.tif"), (turned_jpeg, "a.jpg"),
+        (with_a_palette, "a.gif"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("deep_range", [None, (1000.0, 3840.0)])
+def test_an_open_image_is_the_picture_of_its_file(tmp_path: Path, write, name, deep_range):
+    if write is float_tiff and deep_range is not None:
+        deep_range = (0.0, 1.0)
+    write(tmp_path / name)
+    (expected,) = pictures_of(tmp_path / name, deep_range=deep_range)
+    with Image.open(tmp_path / name) as image:
+        mode = image.mode
+        (picture,) = pictures_of(image, deep_range=deep_range)
+        assert image.mode == mode
+    np.testing.assert_array_equal(np.asarray(picture), np.asarray(expected))
+    assert 20 < np.asarray(picture).mean() < 235 or deep_range is None
+
+
+def test_an_open_image_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS).resize((90, 90)).save(tmp_path / "a.png")
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
+    with (
+        Image.open(tmp_path / "a.png") as image,
+        pytest.raises(DataError, match="Image 1 is damaged"),
+    ):
+        pictures_of([Image.fromarray(PIXELS), image])
+
+
+@pytest.mark.parametrize("empty", [np.zeros((0, 6, 3), np.uint8), torch.zeros(3, 4, 0)])
+def test_an_image_of_no_pixels_is_refused(empty: Any) -> None:
+    with pytest.raises(DataError, match=r"Image 70 is an? (array|tensor)"):
+        pictures_of([PIXELS] * 6 + [empty], first=64)
+
+
+@pytest.mark.parametrize("light", [1, Modality.INFRARED, np.int64(1), "Infrared"])
+def test_one_light_in_any_form_is_that_of_all(light: Any) -> None:
+    assert lights_given(light, 3) == [1, 1, 1]
+    assert lights_given([light] * 3, 3) == [1, 1, 1]
 
 
 @pytest.mark.parametrize("batch", [np.stack([PIXELS] * 3), torch.stack([_tensor()] * 3)])

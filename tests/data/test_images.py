@@ -160,24 +160,31 @@ def test_values_without_a_known_range_are_refused(tmp_path: Path, deep: np.ndarr
 
 @pytest.mark.parametrize("ending", ["png", "tiff", "webp"])
 @pytest.mark.parametrize("orientation", sorted(TRANSPOSE))
+@pytest.mark.parametrize("kind", ["colour", "gray", "16 bits"])
 def test_exif_orientation_is_applied(
-    tmp_path: Path, pixels: np.ndarray, orientation: int, ending: str
+    tmp_path: Path, pixels: np.ndarray, orientation: int, ending: str, kind: str
 ) -> None:
+    if ending == "webp" and kind != "colour":
+        return
+    if kind != "colour":
+        pixels = pixels[..., 0].astype(np.uint8 if kind == "gray" else np.uint16)
+    scale = 257 if kind == "16 bits" else 1
     upright = {
         2: pixels[:, ::-1],
         3: pixels[::-1, ::-1],
         4: pixels[::-1],
-        5: pixels.transpose(1, 0, 2),
+        5: pixels.swapaxes(0, 1),
         6: np.rot90(pixels, -1),
-        7: np.rot90(pixels, 2).transpose(1, 0, 2),
+        7: np.rot90(pixels, 2).swapaxes(0, 1),
         8: np.rot90(pixels),
     }[orientation]
     exif = Image.Exif()
     exif[0x112] = orientation
     options = {"lossless": True} if ending == "webp" else {}
     path = tmp_path / f"x.{ending}"
-    Image.fromarray(pixels).save(path, exif=exif, **options)
-    assert np.array_equal(values(path), upright)
+    Image.fromarray(pixels * scale).save(path, exif=exif, **options)
+    shown = values(path) if kind == "colour" else values(path)[..., 0]
+    assert np.array_equal(shown, upright)
     assert size_of(path) == upright.shape[:2]
 
 

@@ -6,6 +6,7 @@ guessed from its first rows, and a value that does not fit is named by its line 
 
 from __future__ import annotations
 
+import io
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +34,8 @@ BLANK = ("", "nan", "null", "none", "na", "n/a", "<na>")
 NOBODY = ("unknown", "?", "-")
 """What stands beside them for a person or a camera that nobody knows, where names may stand."""
 
-_WHOLE = re.compile(r"[+-]?[0-9]+(?:[.,]0*)?")
+# Three zeros behind a comma are thousands to half the world, and nothing to the other.
+_WHOLE = re.compile(r"[+-]?[0-9]+(?:[.]0*|,(?!000$)0*)?")
 _DECIMAL_COMMA = r"^([+-]?\d+),(\d+)$"
 _MOST, _LEAST = 2**63 - 1, -(2**63)
 _RANGE = "expected a whole number from -2^63 to 2^63 - 1"
@@ -52,6 +54,11 @@ _SHOWN_CHARACTERS = 60
 
 class Place(Protocol):
     """Where values stand, for sentences about them."""
+
+    @property
+    def decimal_comma(self) -> bool:
+        """Whether a comma in a number may be a decimal one."""
+        ...
 
     def found(self, column: str, row: int, value: object) -> str:
         """Says that a row has a value in a column: the beginning of a sentence."""
@@ -79,6 +86,7 @@ class Cells:
         certain: See `Delimited.certain`.
         called: Our name of a column → what the file calls it, where that is another name.
         left: Names of columns that were left in the file.
+        decimal_comma: See `Place`: not where commas part the cells.
     """
 
     path: Path
@@ -88,6 +96,7 @@ class Cells:
     certain: bool = True
     called: Mapping[str, str] = field(default_factory=dict)
     left: tuple[str, ...] = ()
+    decimal_comma: bool = True
 
     def __len__(self) -> int:
         return len(self.columns[0][1]) if self.columns else 0
@@ -227,6 +236,7 @@ def read_cells(
             encoding=read.encoding,
             certain=read.certain,
             called=called,
+            decimal_comma=read.separator != ",",
         )
     with reading_parquet(path):
         scan = pl.scan_parquet(path)
@@ -266,6 +276,16 @@ def reading_parquet(path: Path, remedy: str = "write it again") -> Iterator[None
             f"{path} is not readable as Parquet: it is damaged, cut off or something else; "
             f"{remedy}."
         ) from error
+
+
+def as_parquet(frame: pl.DataFrame) -> bytes:
+    """A table as the content of a Parquet file.
+
+    Polars tells of a full disk, where it writes by itself, as of a failed computation.
+    """
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    return buffer.getvalue()
 
 
 def whole(values: pl.Series, place: Place) -> pl.Series:
@@ -314,7 +334,7 @@ def number(values: pl.Series, place: Place) -> pl.Series:
     given = _plain(values, place, "a number")
     if given.dtype != pl.String:
         return given.cast(pl.Float64).fill_nan(None)
-    text = _without_blanks(given).str.replace(_DECIMAL_COMMA, "$1.$2")
+    text = _with_points(given, place)
     result = text.cast(pl.Float64, strict=False)
     _require(values, text.is_not_null() & result.is_null(), place, "expected a number")
     return result.fill_nan(None)
@@ -332,7 +352,7 @@ def seconds(values: pl.Series, place: Place) -> pl.Series:
     if given.dtype != pl.String:
         result = given.cast(pl.Float64).fill_nan(None)
     else:
-        text = _without_blanks(given).str.replace(_DECIMAL_COMMA, "$1.$2")
+        text = _with_points(given, place)
         result = text.cast(pl.Float64, strict=False)
         dates = text.filter(text.is_not_null() & result.is_null()).unique()
         if len(dates):
@@ -426,7 +446,10 @@ def _whole(values: pl.Series, place: Place, of_names: str | None = None) -> pl.S
     others = texts.filter(texts.is_not_null() & result.is_null()).unique()
     if not len(others):
         return result
-    forms = {word: _whole_of(word) for word in others.to_list()}
+    forms = {
+        word: None if "," in word and not place.decimal_comma else _whole_of(word)
+        for word in others.to_list()
+    }
     fitting = {word: f for word, f in forms.items() if f is not None and _LEAST <= f <= _MOST}
     found = texts.replace_strict(fitting, default=None, return_dtype=pl.Int64)
     result = result.fill_null(found)
@@ -441,6 +464,11 @@ def _whole(values: pl.Series, place: Place, of_names: str | None = None) -> pl.S
             remedy = f"expected {expected}"
         _require(values, wrong, place, remedy)
     return result
+
+
+def _with_points(values: pl.Series, place: Place) -> pl.Series:
+    texts = _without_blanks(values)
+    return texts.str.replace(_DECIMAL_COMMA, "$1.$2") if place.decimal_comma else texts
 
 
 def _whole_of(written: str) -> int | None:

@@ -46,6 +46,7 @@ class Delimited:
         lines: `(rows,)` where each row begins, the first line of the file being 1.
         encoding: Its name, for people.
         certain: Whether it is; if not, cells that hold more than ASCII are not to be trusted.
+        separator: What parts the cells of a row.
     """
 
     names: tuple[str, ...]
@@ -53,6 +54,7 @@ class Delimited:
     lines: NDArray[np.int64]
     encoding: str
     certain: bool
+    separator: str
 
 
 def read_delimited(path: Path, wanted: Sequence[str]) -> Delimited:
@@ -80,7 +82,12 @@ def read_delimited(path: Path, wanted: Sequence[str]) -> Delimited:
     stripped = tuple(name.strip() for name in names)
     columns, numbers = _columns(rows, len(stripped), path)
     return Delimited(
-        names=stripped, columns=columns, lines=numbers, encoding=encoding, certain=certain
+        names=stripped,
+        columns=columns,
+        lines=numbers,
+        encoding=encoding,
+        certain=certain,
+        separator=separator,
     )
 
 

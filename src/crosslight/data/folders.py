@@ -74,6 +74,16 @@ def is_image_name(name: str) -> bool:
     return PurePath(name).suffix.lower() in IMAGE_ENDINGS
 
 
+def is_image(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is taken for an image: by its ending, and it is a file, or nobody knows."""
+    if not is_image_name(entry.name):
+        return False
+    try:  # of a plain file the folder says so itself, which costs no look at the file
+        return entry.is_file() or (entry.is_symlink() and _mode(Path(entry.path)) is None)
+    except OSError:
+        return True
+
+
 def images_below(
     folder: Path, *, passed_over: Callable[[Path], None] = lambda _: None
 ) -> list[Path]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from PIL import Image
 
-from crosslight.data.images import read_image
+from crosslight.data.images import read_image, rgb_of
 from crosslight.errors import DataError
 from crosslight.types import LIGHTS, DeepRange, Light, Modality
 
@@ -29,18 +29,23 @@ _EXPECTED = (
 )
 
 
-def pictures_of(images: GivenImages, *, deep_range: DeepRange | None = None) -> list[Image.Image]:
+def pictures_of(
+    images: GivenImages, *, deep_range: DeepRange | None = None, first: int = 0
+) -> list[Image.Image]:
     """RGB pictures of whatever was given.
 
     Args:
         images: A path, a PIL image, a uint8 array (H, W, 3) or (H, W), a float tensor (3, H, W)
             in [0, 1]; or several: a list of these, an array (B, H, W, 3), a tensor (B, 3, H, W).
-        deep_range: Black and white of files with more than 8 bits, see `read_image`.
+        deep_range: Black and white of images with more than 8 bits, see `read_image`.
+        first: The number that errors give the first image.
 
     Raises:
         DataError: None at all, one that cannot be read, or something that is no image.
     """
-    found = [_picture(image, number, deep_range) for number, image in enumerate(listed(images))]
+    found = [
+        _picture(image, number, deep_range) for number, image in enumerate(listed(images), first)
+    ]
     if not found:
         raise DataError(f"There is no image among those given; {_EXPECTED}.")
     return found
@@ -71,7 +76,7 @@ def lights_given(modality: GivenLights, count: int) -> list[int] | None:
     """
     if modality is None:
         return None
-    if isinstance(modality, str | Modality):
+    if isinstance(modality, str | int | np.integer):
         return [light_given(modality)] * count
     lights = [light_given(light) for light in modality]
     if len(lights) != count:
@@ -99,11 +104,16 @@ def _picture(image: Any, number: int, deep_range: DeepRange | None) -> Image.Ima
     if isinstance(image, str | PathLike):
         return read_image(Path(image), deep_range=deep_range)
     if isinstance(image, Image.Image):
-        return image.convert("RGB")
+        return rgb_of(image, name=f"Image {number}", deep_range=deep_range)
     if _is_tensor(image):
         return _from_tensor(image.detach().cpu(), number)
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
+        if (
+            image.dtype != np.uint8
+            or image.ndim not in (2, 3)
+            or image.shape[2:] not in ((), (3,))
+            or image.size == 0
+        ):
             raise DataError(
                 f"Image {number} is an array {image.shape} of {image.dtype}; {_EXPECTED}."
             )
@@ -120,9 +130,10 @@ def _is_tensor(image: Any) -> bool:
 def _from_tensor(image: Tensor, number: int) -> Image.Image:
     import torch
 
-    if image.dtype == torch.uint8 and image.ndim == 3 and len(image) == 3:
+    of_pixels = image.ndim == 3 and len(image) == 3 and image.numel() > 0
+    if image.dtype == torch.uint8 and of_pixels:
         return Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
-    if not image.is_floating_point() or image.ndim != 3 or len(image) != 3:
+    if not image.is_floating_point() or not of_pixels:
         raise DataError(
             f"Image {number} is a tensor {tuple(image.shape)} of {image.dtype}; {_EXPECTED}."
         )

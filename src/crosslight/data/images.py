@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -98,6 +98,25 @@ def decode_image(
         return _as_rgb(image, name, deep_range)
 
 
+def rgb_of(image: Image.Image, *, name: str, deep_range: DeepRange | None = None) -> Image.Image:
+    """As `read_image`, of an image that is open; it stays as it is.
+
+    Args:
+        image: Of any mode.
+        name: How the errors call it.
+        deep_range: As in `read_image`.
+
+    Raises:
+        DataError: It cannot be decoded to its end, or its values cannot be shown.
+    """
+    try:
+        return _as_rgb(image, name, deep_range)
+    except DataError:
+        raise
+    except Exception as error:  # as of a file: Pillow's decoders raise almost anything
+        raise ReadingError(_damaged(name, error)) from error
+
+
 def size_of(path: Path) -> tuple[int, int]:
     """Height and width of the upright image, px, from the file's header alone.
 
@@ -125,7 +144,10 @@ def _opened(
 ) -> Iterator[Image.Image]:
     name = name or str(source)
     try:
-        with Image.open(source, formats=FORMATS) as image:
+        # From a path Pillow maps some TIFFs into memory, and shears those that have to be turned.
+        with ExitStack() as stack:
+            file = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+            image = stack.enter_context(Image.open(file, formats=FORMATS))
             if image.format == "TIFF" and is_raw(name, _head(source)):
                 raise ReadingError(_unread(name, RAW))
             width, height = image.size

@@ -8,12 +8,14 @@ from crosslight.data.promenade.recipe import MANIFEST, Recipe, read_manifest
 
 def name_of_data(layout: Layout, root: Path) -> str:
     """The published name; procedural data never goes by the name of a real set."""
-    if not (root / MANIFEST).exists():
+    made_in = root.parent if root.is_file() else root
+    if not (made_in / MANIFEST).exists():
         return layout.title
-    made = read_manifest(root)
+    made = read_manifest(made_in)
     light = "".join(f"{light}, " for light in made.infrared_lights)
+    hard = "" if made.difficulty == "default" else f"{made.difficulty}, "
     title = "a table" if layout.name == "table" else f"layout of {layout.title}"
-    return f"Promenade {_size(made)} ({light}{title})"
+    return f"Promenade {_size(made)} ({hard}{light}{title})"
 
 
 def _size(made: Recipe) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from crosslight.data.columns import (
     Kind,
     Place,
+    as_parquet,
     ids,
     ids_or_names,
     is_parquet,
@@ -205,14 +206,14 @@ class SampleTable:
         """Writes CSV or Parquet, by the file's ending."""
         if is_parquet(path):
             with written_whole(path) as file:
-                self.frame.write_parquet(file)
+                file.write(as_parquet(self.frame))
         else:
             names = {int(m): m.name.lower() for m in Modality}
             frame = self.frame.with_columns(
                 pl.col("modality").replace_strict(names, return_dtype=pl.String)
             )
             with written_whole(path) as file:
-                frame.write_csv(file)
+                file.write(frame.write_csv().encode())
 
 
 def build_table(layout: str, root: Path, columns: Mapping[str, Any]) -> SampleTable:
@@ -310,6 +311,7 @@ class _Rows:
     """Rows that a reader made; the place of what does not fit."""
 
     root: Path
+    decimal_comma: bool = True
 
     def found(self, column: str, row: int, value: object) -> str:
         what = "nothing" if value is None else repr(value)

@@ -87,7 +87,7 @@ class Exported:
         parts = []
         for start in range(0, max(1, len(given)), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
-            pictures = pictures_of(given[part], deep_range=self.card.deep_range)
+            pictures = pictures_of(given[part], deep_range=self.card.deep_range, first=start)
             shown = lights[part] if lights is not None else list(map(guess_modality, pictures))
             parts.append(self.embed_pictures(pictures, shown))
         return np.concatenate(parts)

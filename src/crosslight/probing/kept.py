@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from crosslight.data.columns import as_parquet
 from crosslight.files import written_together
 from crosslight.probing.people import People, Photographs
 
@@ -43,7 +44,7 @@ def write_codes(
     note = np.array(json.dumps(made_of, sort_keys=True))
     with written_together(folder / CODES, folder / PEOPLE) as (first, second):
         np.savez(first, **{_MADE_OF: note}, **codes)  # type: ignore[arg-type]
-        table.write_parquet(second)
+        second.write(as_parquet(table))
 
 
 def read_codes(folder: Path, made_of: Mapping[str, Any]) -> KeptCodes | None:

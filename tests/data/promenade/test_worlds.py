@@ -236,6 +236,7 @@ def test_worlds_stand_in_the_record(worlds_root: Path) -> None:
     assert (record.group_by("person").agg(pl.col("world").n_unique())["world"] == 1).all()
     name = name_of_data(get_layout("table"), worlds_root)
     assert name == "Promenade of 9 people in 3 worlds (near-infrared, thermal, a table)"
+    assert name_of_data(get_layout("table"), worlds_root / "test-thermal.csv") == name
 
 
 def test_a_look_of_one_world_fits_a_structure_of_another(worlds_root: Path) -> None:

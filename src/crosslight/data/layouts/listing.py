@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from crosslight.data.folders import is_image_name, visible_entries
+from crosslight.data.folders import is_image, visible_entries
 from crosslight.errors import DataError
 
 SHOWN = 8
@@ -57,14 +57,13 @@ def entries(folder: Path) -> list[str]:
 def image_names(folder: Path) -> list[str]:
     """Sorted names of the image files in a folder, told by their ending.
 
+    A link that leads nowhere is an image that cannot be read, as one of git-annex that was not
+    fetched.
+
     Raises:
         DataError: Not a folder, or one that cannot be read.
     """
-    return sorted(
-        entry.name
-        for entry in visible_entries(folder)
-        if is_image_name(entry.name) and entry.is_file()
-    )
+    return sorted(entry.name for entry in visible_entries(folder) if is_image(entry))
 
 
 def first_image(folder: Path) -> str | None:
