@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import polars as pl
 import pytest
 import yaml
 from tests.data.trees import TREES, plant
@@ -15,7 +16,12 @@ from crosslight.data.table import build_table
 from crosslight.drawing.contact_sheet import draw_contact_sheet
 from crosslight.errors import DataError
 from crosslight.evaluation.protocols import PROTOCOLS
-from crosslight.experiments.validation import split_people, validation_protocol
+from crosslight.experiments.validation import (
+    make_validation,
+    queries_and_gallery,
+    split_people,
+    validation_protocol,
+)
 from crosslight.gallery.sources import candidates_from
 
 
@@ -103,3 +109,134 @@ def test_training_on_junk_alone_is_said(tmp_path):
     table = made("table", tmp_path, pids=(-1, -2))
     with pytest.raises(DataError, match=r"Nobody in split train .* ids below 0 are junk"):
         split_people(table, DataConfig(validation="none"), seed=0)
+
+
+def seen(tmp_path, *rows, split="val", **columns):
+    """A table with a training part of eight people and the given (pid, cam) as another split."""
+    trained = [(pid, cam) for pid in range(1, 9) for cam in (1, 2) for _ in range(2)]
+    both = [*((*row, "train") for row in trained), *((*row, split) for row in rows)]
+    given = {
+        "path": [f"{n}.jpg" for n in range(len(both))],
+        "pid": [row[0] for row in both],
+        "cam": [row[1] for row in both],
+        "split": [row[2] for row in both],
+    }
+    return build_table("table", tmp_path, given | columns)
+
+
+def scored(held_out, monkeypatch):
+    """The validation of a method that tells everybody apart."""
+    told = np.eye(held_out.pids.max() + 1, dtype=np.float32)[held_out.pids]
+    monkeypatch.setattr("crosslight.experiments.validation.embed_table", lambda *_, **__: told)
+    return make_validation(held_out, DataConfig(), precision="32-true")(None)
+
+
+def first_of_each_camera(pairs):
+    """Slowly: each person's first image of each camera asks."""
+    return ["gallery" if pair in pairs[:n] else "query" for n, pair in enumerate(pairs)]
+
+
+def test_people_with_one_image_by_each_camera_choose_weights(tmp_path, monkeypatch):
+    pairs = [(11, 2), (11, 1), (12, 1), (12, 3), (13, 2), (14, 3), (14, 2)]
+    _, held_out = split_people(seen(tmp_path, *pairs), DataConfig(), seed=0)
+    asks = [(11, 1), (12, 1), (14, 2)]  # 13 is seen by one camera, and is to be confused with
+    expected = ["query" if pair in asks else "gallery" for pair in pairs]
+    assert queries_and_gallery(held_out).tolist() == expected
+    assert scored(held_out, monkeypatch)["mAP"] == 1
+    lone = [*pairs, (13, 2)]  # his second image would be a gallery without anybody to be found
+    _, held_out = split_people(seen(tmp_path, *lone), DataConfig(), seed=0)
+    assert queries_and_gallery(held_out).tolist() == [*expected, "gallery"]
+    assert scored(held_out, monkeypatch)["rank1"] == 1
+
+
+def test_where_a_camera_sees_somebody_twice_the_first_image_of_each_asks(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    tried = 0
+    for _ in range(50):
+        pairs = [(int(pid), int(cam)) for pid, cam in rng.integers((11, 1), (15, 4), (9, 2))]
+        cams = {pid: {c for p, c in pairs if p == pid} for pid, _ in pairs}
+        if any(len(cams[pid]) > 1 and pairs.count((pid, cam)) > 1 for pid, cam in pairs):
+            tried += 1
+            _, held_out = split_people(seen(tmp_path, *pairs), DataConfig(), seed=0)
+            assert queries_and_gallery(held_out).tolist() == first_of_each_camera(pairs)
+            assert scored(held_out, monkeypatch)["mAP"] == 1
+    assert tried > 10
+    one = [(11, 1), (11, 1), (12, 1), (12, 1), (12, 1)]
+    _, held_out = split_people(seen(tmp_path, *one), DataConfig(), seed=0)
+    assert queries_and_gallery(held_out).tolist() == first_of_each_camera(one)
+    assert scored(held_out, monkeypatch)["mAP"] == 1
+
+
+ALONE = [(pid, pid % 3) for pid in range(11, 17) for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "lack"),
+    [
+        (ALONE, "(6) cannot choose the best weights: each is seen by one camera alone"),
+        ([(11, 1), (12, 1)], "(2) cannot choose the best weights: there is one image of each"),
+        ([(11, 1), (11, 2), (12, 1), (12, -1)], "1 of their 4 images have no camera; fill"),
+    ],
+)
+def test_people_who_cannot_be_scored_are_told_before_training_and_the_remedy_works(
+    tmp_path, rows, lack
+):
+    table = seen(tmp_path, *rows)
+    config = DataConfig()
+    with pytest.raises(DataError) as told:
+        split_people(table, config, seed=0)
+    assert lack in str(told.value)
+    assert "--protocol" not in str(told.value)
+    assert "say --set data.validation=holdout (or data.validation=none)." in str(told.value)
+    _, held_out = split_people(table, DataConfig(validation="holdout"), seed=0)
+    assert set(held_out.pids.tolist()) <= set(range(1, 9))
+    assert split_people(table, DataConfig(validation="none"), seed=0)[1] is None
+
+
+def test_no_setting_is_advised_that_does_not_work_either(tmp_path):
+    table = seen(tmp_path, *ALONE)
+    alone = table.where(pl.col("split") == "val")
+    alone = dataclasses.replace(alone, frame=alone.frame.with_columns(split=pl.lit("train")))
+    for fraction in (0.1, 0.5):
+        config = DataConfig(validation="holdout", holdout_fraction=fraction)
+        only = r"held out \(\d\) .*; say --set data.validation=none\.$"
+        with pytest.raises(DataError, match=only):
+            split_people(alone, config, seed=0)
+
+
+def test_more_people_are_advised_where_more_can_be_scored(tmp_path):
+    pairs = [(pid, pid % 4) for pid in range(11, 51)] + [(pid, 9) for pid in range(11, 21)]
+    table = seen(tmp_path, *pairs, split="many")
+    config = DataConfig(validation="holdout", train_splits=("many",), holdout_fraction=0.02)
+    seed, said = next(refusals(table, config))
+    setting, _, value = said.split("--set ")[1].split(" (or")[0].partition("=")
+    assert setting == "data.holdout_fraction"
+    assert float(value) > config.holdout_fraction
+    wider = dataclasses.replace(config, holdout_fraction=float(value))
+    assert split_people(table, wider, seed=seed)[1] is not None
+
+
+def refusals(table, config):
+    for seed in range(50):
+        try:
+            split_people(table, config, seed=seed)
+        except DataError as error:
+            yield seed, str(error)
+
+
+def test_people_in_one_light_each_are_told(tmp_path):
+    table = made("table", tmp_path, split="val")
+    light = pl.when(pl.col("pid") == 0).then(1).otherwise(0).cast(pl.UInt8)
+    apart = dataclasses.replace(table, frame=table.frame.with_columns(modality=light))
+    both = dataclasses.replace(
+        apart, frame=apart.frame.vstack(made("table", tmp_path, pids=range(5, 25)).frame)
+    )
+    with pytest.raises(DataError, match="nobody among them is seen in both lights; say --set data"):
+        split_people(both, DataConfig(), seed=0)
+    places = both.frame.with_columns(
+        modality=pl.col("cam") - 1,
+        cam=pl.col("cam") + 1,  # cameras 2 and 3 look at one room
+    ).with_columns(pl.col("modality").cast(pl.UInt8))
+    rooms = dataclasses.replace(both, layout="sysu-mm01", frame=places)
+    with pytest.raises(DataError, match="sysu-mm01/all/1 leaves nobody among them to be found"):
+        split_people(rooms, DataConfig(), seed=0)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
 from crosslight.config import DataConfig
 from crosslight.data.layouts import get_layout
 from crosslight.data.table import SampleTable
-from crosslight.errors import DataError
+from crosslight.errors import DataError, ProtocolError
 from crosslight.evaluation.features import Features
 from crosslight.evaluation.protocols import get_protocol
 from crosslight.methods.contract import Method
 from crosslight.training.embedding import embed_table
-from crosslight.types import Modality
+from crosslight.types import UNKNOWN_CAM, Modality
 
 VALIDATION_TRIALS = 3
 _FEWEST_PEOPLE = 2
+_LARGER_PARTS = (0.2, 0.3, 0.5)
 
 ACROSS_LIGHT = "regdb/visible-to-thermal"
 """Of a table of one's own in both lights: every visible image seeks among all infrared ones."""
@@ -30,9 +35,19 @@ def split_people(
     """Training rows and the rows of other people for model selection; never test people.
 
     Raises:
-        DataError: The data set has no `val` split, or too few people to hold any out.
+        DataError: The data set has no `val` split, too few people to hold any out, or none among
+            them who could be found, which the first validation would say hours later.
     """
     table = table.with_range(config.deep_range)
+    train, held_out = _split(table, config, seed)
+    if held_out is not None and not _can_be_scored(held_out):
+        raise DataError(_unscored(table, held_out, config, seed))
+    return train, held_out
+
+
+def _split(
+    table: SampleTable, config: DataConfig, seed: int
+) -> tuple[SampleTable, SampleTable | None]:
     train = _training_rows(table, config)
     if config.validation == "none":
         return train, None
@@ -58,6 +73,62 @@ def split_people(
     held_out = np.random.default_rng([seed, count]).choice(people, count, replace=False)
     is_held_out = np.isin(train.pids, held_out)
     return train.take(np.flatnonzero(~is_held_out)), train.take(np.flatnonzero(is_held_out))
+
+
+def _can_be_scored(held_out: SampleTable) -> bool:
+    """Whether the protocol finds somebody to seek; it need not see an image to say so."""
+    features = _features(held_out, np.zeros((len(held_out), 1), np.float32))
+    try:
+        get_protocol(validation_protocol(held_out)).chance(features, trials=VALIDATION_TRIALS)
+    except ProtocolError:
+        return False
+    return True
+
+
+def _unscored(table: SampleTable, held_out: SampleTable, config: DataConfig, seed: int) -> str:
+    whose = "of split val" if config.validation == "val" else "held out"
+    works = next(_settings_that_work(table, config, seed), None)
+    remedy = "data.validation=none" if works is None else f"{works} (or data.validation=none)"
+    lack = _lack(held_out)
+    return (
+        f"The people {whose} ({len(np.unique(held_out.pids))}) cannot choose the best weights: "
+        f"{lack} say --set {remedy}."
+    )
+
+
+def _lack(held_out: SampleTable) -> str:
+    """Why nobody among them can be found, as far as a protocol leaves only one reason."""
+    protocol = validation_protocol(held_out)
+    if _in_both_lights(held_out):
+        seen = held_out.frame.group_by("pid").agg(lights=pl.col("modality").n_unique())
+        if seen["lights"].max() == 1:
+            return "nobody among them is seen in both lights;"
+        return f"{protocol} leaves nobody among them to be found;"
+    if protocol == "any-camera":
+        return "there is one image of each;"
+    unknown = int(np.sum(held_out.cams == UNKNOWN_CAM))
+    if unknown:
+        return f"{unknown} of their {len(held_out)} images have no camera; fill the column cam, or"
+    return "each is seen by one camera alone, and is to be found by another;"
+
+
+def _settings_that_work(table: SampleTable, config: DataConfig, seed: int) -> Iterator[str]:
+    """Changes of the recipe by which the people who choose can be scored."""
+    others: dict[str, dict[str, Any]] = {}
+    if config.validation == "val":
+        others["data.validation=holdout"] = {"validation": "holdout"}
+    else:
+        others["data.validation=val"] = {"validation": "val"}
+        for part in _LARGER_PARTS:
+            if part > config.holdout_fraction:
+                others[f"data.holdout_fraction={part}"] = {"holdout_fraction": part}
+    for setting, values in others.items():
+        try:
+            _, held_out = _split(table, replace(config, **values), seed)
+        except DataError:
+            continue
+        if held_out is not None and _can_be_scored(held_out):
+            yield setting
 
 
 def _training_rows(table: SampleTable, config: DataConfig) -> SampleTable:
@@ -108,23 +179,36 @@ def _validate(
         workers=config.workers,
         precision=precision,
     )
-    name = validation_protocol(table)
-    features = Features(
+    protocol = get_protocol(validation_protocol(table))
+    return protocol.evaluate(_features(table, feats), trials=VALIDATION_TRIALS).mean
+
+
+def _features(table: SampleTable, feats: NDArray[np.float32]) -> Features:
+    return Features(
         feats=feats,
         pids=table.pids,
         cams=table.cams,
         modality=table.modality,
-        split=None if _in_both_lights(table) else _first_of_each_camera(table),
+        split=None if _in_both_lights(table) else queries_and_gallery(table),
         paths=np.array(table.relative_paths),
     )
-    return get_protocol(name).evaluate(features, trials=VALIDATION_TRIALS).mean
 
 
-def _first_of_each_camera(table: SampleTable) -> np.ndarray:
-    """Queries: each person's first image of each camera; gallery: the rest."""
-    seen: set[tuple[int, int]] = set()
-    splits = []
-    for pid, cam in zip(table.pids.tolist(), table.cams.tolist(), strict=True):
-        splits.append("gallery" if (pid, cam) in seen else "query")
-        seen.add((pid, cam))
-    return np.array(splits)
+def queries_and_gallery(table: SampleTable) -> NDArray[np.str_]:
+    """Queries: each person's first image of each camera; gallery: the rest.
+
+    Where nobody in the rest is seen by two cameras, as with one image by each, nothing could be
+    found: there the queries are a person's images by the camera of the lowest number, the gallery
+    those by others, and whoever is seen by one camera.
+    """
+    of_two, is_first, is_lowest = (
+        table.frame.select(
+            of_two=pl.col("cam").n_unique().over("pid") > 1,
+            is_first=pl.struct("pid", "cam").is_first_distinct(),
+            is_lowest=pl.col("cam") == pl.col("cam").min().over("pid"),
+        )
+        .to_numpy()
+        .T
+    )
+    asks = is_first if np.any(of_two & ~is_first) or not np.any(of_two) else of_two & is_lowest
+    return np.where(asks, "query", "gallery")
