@@ -12,9 +12,10 @@ from tests.data.trees import TREES, plant
 
 from crosslight.config import DataConfig
 from crosslight.data.layouts import LAYOUTS, read_layout
+from crosslight.data.splits import SPLITS, TEST_SPLITS
 from crosslight.data.table import build_table
 from crosslight.drawing.contact_sheet import draw_contact_sheet
-from crosslight.errors import DataError
+from crosslight.errors import ConfigError, DataError
 from crosslight.evaluation.protocols import PROTOCOLS
 from crosslight.experiments.validation import (
     make_validation,
@@ -109,6 +110,63 @@ def test_training_on_junk_alone_is_said(tmp_path):
     table = made("table", tmp_path, pids=(-1, -2))
     with pytest.raises(DataError, match=r"Nobody in split train .* ids below 0 are junk"):
         split_people(table, DataConfig(validation="none"), seed=0)
+
+
+@pytest.mark.parametrize("layout", ["market1501", "dukemtmc"])
+def test_a_data_set_without_its_training_part_is_to_be_unpacked_again(tmp_path, layout):
+    table = made(layout, tmp_path, lights=(0,), split="gallery")
+    for wanted in (("train",), ("train", "val"), ("val",)):
+        config = DataConfig(train_splits=wanted, validation="none")
+        with pytest.raises(DataError, match=r"to train on is missing; unpack .* again") as told:
+            split_people(table, config, seed=0)
+        assert "table" not in str(told.value)
+        assert "--set" not in str(told.value)
+    whole = made(layout, tmp_path, lights=(0,))
+    with pytest.raises(DataError, match=r"splits are train: say --set data.train_splits=\[train\]"):
+        split_people(whole, DataConfig(train_splits=("val",), validation="none"), seed=0)
+
+
+@pytest.mark.parametrize("split", TEST_SPLITS)
+def test_nobody_is_told_to_train_on_test_people(tmp_path, split):
+    table = made("table", tmp_path, split=split)
+    with pytest.raises(DataError, match=r"write train into the column .* not tested") as told:
+        split_people(table, DataConfig(validation="none"), seed=0)
+    assert "train_splits" not in str(told.value)
+    near = split.replace("e", "ee")
+    config = DataConfig(train_splits=("train", near), validation="none")
+    with pytest.raises(ConfigError, match=f"train_splits has '{near}'") as told:
+        split_people(table, config, seed=0)
+    assert split not in str(told.value).partition(str(tmp_path))[2]
+
+
+def test_people_who_choose_are_the_last_to_be_trained_on(tmp_path):
+    table = made("table", tmp_path, split="val")
+    mine = dataclasses.replace(
+        table, frame=table.frame.vstack(made("table", tmp_path, split="yard").frame)
+    )
+    with pytest.raises(DataError, match=r"or say --set data.train_splits=\[yard\]"):
+        split_people(mine, DataConfig(), seed=0)
+    yard = DataConfig(train_splits=("yard",), validation="none")
+    assert set(split_people(mine, yard, seed=0)[0].splits.tolist()) == {"yard"}
+
+
+@pytest.mark.parametrize("layout", ["market1501", "table"])
+def test_a_misspelt_split_is_told_and_one_that_the_data_lack_is_not(tmp_path, layout):
+    table = made(layout, tmp_path, lights=(0,), pids=(1, 2))
+    wrong = DataConfig(train_splits=("train", "vall"), validation="none")
+    with pytest.raises(ConfigError, match=r"has 'vall', which is no split .* mean 'val'\?"):
+        split_people(table, wrong, seed=0)
+    lacking = DataConfig(train_splits=("train", "val"), validation="none")
+    assert len(split_people(table, lacking, seed=0)[0]) == len(table)
+    with pytest.raises(ConfigError, match="train_splits is empty; name what to train on"):
+        split_people(table, DataConfig(train_splits=(), validation="none"), seed=0)
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_no_split_of_a_layout_is_taken_for_a_misspelt_one(layout):
+    assert {part.split for part in LAYOUTS[layout].expected} <= set(SPLITS)
+    searched = {split for s in LAYOUTS[layout].searches for split in (s.query, s.gallery)}
+    assert searched <= set(SPLITS)
 
 
 def seen(tmp_path, *rows, split="val", **columns):

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from crosslight.config import DataConfig
 from crosslight.data.layouts import get_layout
+from crosslight.data.splits import SPLITS, TEST_SPLITS, TRAINING_SPLITS
 from crosslight.data.table import SampleTable
-from crosslight.errors import DataError, ProtocolError
+from crosslight.errors import ConfigError, DataError, ProtocolError
 from crosslight.evaluation.features import Features
 from crosslight.evaluation.protocols import get_protocol
 from crosslight.methods.contract import Method
+from crosslight.registry import did_you_mean
 from crosslight.training.embedding import embed_table
 from crosslight.types import UNKNOWN_CAM, Modality
 
@@ -37,6 +39,7 @@ def split_people(
     Raises:
         DataError: The data set has no `val` split, too few people to hold any out, or none among
             them who could be found, which the first validation would say hours later.
+        ConfigError: `train_splits` is empty, or names what is no split.
     """
     table = table.with_range(config.deep_range)
     train, held_out = _split(table, config, seed)
@@ -132,13 +135,24 @@ def _settings_that_work(table: SampleTable, config: DataConfig, seed: int) -> It
 
 
 def _training_rows(table: SampleTable, config: DataConfig) -> SampleTable:
-    present = sorted(set(table.splits.tolist()))
-    wanted = config.train_splits
-    if not set(wanted) & set(present):
+    present, wanted = set(table.splits.tolist()), config.train_splits
+    if not wanted:
+        raise ConfigError(
+            "data.train_splits is empty; name what to train on, such as "
+            f"--set data.train_splits=[{TRAINING_SPLITS[0]}]."
+        )
+    for name in wanted:
+        # Recipes name val too, which many data sets lack.
+        if name not in present and name not in SPLITS:
+            likely = present.union(TRAINING_SPLITS).difference(TEST_SPLITS)
+            raise ConfigError(
+                f"data.train_splits has {name!r}, which is no split of {table.layout} at "
+                f"{table.root}{did_you_mean(name, likely)}"
+            )
+    if not present.intersection(wanted):
         raise DataError(
             f"{table.layout} at {table.root} has no images in split {' or '.join(wanted)}; its "
-            f"splits are {', '.join(present)}: write {wanted[0]} into the column split of the "
-            f"table, or say --set data.train_splits=[{present[0]}] to train on those."
+            f"splits are {', '.join(sorted(present))}: {_where_to_train(table, wanted[0])}."
         )
     train = table.split(*wanted).of_known()
     if not len(train):
@@ -147,6 +161,21 @@ def _training_rows(table: SampleTable, config: DataConfig) -> SampleTable:
             "junk; number the people 0, 1, 2, ..."
         )
     return train
+
+
+def _where_to_train(table: SampleTable, wanted: str) -> str:
+    """What to do where nothing is in the splits to train on; never to train on test people."""
+    present = set(table.splits.tolist())
+    own = table.layout == "table"
+    if not own and "train" not in present:
+        return "the part to train on is missing; unpack the data set there again"
+    # What chooses the weights is not to be learnt from where there is anything else.
+    others = sorted(present.difference(TEST_SPLITS), key=lambda name: (name == "val", name))
+    setting = f"say --set data.train_splits=[{others[0]}] to train on those" if others else ""
+    column = f"write {wanted} into the column split of the table" if own else ""
+    if own and not others:
+        column += " for images of people who are not tested"
+    return ", or ".join(filter(None, (column, setting)))
 
 
 def _in_both_lights(table: SampleTable) -> bool:
