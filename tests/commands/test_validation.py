@@ -17,10 +17,12 @@ from crosslight.data.table import build_table
 from crosslight.drawing.contact_sheet import draw_contact_sheet
 from crosslight.errors import ConfigError, DataError
 from crosslight.evaluation.protocols import PROTOCOLS
+from crosslight.experiments.fitting import prepare
 from crosslight.experiments.validation import (
     make_validation,
     queries_and_gallery,
     split_people,
+    strangers,
     validation_protocol,
 )
 from crosslight.gallery.sources import candidates_from
@@ -298,3 +300,76 @@ def test_people_in_one_light_each_are_told(tmp_path):
     rooms = dataclasses.replace(both, layout="sysu-mm01", frame=places)
     with pytest.raises(DataError, match="sysu-mm01/all/1 leaves nobody among them to be found"):
         split_people(rooms, DataConfig(), seed=0)
+
+
+def prepared(tmp_path, table, *overrides):
+    """A training that is ready to begin on a table; it sees no image yet."""
+    (tmp_path / "data").mkdir(exist_ok=True)
+    table.write(tmp_path / "data" / "table.csv")
+    told = ("training.precision=32-true", *overrides)
+    return prepare(
+        "baseline-market1501", f"table:{tmp_path / 'data'}", tmp_path / "run", overrides=told
+    )
+
+
+STRANGERS = [(pid, cam) for pid in range(11, 14) for cam in (1, 2)]
+KNOWN = [(pid, cam) for pid in (1, 2, 11) for cam in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("val", "test", "said"),
+    [
+        (STRANGERS, [(21, 1)], "on 3 people who are neither trained on nor tested."),
+        (STRANGERS[:2], [(21, 1)], "on 1 person who is neither trained on nor tested."),
+        (
+            KNOWN,
+            [(21, 1), (-1, 2)],
+            "on 3 people, 2 trained on as well, which flatters the model; "
+            "--set data.validation=holdout holds others out.",
+        ),
+        (
+            KNOWN,
+            [(11, 1), (12, 1)],
+            "on 3 people, 2 trained on and 1 tested as well, which flatters the model; "
+            "give each split people of its own.",
+        ),
+    ],
+)
+def test_it_is_said_who_of_those_who_choose_is_trained_on_or_tested(tmp_path, val, test, said):
+    table, tested = seen(tmp_path, *val), seen(tmp_path, *test, split="query")
+    more = tested.where(pl.col("split") == "query").frame.with_columns(path="q/" + pl.col("path"))
+    both = dataclasses.replace(table, frame=table.frame.vstack(more))
+    chosen = prepared(tmp_path, both, "data.validation=val").chosen_by
+    assert chosen == f"Weights are chosen by market1501 {said}"
+
+
+def test_the_people_of_msmt17s_val_are_trained_on_and_those_of_its_test_are_others(tmp_path):
+    people = {"train": range(8), "val": range(1, 4), "query": range(3), "gallery": range(3)}
+    tree = {}
+    for n, (split, pids) in enumerate(people.items()):
+        shown = [
+            (f"{pid:04d}/{pid:04d}_{n}{cam}{one}_{cam:02d}_0303morning_0015_0.jpg", pid)
+            for pid in pids
+            for cam in (1, 2)
+            for one in (0, 1)
+        ]
+        tree[f"list_{split}.txt"] = "".join(f"{name} {pid}\n" for name, pid in shown)
+        folder = "train" if split in ("train", "val") else "test"
+        tree |= {f"{folder}/{name}": None for name, _ in shown}
+    data = f"msmt17:{plant(tmp_path / 'data', tree)}"
+    expected = {"val": "3 people, 3 trained on as well", "holdout": "2 people who are neither"}
+    for validation, said in expected.items():
+        told = ("training.precision=32-true", f"data.validation={validation}")
+        fitting = prepare("baseline-msmt17", data, tmp_path / validation, overrides=told)
+        assert f"chosen by market1501 on {said}" in fitting.chosen_by
+    table = read_layout("msmt17", tmp_path / "data")
+    assert strangers(table, ["train"]) == "holdout"
+    assert strangers(table.where(pl.col("pid") > 3), ["train"]) == "holdout"
+
+
+def test_people_who_judge_rates_are_not_trained_on(tmp_path):
+    table = seen(tmp_path, *STRANGERS)
+    assert strangers(table, ["train"]) == "val"
+    assert strangers(table, ["train", "val"]) == "holdout"
+    assert strangers(seen(tmp_path, *KNOWN), ["train"]) == "holdout"
+    assert strangers(seen(tmp_path), ["train", "val"]) == "holdout"

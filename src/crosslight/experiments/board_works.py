@@ -39,7 +39,12 @@ from crosslight.experiments.fitting import Fitting, prepare
 from crosslight.experiments.options import Evaluating, Filling
 from crosslight.experiments.rows import Work
 from crosslight.experiments.systems import Preset, fitting
-from crosslight.experiments.validation import make_validation, split_people, validation_protocol
+from crosslight.experiments.validation import (
+    make_validation,
+    split_people,
+    strangers,
+    validation_protocol,
+)
 from crosslight.files import write_text
 from crosslight.methods.beginning import beginning_of
 from crosslight.registry import is_file_method
@@ -406,11 +411,7 @@ class _Try(Training):
     def __init__(self, place: _Place, system: str, preset: Preset, factor: float) -> None:
         board = place.asked.board
         self._factor = factor
-        self._validation = (
-            "val"
-            if "val" in set(place.given.table.splits) and "val" not in board.train_splits
-            else "holdout"
-        )
+        self._validation = strangers(place.given.table, board.train_splits)
         images = max(1, round(board.images * board.try_share))
         own = f"rate-{factor:g}"
         super().__init__(place, system, preset, seed=board.seeds[0], own=own, images=images)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
+import polars as pl
 
 from crosslight.config import Recipe, load_recipe
-from crosslight.data.layouts import parse_data_argument, read_layout
+from crosslight.data.layouts import Layout, parse_data_argument, read_layout
+from crosslight.data.splits import TEST_SPLITS
 from crosslight.data.table import SampleTable
 from crosslight.drawing.previews import Previews
 from crosslight.experiments.run import Run
@@ -31,24 +32,38 @@ class Fitting:
     Attributes:
         recipe: What is trained, and how.
         train: The training rows.
-        held_out: Rows of other people who choose the weights; None: the last weights are kept.
+        held_out: Rows of people who choose the weights; None: the last weights are kept.
         run: Where it goes.
+        tested: People of the data set's test splits, as far as they are numbered alike.
     """
 
     recipe: Recipe
     train: SampleTable
     held_out: SampleTable | None
     run: RunFolder
+    tested: frozenset[int] = frozenset()
 
     @property
     def chosen_by(self) -> str | None:
         """How weights are chosen, in words; None: the last ones are kept."""
         if self.held_out is None:
             return None
-        return (
-            f"Weights are chosen by {validation_protocol(self.held_out)} on "
-            f"{len(np.unique(self.held_out.pids))} people who are neither trained on nor tested."
+        people = set(self.held_out.pids.tolist())
+        noun, verb = ("person", "is") if len(people) == 1 else ("people", "are")
+        chosen = (
+            f"Weights are chosen by {validation_protocol(self.held_out)} on {len(people)} {noun}"
         )
+        trained, tested = people.intersection(self.train.pids.tolist()), people & self.tested
+        if not trained and not tested:
+            return f"{chosen} who {verb} neither trained on nor tested."
+        shared = {"trained on": trained, "tested": tested}
+        also = " and ".join(f"{len(who)} {what}" for what, who in shared.items() if who)
+        remedy = (
+            "give each split people of its own"
+            if tested
+            else "--set data.validation=holdout holds others out"
+        )
+        return f"{chosen}, {also} as well, which flatters the model; {remedy}."
 
     def train_all(
         self,
@@ -120,7 +135,9 @@ def prepare(
         },
         train=train,
     )
-    return Fitting(recipe=config, train=train, held_out=held_out, run=run)
+    return Fitting(
+        recipe=config, train=train, held_out=held_out, run=run, tested=_tested(table, layout)
+    )
 
 
 def fit(
@@ -157,6 +174,12 @@ def fit(
     machines = Machines(accelerator=accelerator, devices=devices, nodes=nodes)
     fitting.train_all(machines, progress=progress)
     return Run(out)
+
+
+def _tested(table: SampleTable, layout: Layout) -> frozenset[int]:
+    if layout.ids_restart:
+        return frozenset()
+    return frozenset(table.where(pl.col("split").is_in(TEST_SPLITS)).of_known().pids.tolist())
 
 
 def _with_arithmetic(config: Recipe, out: Path, accelerator: Accelerator) -> Recipe:

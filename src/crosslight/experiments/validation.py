@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -46,6 +46,13 @@ def split_people(
     if held_out is not None and not _can_be_scored(held_out):
         raise DataError(_unscored(table, held_out, config, seed))
     return train, held_out
+
+
+def strangers(table: SampleTable, train_splits: Sequence[str]) -> Literal["val", "holdout"]:
+    """The `data.validation` that asks people who are not trained on, as MSMT17's `val` are."""
+    val = table.where(pl.col("split") == "val").of_known()
+    train = table.where(pl.col("split").is_in(train_splits))
+    return "val" if len(val) and not np.isin(val.pids, train.pids).any() else "holdout"
 
 
 def _split(
