@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 
 import crosslight
 from crosslight.config import Recipe
-from crosslight.data.table import SampleTable
+from crosslight.data.table import SampleTable, build_table
 from crosslight.errors import CheckpointError, ConfigError, TrainingError
 from crosslight.locking import LOCK_NAME, FolderLock
 from crosslight.training.loop import fit
@@ -127,6 +128,48 @@ def test_other_data_is_refused(table: SampleTable, tmp_path: Path) -> None:
     open_run(tmp_path / "run", recipe(), moved)  # the same rows at another place
     with pytest.raises(ConfigError, match="The training images are others than those"):
         open_run(tmp_path / "run", recipe(), draw_people(tmp_path / "other", people=4))
+
+
+PEOPLE = {
+    "path": ["a.jpg", "b.jpg", "c.jpg"],
+    "pid": [1, 1, 2],
+    "cam": [1, 2, 1],
+    "time": [1.5, None, 3],
+}
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({"path": ["a.jpg", "d.jpg", "c.jpg"]}, ": 1 were removed, such as b.jpg; 1 were added, "),
+        ({"pid": [1, 2, 2]}, ": 1 have another person, camera or light, such as b.jpg; put"),
+        ({"split": ["all", "val", "val"]}, ": 2 have another split, such as b.jpg; put"),
+        ({"track": ["t", None, None]}, ": 1 have another track, such as a.jpg; put"),
+        (
+            {"time": [1.5, 2, None], "cam": [1, 2, 3]},
+            ": 1 have another person, camera or light, such as c.jpg; "
+            "2 have another time, such as b.jpg; put",
+        ),
+        ({name: values[::-1] for name, values in PEOPLE.items()}, ": their order; put them back"),
+        (
+            {name: [*values, values[0]] for name, values in PEOPLE.items()},
+            "was begun with; put them back",  # one stands there twice: no other order
+        ),
+    ],
+)
+def test_what_differs_in_the_training_images_is_what_is_said(
+    tmp_path: Path, now: dict[str, list[object]], said: str
+) -> None:
+    def begin(columns: dict[str, list[object]]) -> None:
+        table = build_table("table", tmp_path, columns)
+        data = {"fingerprint": table.fingerprint()}
+        RunFolder.create(tmp_path / "run", recipe(), data=data, train=table)
+
+    begin(PEOPLE)
+    _saved(RunFolder(path=tmp_path / "run"))
+    begin(PEOPLE)
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        begin(PEOPLE | now)
 
 
 def test_a_folder_with_other_files_is_refused(table: SampleTable, tmp_path: Path) -> None:

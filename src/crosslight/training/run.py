@@ -40,6 +40,13 @@ _FREE_KEYS = (
 )
 """Keys that may change while a training continues: its weights do not depend on them."""
 
+_CALLED = {
+    "person, camera or light": ("pid", "cam", "modality"),
+    "split": ("split",),
+    "track": ("track",),
+    "time": ("time",),
+}
+
 
 def build_method(config: Recipe, *, num_ids: int) -> Method:
     """A method as its training begins: the seed decides, given stages are taken over.
@@ -329,23 +336,29 @@ def what_differs(
 def _difference(run: RunFolder, train: SampleTable | None) -> str:
     """`: 3 were removed, such as a.jpg`, as far as it is known."""
     try:
-        before = _labels(read_table(run.table_path)) if train is not None else {}
+        kept = read_table(run.table_path) if train is not None else None
     except (CrosslightError, OSError):
         return ""
-    if train is None or not before:
+    if train is None or kept is None:
         return ""
-    now = _labels(train)
+    before, now = _rows(kept), _rows(train)
+    both = sorted(before.keys() & now.keys())
     kinds = {
         "were removed": sorted(before.keys() - now.keys()),
         "were added": sorted(now.keys() - before.keys()),
-        "have another person, camera or light": sorted(
-            path for path in before.keys() & now.keys() if before[path] != now[path]
-        ),
+        **{
+            f"have another {called}": [
+                path for path in both if any(before[path][c] != now[path][c] for c in columns)
+            ]
+            for called, columns in _CALLED.items()
+        },
     }
     said = [f"{len(p)} {kind}, such as {p[0]}" for kind, p in kinds.items() if p]
-    return f": {'; '.join(said)}" if said else ": their order"
+    paths = kept.relative_paths, train.relative_paths
+    if not said and paths[0] != paths[1] and sorted(paths[0]) == sorted(paths[1]):
+        said = ["their order"]
+    return f": {'; '.join(said)}" if said else ""
 
 
-def _labels(table: SampleTable) -> dict[str, tuple[int, int, int]]:
-    columns = (table.pids.tolist(), table.cams.tolist(), table.modality.tolist())
-    return dict(zip(table.relative_paths, zip(*columns, strict=True), strict=True))
+def _rows(table: SampleTable) -> dict[str, dict[str, Any]]:
+    return {row["path"]: row for row in table.frame.iter_rows(named=True)}
