@@ -373,3 +373,44 @@ def test_people_who_judge_rates_are_not_trained_on(tmp_path):
     assert strangers(table, ["train", "val"]) == "holdout"
     assert strangers(seen(tmp_path, *KNOWN), ["train"]) == "holdout"
     assert strangers(seen(tmp_path), ["train", "val"]) == "holdout"
+
+
+def begun(tmp_path, table, *overrides):
+    """One that has something to lose: a checkpoint, or what stands for one here."""
+    fitting = prepared(tmp_path, table, *overrides)
+    fitting.run.checkpoints_path.mkdir()
+    (fitting.run.checkpoints_path / "last.pt").touch()
+    return fitting.run
+
+
+def test_a_training_goes_on_with_the_people_who_chose_its_best_weights(tmp_path):
+    table, by_val = seen(tmp_path, *STRANGERS), "data.validation=val"
+    run = begun(tmp_path, table, by_val)
+    fewer = table.where((pl.col("split") == "train") | (pl.col("pid") != 13))
+    with pytest.raises(ConfigError, match=r"validation images are others than those that .* put"):
+        prepared(tmp_path, fewer, by_val)
+    assert prepared(tmp_path, table, by_val).run == run
+    with pytest.raises(ConfigError, match=r"data.validation = 'val', but data.validation = 'none'"):
+        prepared(tmp_path, table, "data.validation=none")
+
+
+def test_a_training_that_kept_no_fingerprint_of_those_people_goes_on(tmp_path):
+    table, by_val = seen(tmp_path, *STRANGERS), "data.validation=val"
+    run = begun(tmp_path, table, by_val)
+    content = yaml.safe_load(run.config_path.read_text())
+    del content["data_set"]["validation_fingerprint"]
+    run.config_path.write_text(yaml.safe_dump(content))
+    assert prepared(tmp_path, table, by_val).run == run
+    assert prepared(tmp_path, table.where(pl.col("pid") != 13), by_val).run == run
+    with pytest.raises(ConfigError, match=r"training images are others .* 4 were removed"):
+        prepared(tmp_path, table.where(pl.col("pid") != 3), by_val)
+
+
+def test_a_training_without_validation_asks_for_no_people_but_its_own(tmp_path):
+    table = seen(tmp_path, *STRANGERS)
+    run = begun(tmp_path, table, "data.validation=none")
+    assert "validation_fingerprint" not in run.load_data()
+    fewer = table.where(pl.col("pid") != 13)
+    assert prepared(tmp_path, fewer, "data.validation=none").run == run
+    with pytest.raises(ConfigError, match=r"data.validation = 'none', but data.validation = 'val'"):
+        prepared(tmp_path, table, "data.validation=val")

@@ -53,7 +53,7 @@ from crosslight.shipped import SHIPPED
 from crosslight.training.interruption import TrainingInterrupted
 from crosslight.training.loop import FitSummary
 from crosslight.training.machines import Machines
-from crosslight.training.run import RunFolder, build_method, what_differs
+from crosslight.training.run import VALIDATED_ON, RunFolder, build_method, what_differs
 from crosslight.training.weights import ModelCard, load_weights, save_weights
 from crosslight.types import Modality
 
@@ -372,7 +372,11 @@ class Training(Work):
             training=replace(own.training, validate_every=kept.training.validate_every),
         )
         # The fingerprint is that of its own training people.
-        return kept == alike and run.load_data() == fitting.run.load_data()
+        kept_data, own_data = (
+            {key: value for key, value in one.load_data().items() if key != VALIDATED_ON}
+            for one in (run, fitting.run)
+        )
+        return kept == alike and kept_data == own_data
 
 
 class _Start(Training):

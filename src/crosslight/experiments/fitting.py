@@ -21,7 +21,7 @@ from crosslight.training.devices import fastest_precision
 from crosslight.training.loop import FitSummary
 from crosslight.training.loop import fit as fit_method
 from crosslight.training.machines import Machines
-from crosslight.training.run import RunFolder
+from crosslight.training.run import VALIDATED_ON, RunFolder
 from crosslight.types import Accelerator
 
 
@@ -124,17 +124,15 @@ def prepare(
     layout, root = parse_data_argument(data)
     table = read_layout(layout.name, root, trial=trial)
     train, held_out = split_people(table, config.data, seed=config.training.seed)
-    run = RunFolder.create(
-        out,
-        config,
-        data={
-            "layout": layout.name,
-            "root": str(root.resolve()),
-            "trial": trial,
-            "fingerprint": train.fingerprint(),
-        },
-        train=train,
-    )
+    content = {
+        "layout": layout.name,
+        "root": str(root.resolve()),
+        "trial": trial,
+        "fingerprint": train.fingerprint(),
+    }
+    if held_out is not None:
+        content[VALIDATED_ON] = held_out.fingerprint()
+    run = RunFolder.create(out, config, data=content, train=train)
     return Fitting(
         recipe=config, train=train, held_out=held_out, run=run, tested=_tested(table, layout)
     )

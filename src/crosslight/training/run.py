@@ -40,6 +40,9 @@ _FREE_KEYS = (
 )
 """Keys that may change while a training continues: its weights do not depend on them."""
 
+VALIDATED_ON = "validation_fingerprint"
+"""Beside `fingerprint` in `data_set`, where people choose the weights; older runs have none."""
+
 _CALLED = {
     "person, camera or light": ("pid", "cam", "modality"),
     "split": ("split",),
@@ -314,6 +317,14 @@ def _another(run: RunFolder, wanted: dict[str, Any], train: SampleTable | None) 
                 f"The training images are others than those that {run.path} was begun with"
                 f"{_difference(run, train)}; put them back to continue that training, or give "
                 "another --out."
+            )
+        if key == f"data_set.{VALIDATED_ON}":
+            if None in (old, new):  # begun by an older version, or validated otherwise
+                continue
+            return (
+                f"The validation images are others than those that {run.path} was begun with, by "
+                "which its best weights were chosen; put them back to continue that training, or "
+                "give another --out."
             )
         return (
             f"{run.path} already holds a training with {key} = {old!r}, but {key} = {new!r} "
