@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import os
 import sys
 from pathlib import Path
 from threading import Event, Thread
@@ -86,3 +87,34 @@ def test_a_file_that_is_closed_to_this_user_is_not_busy(tmp_path: Path) -> None:
         lock.acquire()
     with as_nobody(), pytest.raises(PermissionError):
         lock.acquire_when_free()
+
+
+def test_a_lock_is_in_place_as_long_as_its_file_is(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path)
+    assert not lock.is_in_place()
+    lock.acquire()
+    assert lock.is_in_place()
+    (tmp_path / LOCK_NAME).unlink()
+    assert not lock.is_in_place()
+    (tmp_path / LOCK_NAME).touch()
+    assert not lock.is_in_place()
+    lock.release()
+    assert not lock.is_in_place()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows forks no process; nothing to test")
+def test_a_forked_process_that_gives_the_lock_back_closes_no_other_file(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path)
+    lock.acquire()
+    child = os.fork()
+    if not child:
+        try:
+            own = os.open(tmp_path / LOCK_NAME, os.O_RDONLY)  # of the lock's number, free here
+            lock.release()
+            os.fstat(own)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    with pytest.raises(BlockingIOError):
+        FolderLock(tmp_path).acquire()

@@ -51,10 +51,19 @@ class FolderLock:
 
     def release(self) -> None:
         """Gives the lock back."""
-        if self._descriptor is not None:
-            _held.discard(self._descriptor)
-            os.close(self._descriptor)
-            self._descriptor = None
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor in _held:  # in a forked process it is closed, and perhaps another file's
+            _held.discard(descriptor)
+            os.close(descriptor)
+
+    def is_in_place(self) -> bool:
+        """Whether the lock is held, on the file that is in the folder now."""
+        if self._descriptor is None:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self._path.stat())
+        except OSError:
+            return False
 
     def _taken(self, *, waits: bool) -> int:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
