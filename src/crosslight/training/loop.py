@@ -20,15 +20,13 @@ from lightning_fabric import Fabric
 from crosslight.config import Recipe
 from crosslight.data.loading_processes import worker_deaths_told
 from crosslight.data.table import SampleTable
-from crosslight.errors import ConfigError
-from crosslight.locking import FolderLock
 from crosslight.methods.contract import Method
+from crosslight.training.claims import Claim, claim_for_training, give_up
 from crosslight.training.devices import exactly_repeatable, launch, on_first_rank
 from crosslight.training.interruption import Interruption
 from crosslight.training.machines import Machines
 from crosslight.training.run import RunFolder, build_method
 from crosslight.training.session import Preview, Training, Validate
-from crosslight.training.weights import disk_faults_told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,16 +82,20 @@ def fit(
         resume: False refuses a run that has begun.
 
     Raises:
-        ConfigError: The configuration cannot be trained here, the run has begun, or another process
-            trains into its folder.
+        ConfigError: The configuration cannot be trained here, the run has begun or is that of
+            another training, or another process trains into its folder.
         CheckpointError: The run's state is damaged or carries code.
         DataError: The data does not fit the batches, or an image cannot be read.
         TrainingError: A loss lost its value, the method gives no proper losses or moves nothing, or
             the disk is full.
         TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the state is saved.
     """
-    fabric = launch(machines or Machines(), config.training.precision)
-    with _undisturbed(run, fabric, config.training.threads) as interruption:
+    try:
+        fabric = launch(machines or Machines(), config.training.precision)
+    except BaseException:
+        give_up(run.path)
+        raise
+    with _undisturbed(run, config, train, fabric) as interruption:
         training = Training(
             fabric,
             build_method(config, num_ids=len(np.unique(train.pids))) if method is None else method,
@@ -124,39 +126,40 @@ def _summary(training: Training, run: RunFolder, resumed_from: int, select: str)
 
 
 @contextmanager
-def _undisturbed(run: RunFolder, fabric: Fabric, threads: int | None) -> Iterator[Interruption]:
+def _undisturbed(
+    run: RunFolder, config: Recipe, train: SampleTable, fabric: Fabric
+) -> Iterator[Interruption]:
     """Inside, a training is alone in its folder, repeatable, and told of what would end it."""
     with (
-        _only_training(run, fabric),
+        _only_training(run, config, train, fabric),
         worker_deaths_told(),
-        exactly_repeatable(fabric.device, threads=threads),
+        exactly_repeatable(fabric.device, threads=config.training.threads),
         Interruption() as interruption,
     ):
         yield interruption
 
 
 @contextmanager
-def _only_training(run: RunFolder, fabric: Fabric) -> Iterator[None]:
+def _only_training(
+    run: RunFolder, config: Recipe, train: SampleTable, fabric: Fabric
+) -> Iterator[None]:
     """Inside, no other process trains into the folder; readers are not affected.
 
     Raises:
-        ConfigError: Another one does already.
+        ConfigError: Another one does already, or has made it the folder of another training.
         TrainingError: The folder cannot be written.
     """
-    lock = FolderLock(run.path)
+    locks: list[Claim] = []
 
     def acquire() -> None:
-        with disk_faults_told(run.path):
-            try:
-                lock.acquire()
-            except BlockingIOError as error:
-                raise ConfigError(
-                    f"Another training writes to {run.path}; wait until it is done, or give "
-                    "another --out."
-                ) from error
+        locks.append(claim_for_training(run.path))
+        run.refuse_another(config, train)
 
-    on_first_rank(fabric, acquire)
     try:
+        on_first_rank(fabric, acquire)
+        if fabric.global_rank:  # who may see other images
+            run.refuse_another(config, train)
         yield
     finally:
-        lock.release()
+        for lock in locks:
+            lock.release()

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
-from crosslight.config import RUN_KEYS, Recipe, flat, parse_recipe, to_plain
+from crosslight.config import RUN_KEYS, Recipe, build, flat, parse_recipe, to_plain
 from crosslight.data.table import SampleTable, read_table
 from crosslight.errors import CheckpointError, ConfigError, CrosslightError
 from crosslight.files import EXPORT_CARD, write_text
-from crosslight.locking import LOCK_NAME, FolderLock
+from crosslight.locking import LOCK_NAME
 from crosslight.methods.contract import Method
 from crosslight.nn.weights import initial_weights_left_out
 from crosslight.registry import digest_of_method, method_class
 from crosslight.shipped import MODEL, SHIPPED, WEIGHTS, shipped
+from crosslight.training.claims import Claim, claim, is_first, is_numbered, taken
 from crosslight.training.given_stages import take_given
 from crosslight.training.weights import (
     ModelCard,
@@ -83,9 +84,11 @@ class RunFolder:
 
     Attributes:
         path: The folder.
+        claim: Keeps other processes out until the training that it was created for has ended.
     """
 
     path: Path
+    claim: Claim | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def create(
@@ -96,7 +99,7 @@ class RunFolder:
         data: Mapping[str, Any],
         train: SampleTable | None = None,
     ) -> RunFolder:
-        """Makes the folder, or opens one that holds the same training.
+        """Makes the folder, or opens one that holds the same training, and claims it.
 
         Args:
             path: A folder that is missing, empty or a run.
@@ -106,7 +109,8 @@ class RunFolder:
             train: The training rows, kept so that a later call can say how others differ.
 
         Raises:
-            ConfigError: The folder holds other files or another training.
+            ConfigError: The folder holds other files or another training, or another process is
+                at it.
             TrainingError: The folder cannot be written.
         """
         run = cls(path=path)
@@ -119,25 +123,46 @@ class RunFolder:
         }
         if path.exists() and not path.is_dir():
             raise ConfigError(f"{path} is a file; give another --out, a folder.")
-        is_run = run.config_path.is_file()
-        if is_run:
-            told = _another(run, yaml.safe_load(yaml.safe_dump(content)), train)
-            if told is None:
-                return run
-            if not _forgotten(run):
-                raise ConfigError(told)
+        # Before the lock's file is made: in a folder of other things nothing is.
+        _holds_already(run, content, train)
         with disk_faults_told(run.config_path):
-            # Killed before the configuration stood, a call leaves its lock and the table.
-            left = (LOCK_NAME, run.table_path.name)
-            names = [entry.name for entry in path.iterdir()] if path.is_dir() else []
-            if not is_run and any(n not in left and not n.endswith(".part") for n in names):
-                raise ConfigError(
-                    f"{path} is not empty and holds no run (no config.yaml); give another --out."
-                )
-            if train is not None:
-                train.write(run.table_path)
-            write_text(run.config_path, yaml.safe_dump(content, sort_keys=False))
+            path.mkdir(parents=True, exist_ok=True)
+        lock = claim(path)
+        if lock is None:
+            if is_numbered():  # it may be one of its own; the loop asks again when it knows
+                return run
+            raise taken(path)
+        try:
+            if not _holds_already(run, content, train):
+                _write(run, content, train)
+        except BaseException:
+            lock.release()
+            raise
+        if is_first():
+            return cls(path=path, claim=lock)
+        lock.release()
         return run
+
+    def refuse_another(self, config: Recipe, train: SampleTable) -> None:
+        """Makes sure that a training is still the one that the folder was made for.
+
+        Raises:
+            ConfigError: It holds another, made meanwhile.
+        """
+        if not self.config_path.is_file():
+            return
+        data = dict(self.load_data())
+        if "fingerprint" in data:
+            data["fingerprint"] = train.fingerprint()
+        content = {
+            "code_sha256": digest_of_method(config.method),
+            "data_set": data,
+            **to_plain(config),
+        }
+        begun = as_begun(self._content(), config, where=f"configuration {self.config_path}")
+        told = _another(self, to_plain(begun), content, train)
+        if told is not None:
+            raise ConfigError(told)
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
@@ -277,33 +302,83 @@ class RunFolder:
         return content
 
 
-def _forgotten(run: RunFolder) -> bool:
-    """Whether a training left nothing to continue and nobody is at it; its traces go then.
+def _holds_already(run: RunFolder, content: Mapping[str, Any], train: SampleTable | None) -> bool:
+    """Whether a folder holds this very training.
 
-    It failed before its first checkpoint, for want of people or with a loss that was lost, and the
-    same command with something mended should not need another folder.
+    Raises:
+        ConfigError: It holds what would be lost.
     """
-    if run.model_path.exists() or any(run.checkpoints_path.glob("*")):
+    if run.config_path.is_file():
+        told = _another(run, to_plain(run.load_config()), content, train)
+        if told is None:
+            return True
+        if run.model_path.exists() or any(run.checkpoints_path.glob("*")):
+            raise ConfigError(told)
         return False
-    lock = FolderLock(run.path)
-    with disk_faults_told(run.path):
-        try:
-            lock.acquire()
-        except BlockingIOError:
-            return False
-        try:
-            run.log_path.unlink(missing_ok=True)
-            for folder in (run.tensorboard_path, run.previews_path):
-                shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            lock.release()
-    return True
+    # Killed before the configuration stood, a call leaves its lock and the table.
+    left = (LOCK_NAME, run.table_path.name)
+    with disk_faults_told(run.config_path):
+        names = [entry.name for entry in run.path.iterdir()] if run.path.is_dir() else []
+    if any(name not in left and not name.endswith(".part") for name in names):
+        raise ConfigError(
+            f"{run.path} is not empty and holds no run (no config.yaml); give another --out."
+        )
+    return False
 
 
-def _another(run: RunFolder, wanted: dict[str, Any], train: SampleTable | None) -> str | None:
-    """Why a folder holds another training than the one that is wanted; None: it is the same."""
-    # What the run was made before had its default.
-    kept = yaml.safe_load(yaml.safe_dump(to_plain(run.load_config())))
+def _write(run: RunFolder, content: Mapping[str, Any], train: SampleTable | None) -> None:
+    """Writes what is trained, in place of a training that left nothing to continue.
+
+    That one failed before its first checkpoint, for want of people or with a loss that was lost,
+    and the same command with something mended should not need another folder.
+    """
+    with disk_faults_told(run.config_path):
+        run.log_path.unlink(missing_ok=True)
+        for folder in (run.tensorboard_path, run.previews_path):
+            shutil.rmtree(folder, ignore_errors=True)
+        if train is not None:
+            train.write(run.table_path)
+        write_text(run.config_path, yaml.safe_dump(dict(content), sort_keys=False))
+
+
+def as_begun(begun: Mapping[str, Any], config: Recipe, *, where: str) -> Recipe:
+    """The recipe of a training, kept by an earlier version perhaps; what it lacks is as now.
+
+    Args:
+        begun: As plain values. Parts that are not there are taken from `config`.
+        config: Of the same method, or nothing but the name of the other counts.
+        where: What it stands in.
+
+    Raises:
+        ConfigError: It belongs to another version.
+    """
+    method = str(begun.get("method"))
+    if method != config.method:
+        return replace(config, method=method)
+    parts = {part: getattr(config, part) for part in ("config", "data", "training")}
+    kept = {
+        part: build(type(own), begun[part], where=where)
+        for part, own in parts.items()
+        if part in begun
+    }
+    return replace(config, **kept)
+
+
+def _another(
+    run: RunFolder,
+    begun: Mapping[str, Any],
+    content: Mapping[str, Any],
+    train: SampleTable | None,
+) -> str | None:
+    """Why a folder holds another training than the one that is wanted; None: it is the same.
+
+    Args:
+        run: The folder.
+        begun: Its recipe; what it was made before has its default.
+        content: What its configuration would be.
+        train: The training rows.
+    """
+    kept, wanted = (yaml.safe_load(yaml.safe_dump(dict(c))) for c in (begun, content))
     for key, old, new in what_differs({**run._content(), **kept}, wanted):
         if key == "code_sha256":
             if None in (old, new):  # begun by an older version, or another method
