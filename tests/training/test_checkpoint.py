@@ -177,6 +177,45 @@ def test_a_state_older_than_a_key_continues_with_its_default(
         fit(table, recipe(), run, method=build(recipe(), table), progress=False)
 
 
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("training", "seed", 1),
+        ("training", "clip_norm", 0.5),
+        ("data", "ids_per_batch", 3),
+        ("data", "augmentation", {"erasing": 0.25}),
+    ],
+)
+def test_a_state_of_other_data_or_training_settings_is_refused(
+    table: SampleTable, tmp_path: Path, part: str, key: str, value: Any
+) -> None:
+    run = open_run(tmp_path, recipe(), table)
+    fit(table, recipe(), run, method=build(recipe(), table), progress=False)
+    other, weights = state(tmp_path), run.model_path.read_bytes()
+    other["config"][part][key] = value
+    torch.save(other, run.checkpoints_path / "last.pt")
+    with pytest.raises(CheckpointError, match=rf"belongs to a training with {part}\.{key}.* = "):
+        fit(table, recipe(), run, method=build(recipe(), table), progress=False)
+    assert run.model_path.read_bytes() == weights
+
+
+def test_a_state_with_other_free_settings_or_fewer_continues(
+    table: SampleTable, tmp_path: Path
+) -> None:
+    run = open_run(tmp_path, recipe(), table)
+    fit(table, recipe(), run, method=build(recipe(), table), progress=False)
+    other = state(tmp_path)
+    other["config"]["data"]["workers"] = 3
+    other["config"]["training"] |= {"checkpoint_every": 2, "log_every": 9, "preview_every": 7}
+    del other["config"]["data"]["augmentation"]["pad_mode"]
+    del other["config"]["training"]["lr_factor"]
+    for left_out in (None, "data", "training"):
+        other["config"].pop(left_out, None)
+        torch.save(other, run.checkpoints_path / "last.pt")
+        done = fit(table, recipe(), run, method=build(recipe(), table), progress=False)
+        assert done.resumed_from == done.iterations
+
+
 @pytest.mark.parametrize("damage", [{"format": 99}, {"position": {"stage": 0}}, {"optimizers": {}}])
 def test_a_state_of_another_version_is_refused(
     table: SampleTable, tmp_path: Path, damage: dict[str, Any]

@@ -12,10 +12,11 @@ from typing import Any, BinaryIO
 
 import torch
 
-from crosslight.config import Recipe, build, flat, to_plain
+from crosslight.config import Recipe, to_plain
 from crosslight.errors import CheckpointError, ConfigError
 from crosslight.files import written_whole
 from crosslight.methods.contract import Method, Scheduled
+from crosslight.training.run import as_begun, what_differs
 from crosslight.training.weights import disk_faults_told, load_state
 
 _FORMAT = 1
@@ -68,19 +69,12 @@ class TrainingState:
     config: Recipe
 
     def _refuse_another(self, begun: Mapping[str, Any], source: Path) -> None:
-        """What the state is older than has its default, as in a run's `config.yaml`."""
-        found, expected = {"method": begun["method"]}, {"method": self.config.method}
-        if found == expected:
-            own = build(type(self.config.config), begun["config"], where=f"file {source}")
-            found = flat({"config": to_plain(own)})
-            expected = flat({"config": to_plain(self.config.config)})
-        for key, value in expected.items():
-            if found[key] != value:
-                raise CheckpointError(
-                    f"{source} belongs to a training with {key} = {found[key]!r}, expected "
-                    f"{value!r}; put back the file that belongs here, or start again with another "
-                    "--out."
-                )
+        own = as_begun(begun, self.config, where=f"file {source}")
+        for key, old, new in what_differs(to_plain(own), to_plain(self.config)):
+            raise CheckpointError(
+                f"{source} belongs to a training with {key} = {old!r}, expected {new!r}; put back "
+                "the file that belongs here, or start again with another --out."
+            )
 
     def capture(self, position: Position) -> dict[str, Any]:
         """The state as tensors and plain values; tensors are not copied."""
