@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from crosslight.training.checkpoint import Checkpoints, DamagedCheckpointError, 
 from crosslight.training.loop import fit
 from tests.training.states import state
 from tests.training.tiny import TinyConfig, build, open_run, recipe
+from tests.unprivileged import as_nobody
 
 
 class Harmful:
@@ -55,6 +58,133 @@ def test_a_damaged_last_state_gives_way_to_the_previous_one(tmp_path: Path) -> N
     truncate(checkpoints.previous)
     with pytest.raises(CheckpointError, match=r"previous\.pt is damaged .* put back a copy"):
         checkpoints.load()
+
+
+def alter(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0x55
+    path.write_bytes(content)
+
+
+def places(path: Path, entry: str) -> range:
+    """Where the content of a file in an archive lies in it."""
+    with zipfile.ZipFile(path) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(entry))
+        content = archive.read(name)
+    start = path.read_bytes().index(content)
+    return range(start, start + len(content))
+
+
+@pytest.mark.parametrize("entry", ["data/0", "data.pkl"])
+def test_an_altered_byte_gives_way_to_the_previous_state(tmp_path: Path, entry: str) -> None:
+    """In a pickle too, where it may look like the name of something to be run."""
+    checkpoints = Checkpoints(tmp_path)
+    for number in range(2):
+        checkpoints.save({"number": number, "tensor": torch.arange(100.0) + number})
+    whole = checkpoints.last.read_bytes()
+    for place in places(checkpoints.last, entry)[::3]:
+        alter(checkpoints.last, place)
+        found = checkpoints.load()
+        assert found is not None
+        assert (found[0]["number"], found[1]) == (0, checkpoints.previous)
+        checkpoints.last.write_bytes(whole)
+    found = checkpoints.load()
+    assert found is not None
+    assert (found[0]["number"], found[1]) == (1, checkpoints.last)
+
+
+def test_an_altered_byte_anywhere_changes_no_state(tmp_path: Path) -> None:
+    """Some are of no account: padding, times of day, attributes."""
+    path, state = tmp_path / "last.pt", {"number": 7, "tensor": torch.arange(3.0)}
+    torch.save(state, path)
+    whole, damaged = path.read_bytes(), 0
+    for place in range(len(whole)):
+        alter(path, place)
+        try:
+            found = load_safely(path)
+        except DamagedCheckpointError:
+            damaged += 1
+        else:
+            assert found["number"] == 7
+            assert torch.equal(found["tensor"], torch.arange(3.0))
+        path.write_bytes(whole)
+    assert damaged
+
+
+class FailingDisk(io.FileIO):
+    """A file of which one byte cannot be read."""
+
+    def __init__(self, path: Path, place: int) -> None:
+        super().__init__(path)
+        self._place = place
+
+    def readinto(self, buffer: Any) -> int:
+        if self.tell() <= self._place < self.tell() + len(buffer):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().readinto(buffer) or 0
+
+    def readall(self) -> bytes:
+        if self.tell() <= self._place:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().readall()
+
+
+def opens_with(monkeypatch: pytest.MonkeyPatch, opened: Callable[[Path], Any]) -> None:
+    real = Path.open
+
+    def replaced(path: Path, *args: Any, **options: Any) -> Any:
+        is_ours = path.name == "last.pt" and args == ("rb",)
+        return opened(path) if is_ours else real(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", replaced)
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EIO, errno.EMFILE, errno.ESTALE])
+def test_a_state_that_the_system_does_not_open_is_not_passed_over(
+    table: SampleTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """The one before it would be continued from, and the good one lost."""
+    run = open_run(tmp_path, recipe(), table)
+    fit(table, recipe(), run, method=build(recipe(), table), progress=False)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def refuses(path: Path) -> None:
+        raise OSError(code, os.strerror(code), str(path))
+
+    opens_with(monkeypatch, refuses)
+    told = rf"last\.pt cannot be read \({os.strerror(code)}\); it may be whole"
+    with pytest.raises(CheckpointError, match=told) as caught:
+        fit(table, recipe(), run, method=build(recipe(), table), progress=False)
+    assert not isinstance(caught.value, DamagedCheckpointError)
+    assert isinstance(caught.value.__cause__, OSError)
+    monkeypatch.undo()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99, 1.0])
+def test_a_state_that_the_disk_gives_in_part_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for number in range(2):
+        checkpoints.save({"number": number, "tensor": torch.zeros(100_000)})
+    place = int(share * (checkpoints.last.stat().st_size - 1))
+    opens_with(monkeypatch, lambda path: io.BufferedReader(FailingDisk(path, place)))
+    told = rf"last\.pt cannot be read \({os.strerror(errno.EIO)}\)"
+    with pytest.raises(CheckpointError, match=told) as caught:
+        checkpoints.load()
+    assert not isinstance(caught.value, DamagedCheckpointError)
+
+
+def test_a_folder_of_states_that_is_closed_to_this_user_is_no_new_training(
+    reachable: Path,
+) -> None:
+    checkpoints = Checkpoints(reachable / "checkpoints")
+    checkpoints.save({"number": 0})
+    checkpoints.last.parent.chmod(0)
+    with as_nobody(), pytest.raises(CheckpointError, match=r"cannot be read \(Permission denied"):
+        checkpoints.load()
+    checkpoints.last.parent.chmod(0o700)
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing of the kind", bytes(4096), b"PK\x03\x04"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from crosslight.training.weights import disk_faults_told, load_state
 
 _FORMAT = 1
 _PICKLE_START = b"\x80"
+_DOS_FOLDER = 0x10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,11 +148,12 @@ class Checkpoints:
         """The newest state that is whole, and its file; None where nothing was saved.
 
         Raises:
-            CheckpointError: The only states are damaged, or one carries code.
+            CheckpointError: The only states are damaged, one carries code, or the disk does not
+                give one, which may be whole.
         """
         damage: CheckpointError | None = None
         for path in (self.last, self.previous):
-            if path.exists():
+            if _is_there(path):
                 try:
                     return load_safely(path), path
                 except DamagedCheckpointError as error:
@@ -168,35 +171,79 @@ def load_safely(path: Path) -> dict[str, Any]:
     """Reads a file of `torch.save` onto the CPU without running any code in it.
 
     Raises:
-        DamagedCheckpointError: It cannot be read to its end.
-        CheckpointError: It would run code.
+        DamagedCheckpointError: It is not as it was written.
+        CheckpointError: It would run code, or the disk does not give it.
     """
     try:
         with path.open("rb") as file:
-            packed = zipfile.is_zipfile(file)
-            pickled = not packed and _first_byte(file) == _PICKLE_START
-    except OSError as error:  # a folder in its place, or a disk that fails
-        raise DamagedCheckpointError(_damaged(path)) from error
-    if pickled:
-        raise CheckpointError(_carries_code(path))
-    if not packed:
-        raise DamagedCheckpointError(_damaged(path))
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(_carries_code(path)) from error
-    except MemoryError:
+            if not _is_whole(file):
+                file.seek(0)
+                if file.read(1) == _PICKLE_START:
+                    raise CheckpointError(_carries_code(path))
+                raise DamagedCheckpointError(_damaged(path))
+            file.seek(0)
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except (CheckpointError, MemoryError):
         raise
     except Exception as error:  # on foreign bytes an unpickler fails in a dozen ways
+        fault = _disk_fault(error)
+        if fault is not None:
+            raise CheckpointError(_unreadable(path, fault)) from fault
+        if isinstance(error, pickle.UnpicklingError):
+            raise CheckpointError(_carries_code(path)) from error
         raise DamagedCheckpointError(_damaged(path)) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} is no training state; remove it and start again.")
     return content
 
 
-def _first_byte(file: BinaryIO) -> bytes:
-    file.seek(0)
-    return file.read(1)
+def _is_whole(file: BinaryIO) -> bool:
+    """Whether it is an archive of which every byte that counts is as it was written.
+
+    PyTorch reads an archive without looking at its checksums: altered numbers would be trained on,
+    and an altered name in its pickle would look like code.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            # Of what is marked as a folder PyTorch reads nothing, and gives whatever lay in memory.
+            if any(entry.external_attr & _DOS_FOLDER for entry in archive.infolist()):
+                return False
+            return archive.testzip() is None
+    except MemoryError:
+        raise
+    except Exception as error:  # of an altered header: unknown compression, a password, ...
+        fault = _disk_fault(error)
+        if fault is not None:
+            raise fault from None
+        return False
+
+
+def _disk_fault(error: BaseException) -> OSError | None:
+    """What the system said, if that is behind an error; `zipfile` calls it a bad archive."""
+    behind: BaseException | None = error
+    while behind is not None:
+        # Altered offsets lead to places before the file's beginning, which are invalid.
+        if isinstance(behind, OSError) and behind.errno not in (None, errno.EINVAL):
+            return behind
+        behind = behind.__cause__ or behind.__context__
+    return None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise CheckpointError(_unreadable(path, error)) from error
+    return True
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    return (
+        f"{path} cannot be read ({error.strerror or error}); it may be whole, and nothing was "
+        "changed: mend the cause and run the same command again to continue."
+    )
 
 
 def _carries_code(path: Path) -> str:
