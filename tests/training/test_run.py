@@ -109,6 +109,21 @@ def test_a_folder_that_is_closed_to_this_user_is_not_called_that_of_another_trai
         open_run(reachable / "run", mended, table)
 
 
+def test_states_that_are_closed_to_this_user_are_not_taken_for_none(
+    table: SampleTable, reachable: Path
+) -> None:
+    run = open_run(reachable / "run", recipe(), table)
+    _saved(run)
+    before = run.config_path.read_bytes()
+    run.checkpoints_path.chmod(0)
+    run.path.chmod(0o777)
+    (run.path / LOCK_NAME).chmod(0o666)
+    with as_nobody(), pytest.raises(TrainingError, match=r"\(Permission denied\)"):
+        open_run(run.path, changed("training", seed=1), table)
+    run.checkpoints_path.chmod(0o700)
+    assert run.config_path.read_bytes() == before
+
+
 def test_a_training_of_an_earlier_version_without_a_newer_key_continues(
     table: SampleTable, tmp_path: Path
 ) -> None:

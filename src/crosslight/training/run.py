@@ -312,8 +312,11 @@ def _holds_already(run: RunFolder, content: Mapping[str, Any], train: SampleTabl
         told = _another(run, to_plain(run.load_config()), content, train)
         if told is None:
             return True
-        if run.model_path.exists() or any(run.checkpoints_path.glob("*")):
-            raise ConfigError(told)
+        with disk_faults_told(run.path):
+            # Not by a glob, which takes a folder that is closed to this user for an empty one.
+            saved = run.checkpoints_path.is_dir() and any(run.checkpoints_path.iterdir())
+            if saved or run.model_path.exists():
+                raise ConfigError(told)
         return False
     # Killed before the configuration stood, a call leaves its lock and the table.
     left = (LOCK_NAME, run.table_path.name)
