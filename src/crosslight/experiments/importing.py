@@ -240,7 +240,7 @@ def _recipe(
 
 def _write(out: Path, gathered: Gathered, method: nn.Module) -> None:
     recipe, source = gathered.recipe, {"imported": gathered.system}
-    folder = RunFolder.create(out, recipe, data=source)
+    folder = RunFolder.create(out, recipe, data=source, alone=True)
     card = ModelCard(
         method=recipe.method,
         config=to_plain(recipe.config),

@@ -98,6 +98,7 @@ class RunFolder:
         *,
         data: Mapping[str, Any],
         train: SampleTable | None = None,
+        alone: bool = False,
     ) -> RunFolder:
         """Makes the folder, or opens one that holds the same training, and claims it.
 
@@ -107,6 +108,7 @@ class RunFolder:
             data: What it will be trained on, as plain values, with a `fingerprint`. `root` may
                 change when a training continues.
             train: The training rows, kept so that a later call can say how others differ.
+            alone: Whoever calls keeps other processes out, and nothing is claimed.
 
         Raises:
             ConfigError: The folder holds other files or another training, or another process is
@@ -127,6 +129,9 @@ class RunFolder:
         _holds_already(run, content, train)
         with disk_faults_told(run.config_path):
             path.mkdir(parents=True, exist_ok=True)
+        if alone:
+            _write(run, content, train)
+            return run
         lock = claim(path)
         if lock is None:
             if is_numbered():  # it may be one of its own; the loop asks again when it knows
