@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,6 +75,46 @@ def test_a_finished_variant_is_not_mixed_with_another_budget(
     cli.main(_arguments(recipe, promenade, tmp_path, "--images", "32"))
     said = fails(*_arguments(recipe, promenade, tmp_path, "--images", "64"))
     assert "already holds a training with data.iterations_per_epoch = 4" in said
+
+
+def test_scores_of_another_data_set_are_not_given_under_its_name(
+    recipe: Path, promenade: Path, tmp_path: Path, fails
+) -> None:
+    out = tmp_path / "out"
+    cli.main(_arguments(recipe, promenade, out, "--images", "16"))
+    title = (out / "ablation.md").read_text()
+    fewer = shutil.copytree(promenade, tmp_path / "fewer")
+    tested = (fewer / "exp" / "test_id.txt").read_text().strip().split(",")[0]
+    next(fewer.glob(f"cam*/{int(tested):04d}/*")).unlink()
+    path = out / "tiny" / "seed-0" / "result.json"
+    others = _arguments(recipe, fewer, out, "--images", "16")
+    # A new seed, or another variant, would stand in the same table.
+    for more in ([], ["--seeds", "1"], ["--switches", "hard:config.triplet=hard"]):
+        said = fails(*others, *more)
+        assert f"{path} holds scores on other images or people, but this data set was" in said
+    assert [one.name for one in (out / "tiny").iterdir() if one.is_dir()] == ["seed-0"]
+    result = json.loads(path.read_text())
+    for change, sentence in (
+        ({"trial": 2}, "holds scores on trial 2, but --trial 1 was asked for; give another --out"),
+        ({"layout": "regdb"}, "holds scores on the layout regdb, but sysu-mm01 was asked for"),
+    ):
+        path.write_text(json.dumps({**result, **change}))
+        assert sentence in fails(*_arguments(recipe, promenade, out, "--images", "16"))
+    assert (out / "ablation.md").read_text() == title
+
+
+def test_a_result_that_keeps_nothing_of_its_data_set_is_read_as_before(
+    recipe: Path, promenade: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(_arguments(recipe, promenade, tmp_path, "--images", "16"))
+    path = tmp_path / "tiny" / "seed-0" / "result.json"
+    result = json.loads(path.read_text())
+    for key in ("layout", "trial", "table"):
+        del result[key]
+    path.write_text(json.dumps(result))
+    capsys.readouterr()
+    cli.main(_arguments(recipe, promenade, tmp_path, "--images", "16"))
+    assert f"{path.parent} is finished." in capsys.readouterr().out
 
 
 PROMENADE = {load_recipe(name).method: name for name in recipe_names() if "promenade" in name}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from crosslight.config import load_recipe, to_plain
@@ -41,7 +41,8 @@ def ablate(recipe: str, data: str, out: Path, how: Ablating | None = None) -> It
     processes may fill one folder: each takes the rows that no other is at.
 
     Raises:
-        ConfigError: No such recipe or switch, or the folder holds another training of that name.
+        ConfigError: No such recipe or switch, or the folder holds another training of that name, or
+            scores of another data set.
     """
     how = how or Ablating()
     if not how.seeds:
@@ -49,12 +50,16 @@ def ablate(recipe: str, data: str, out: Path, how: Ablating | None = None) -> It
     layout, root = parse_data_argument(data)
     table = read_layout(layout.name, root, trial=how.trial)
     variants = _variants(recipe, how, table)
+    scored_on = _ScoredOn(layout=layout.name, trial=how.trial, table=table.fingerprint())
+    for path in _results(out):  # one table is of one data set
+        scored_on.refuse_another(path)
     trainings = [
         _Training(
             variant,
             seed,
             place=out / variant.name / f"seed-{seed}",
             data=data,
+            scored_on=scored_on,
             how=how,
             overrides=_overrides(variant, table, how.overrides, seed, how.images),
             protocols=how.protocols or layout.protocols,
@@ -64,6 +69,35 @@ def ablate(recipe: str, data: str, out: Path, how: Ablating | None = None) -> It
     ]
     title, order = f"{recipe_name(recipe)} on {data}", [v.name for v in variants]
     yield from fill(out, trainings, lambda: _compare(out, order, title=title))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ScoredOn:
+    """What a result keeps of its data set; see `Finished`."""
+
+    layout: str
+    trial: int
+    table: str
+
+    def refuse_another(self, path: Path) -> None:
+        """Compares with a result; what was not kept yet when it was made is not compared.
+
+        Raises:
+            ConfigError: It is one of another data set, or split.
+        """
+        found = _read(path)
+        if found is None:
+            return
+        for kept, own, before, now in (
+            (found.layout, self.layout, f"the layout {found.layout}", self.layout),
+            (found.trial, self.trial, f"trial {found.trial}", f"--trial {self.trial}"),
+            (found.table, self.table, "other images or people", "this data set"),
+        ):
+            if kept is not None and kept != own:
+                raise ConfigError(
+                    f"{path} holds scores on {before}, but {now} was asked for; give another "
+                    "--out, or what it was scored on."
+                )
 
 
 class _Training(Work):
@@ -76,18 +110,21 @@ class _Training(Work):
         *,
         place: Path,
         data: str,
+        scored_on: _ScoredOn,
         how: Ablating,
         overrides: tuple[str, ...],
         protocols: Sequence[str],
     ) -> None:
         self.name, self.seed, self.place = variant.name, seed, place
         self._variant, self._data, self._how = variant, data, how
+        self._scored_on = scored_on
         self._overrides, self._protocols = overrides, protocols
 
     def was_done(self) -> bool:
         found = _read(self.place / RESULT)
         if found is None or not set(self._protocols) <= set(found.scores):
             return False
+        self._scored_on.refuse_another(self.place / RESULT)  # another process may have made it
         wanted = to_plain(load_recipe(self._variant.recipe, self._overrides))
         # A training of that name with other settings is refused where it would be continued.
         return bool(found.config == json.loads(json.dumps(wanted)))
@@ -112,6 +149,7 @@ class _Training(Work):
         )
         evaluation = evaluate_run(self.place, self._data, evaluating)
         finished = _finished(self._variant, self._overrides, fitting, summary, evaluation)
+        finished = replace(finished, **asdict(self._scored_on))
         write_text(self.place / RESULT, json.dumps(asdict(finished), indent=2) + "\n")
         return evaluation
 
@@ -166,7 +204,7 @@ def _finished(
 
 
 def _compare(out: Path, order: Sequence[str], *, title: str) -> None:
-    read = (_read(path) for path in sorted(out.glob(f"*/*/{RESULT}")))
+    read = (_read(path) for path in _results(out))
     rows = as_rows([finished for finished in read if finished is not None], order)
     if not rows:
         return
@@ -174,6 +212,10 @@ def _compare(out: Path, order: Sequence[str], *, title: str) -> None:
     write_text(out / "ablation.json", json.dumps(ablation_json(rows), indent=2) + "\n")
     with written_whole(out / "ablation.png") as file:
         ablation_figure(rows).savefig(file, format="png", dpi=150)
+
+
+def _results(out: Path) -> list[Path]:
+    return sorted(out.glob(f"*/*/{RESULT}"))
 
 
 def _read(path: Path) -> Finished | None:

@@ -34,6 +34,9 @@ class Finished:
         chance: The same for a gallery in random order.
         config: The whole configuration, as plain values.
         data: Fingerprint of the training rows.
+        layout: Of the data set; None: made before this was kept, as with the next two.
+        trial: Split number.
+        table: Fingerprint of all rows of the data set.
     """
 
     variant: str
@@ -47,6 +50,9 @@ class Finished:
     chance: Mapping[str, Mapping[str, float]]
     config: Mapping[str, Any]
     data: str
+    layout: str | None = None
+    trial: int | None = None
+    table: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
