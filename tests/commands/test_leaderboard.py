@@ -14,7 +14,11 @@ from tests.commands.boards import call_of
 from tests.conftest import RECIPE
 
 from crosslight import cli
+from crosslight.errors import ConfigError
+from crosslight.experiments.board import asked_of
+from crosslight.experiments.board_works import planned
 from crosslight.experiments.leaderboard import read_leaderboard
+from crosslight.experiments.options import Filling
 from crosslight.files import write_text
 from crosslight.report.standings import Probes
 
@@ -173,6 +177,51 @@ def test_another_data_set_or_recipe_is_not_mixed_in(
     fewer = shutil.copytree(promenade, tmp_path / "fewer")
     next((fewer / "cam1" / "0001").iterdir()).unlink()
     assert "images of Promenade tiny" in fails(*call_of(board, fewer))
+
+
+def test_rows_of_seeds_that_a_call_does_not_name_are_compared_too(
+    board: Path, promenade: Path, recipe: Path, fails: Any
+) -> None:
+    before = recipe.read_text()
+    recipe.write_text(before + "training: {clip_norm: 1.0}\n")
+    said = fails(*call_of(board, promenade, "--systems", str(recipe), "--seeds", "1"))
+    recipe.write_text(before)
+    assert "seed-0.json was made with training.clip_norm = None, but now tiny has 1.0" in said
+    assert "seeds: [1]" not in (board / "board.yaml").read_text()
+    assert not (board / "runs" / "sysu-mm01" / "tiny" / "seed-1").exists()
+
+
+@pytest.mark.parametrize("name", ["seed-0", "rate-1"])
+def test_rows_of_data_sets_that_a_call_does_not_name_are_compared_too(
+    board: Path, promenade: Path, recipe: Path, tmp_path: Path, name: str
+) -> None:
+    folder = shutil.copytree(board, tmp_path / "board", ignore=shutil.ignore_patterns("runs"))
+    content = yaml.safe_load((folder / "board.yaml").read_text())
+    content["data"]["regdb"] = content["data"]["sysu-mm01"]
+    (folder / "board.yaml").write_text(yaml.safe_dump(content))
+    (folder / "rows" / "regdb").mkdir()
+    row = (folder / "rows" / "sysu-mm01" / "tiny").rename(folder / "rows" / "regdb" / "tiny")
+    kept = json.loads((row / "seed-0.json").read_text())
+    if name == "rate-1":
+        (row / "seed-0.json").unlink()
+        keys = ("system", "data", "seed", "lr_factor", "images", "config", "made")
+        kept = {key: kept[key] for key in keys}
+        kept["config"]["data"]["validation"] = "val"
+    # As many batches as the budget takes there, which nobody knows without its images.
+    kept["config"]["data"]["iterations_per_epoch"] = 77
+    (row / f"{name}.json").write_text(json.dumps(kept))
+    data, how = [f"sysu-mm01:{promenade}"], Filling(systems=(str(recipe),), seeds=(1,))
+
+    def plan() -> None:
+        planned(folder, folder / "runs", asked_of(folder, data, how), how)
+
+    plan()
+    before = recipe.read_text()
+    recipe.write_text(before + "training: {clip_norm: 1.0}\n")
+    said = rf"regdb/tiny/{name}.json was made with training.clip_norm = None, but now tiny has 1"
+    with pytest.raises(ConfigError, match=said):
+        plan()
+    recipe.write_text(before)
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(

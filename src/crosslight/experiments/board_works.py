@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,12 @@ from crosslight.experiments.board_rows import (
     read_row,
     read_try,
 )
-from crosslight.experiments.budget import beginning_overrides, images_seen, overrides_for
+from crosslight.experiments.budget import (
+    beginning_overrides,
+    images_seen,
+    keys_of_budget,
+    overrides_for,
+)
 from crosslight.experiments.costs import count_parameters, cpu_seconds
 from crosslight.experiments.evaluation import Evaluation, evaluate_run
 from crosslight.experiments.fitting import Fitting, prepare
@@ -69,11 +74,7 @@ def planned(folder: Path, runs: Path, asked: Asked, how: Filling) -> list[Work]:
     finals: list[_Final] = []
     for layout, given in asked.data.items():
         place = _Place(folder=folder, runs=runs, layout=layout, given=given, asked=asked, how=how)
-        presets = {
-            name: preset
-            for name in asked.systems
-            if (preset := fitting(board.systems[name], both_lights=given.known.both_lights))
-        }
+        presets = _presets(asked, layout)
         if presets:
             starts.append(_Start(place, _begins(board, given)))
         tries += [
@@ -83,13 +84,33 @@ def planned(folder: Path, runs: Path, asked: Asked, how: Filling) -> list[Work]:
         ]
         finals += [
             _Final(place, name, preset, seed)
-            for seed in asked.seeds
+            for seed in board.seeds
             for name, preset in presets.items()
         ]
+    # Rows of seeds and data sets that this call does not name stand in the same table.
     for training in (*tries, *finals):
         training.refuse_another()
+    for layout in board.data:
+        if layout not in asked.data:
+            anywhere = next(iter(asked.data.values()))
+            place = _Place(
+                folder=folder, runs=runs, layout=layout, given=anywhere, asked=asked, how=how
+            )
+            for name, preset in _presets(asked, layout).items():
+                _refuse_another_elsewhere(place, name, preset)
+    finals = [final for final in finals if final.seed in asked.seeds]
     finals.sort(key=lambda final: final.seed)
     return [*starts, *tries, *finals]
+
+
+def _presets(asked: Asked, layout: str) -> dict[str, Preset]:
+    """Of the systems that a call works on, those that fit a data set of the board."""
+    both_lights = asked.board.data[layout].both_lights
+    return {
+        name: preset
+        for name in asked.systems
+        if (preset := fitting(asked.board.systems[name], both_lights=both_lights))
+    }
 
 
 def _begins(board: Board, given: Given) -> Preset:
@@ -169,6 +190,42 @@ class _Place:
         train, _ = split_people(self.given.table, config.data, seed=config.training.seed)
         return (*own, *overrides_for(config, train, images))
 
+    def refuse_another(
+        self,
+        row: Path,
+        kept: Mapping[str, Any],
+        preset: Preset,
+        overrides: tuple[str, ...],
+        unknown: Collection[str] = (),
+    ) -> None:
+        """Compares what a row was made with and what its system is now.
+
+        Args:
+            row: Its file.
+            kept: Its configuration.
+            preset: Of its system.
+            overrides: What is changed in it.
+            unknown: Keys that are not compared.
+
+        Raises:
+            ConfigError: They differ.
+        """
+        where, system = f"row {row}", row.parent.name
+        factor = kept["training"].get("lr_factor", 1.0)
+        recipe = load_recipe(preset.recipe, (*overrides, f"training.lr_factor={factor}"))
+        wanted = self.plain(recipe)
+        if kept["method"] == wanted["method"]:  # a file, perhaps, which lies somewhere
+            kept = {**kept, "method": recipe.method}
+        # What the row was made before had its default.
+        before = self.plain(parse_recipe(kept, where=where))
+        for key, old, new in what_differs(before, wanted):
+            if key not in unknown:
+                raise ConfigError(
+                    f"The {where} was made with {key} = {old!r}, but now {system} has {new!r}; to "
+                    f"make its rows again remove {row.parent} and "
+                    f"{self.run(system, row.stem).parent}, or give another folder."
+                )
+
     def plain(self, config: Any) -> dict[str, Any]:
         """A configuration in which no file's place on this machine stands."""
         text = json.dumps(to_plain(config))
@@ -190,6 +247,29 @@ class _Place:
                 if place.is_absolute():  # `people` may well be a word of the sentence
                     text = text.replace(str(place), name)
         return text
+
+
+def _refuse_another_elsewhere(place: _Place, system: str, preset: Preset) -> None:
+    """Compares the rows of a data set that lies elsewhere with what their system is now.
+
+    How its images bring the budget about, and whom tries ask, is not known then.
+
+    Raises:
+        ConfigError: They differ.
+    """
+    overrides = place.overrides(preset, None)
+    unknown = {
+        "training.seed",
+        "data.validation",
+        "training.validate_every",
+        *keys_of_budget(load_recipe(preset.recipe, overrides)),
+    }
+    rows = place.row(system, "").parent
+    kept = [(path, read_row(path).config) for path in sorted(rows.glob("seed-*.json"))]
+    kept += [(path, read_try(path).config) for path in sorted(rows.glob("rate-*.json"))]
+    for path, config in kept:
+        if config:
+            place.refuse_another(path, config, preset, overrides, unknown)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,24 +332,8 @@ class Training(Work):
         Raises:
             ConfigError: They differ.
         """
-        if not self._row.is_file() or not (kept := self._kept_config()):
-            return
-        where = f"row {self._row}"
-        factor = kept["training"].get("lr_factor", 1.0)
-        recipe = load_recipe(
-            self._preset.recipe, (*self._overrides, f"training.lr_factor={factor}")
-        )
-        wanted = self._in.plain(recipe)
-        if kept["method"] == wanted["method"]:  # a file, perhaps, which lies somewhere
-            kept = {**kept, "method": recipe.method}
-        # What the row was made before had its default.
-        before = self._in.plain(parse_recipe(kept, where=where))
-        for key, old, new in what_differs(before, wanted):
-            raise ConfigError(
-                f"The {where} was made with {key} = {old!r}, but now {self.system} has {new!r}; "
-                f"to make its rows again remove {self._row.parent} and {self.place.parent}, or "
-                "give another folder."
-            )
+        if self._row.is_file() and (kept := self._kept_config()):
+            self._in.refuse_another(self._row, kept, self._preset, self._overrides)
 
     def prepare(self) -> Fitting | None:
         """Makes the run folder, or opens that of before."""

@@ -87,6 +87,15 @@ def overrides_for(config: Recipe, train: SampleTable, images: int) -> tuple[str,
     return tuple(f"{key}={value}" for key, value in changed.items())
 
 
+def keys_of_budget(config: Recipe) -> frozenset[str]:
+    """Keys that `overrides_for` may change: what they are depends on the images of a data set."""
+    changed = {"data.iterations_per_epoch"}
+    if isinstance(config.config, MethodConfig):
+        scaled = config.config.scaled(3.0, epochs=3.0)  # no count stays, as it may near 1
+        changed |= {key for key, _ in _differences(config.config, scaled, "config")}
+    return frozenset(changed)
+
+
 def _differences(before: Any, after: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     for field in dataclasses.fields(before):
         old, new = getattr(before, field.name), getattr(after, field.name)
