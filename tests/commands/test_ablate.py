@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
+from tests.conftest import RECIPE
 
 from crosslight import cli
 from crosslight.config import load_recipe, recipe_names
@@ -115,6 +117,54 @@ def test_a_result_that_keeps_nothing_of_its_data_set_is_read_as_before(
     capsys.readouterr()
     cli.main(_arguments(recipe, promenade, tmp_path, "--images", "16"))
     assert f"{path.parent} is finished." in capsys.readouterr().out
+
+
+def test_seeds_of_an_edited_recipe_or_method_are_not_averaged_with_those_before(
+    promenade: Path, tmp_path: Path, fails
+) -> None:
+    code, mine, out = tmp_path / "mine.py", tmp_path / "mine.yaml", tmp_path / "out"
+    code.write_text("from crosslight.methods.agw import AGW\n\n\nclass Mine(AGW):\n    pass\n")
+    mine.write_text(RECIPE.replace("method: agw", "method: mine.py:Mine"))
+    cli.main(_arguments(mine, promenade, out, "--images", "16"))
+    path = out / "mine" / "seed-0" / "result.json"
+    whole = path.read_text()
+    result = json.loads(whole)
+    trained = yaml.safe_load((path.parent / "config.yaml").read_text())
+    assert result["code_sha256"] == trained["code_sha256"] is not None
+    text, recipe = code.read_text(), mine.read_text()
+    for seed in ("0", "1"):
+        call = _arguments(mine, promenade, out, "--images", "16", "--seeds", seed)
+        code.write_text(text + "# another\n")
+        said = fails(*call)
+        assert f"{path.parent} already holds a training with other code than now stands in" in said
+        assert "in mine.py; give another --out, or put that code back" in said
+        code.write_text(text)
+        mine.write_text(recipe + "training: {clip_norm: 1.0}\n")
+        assert "already holds a training with training.clip_norm = None" in fails(*call)
+        mine.write_text(recipe)
+    assert not (out / "mine" / "seed-1").exists()
+    assert path.read_text() == whole
+    del result["code_sha256"]  # as one of before
+    path.write_text(json.dumps(result))
+    code.write_text(text + "# another\n")
+    cli.main(_arguments(mine, promenade, out, "--images", "16"))
+
+
+def test_a_recipe_that_is_edited_while_seeds_are_trained_ends_the_call(
+    promenade: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(RECIPE)
+    how = Ablating(images=16, seeds=(0, 1), protocols=("sysu-mm01/all/1",))
+    rows = ablate(str(mine), f"sysu-mm01:{promenade}", tmp_path / "out", how)
+    assert next(rows).state == "begins"
+    mine.write_text(RECIPE + "training: {clip_norm: 1.0}\n")
+    done = next(rows)
+    assert done.state == "done"
+    result = json.loads((done.place / "result.json").read_text())
+    assert result["config"]["training"]["clip_norm"] is None, "what it was trained with"
+    with pytest.raises(ConfigError, match=r"holds a training with training.clip_norm = None"):
+        next(rows)
 
 
 PROMENADE = {load_recipe(name).method: name for name in recipe_names() if "promenade" in name}

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.commands.boards import call_of, row_of
 from tests.conftest import RECIPE
 
 from crosslight import cli
-from crosslight.errors import ReadingError
+from crosslight.errors import ConfigError, ReadingError
 from crosslight.experiments.leaderboard import leaderboard
 from crosslight.experiments.options import Filling
 
@@ -144,3 +145,44 @@ def test_full_memory_or_a_folder_that_cannot_be_written_ends_the_call(
     monkeypatch.delenv("DIE_AT")
     cli.main(call)
     assert row_of(board, "mortal")["fault"] is None
+
+
+def test_a_method_that_was_edited_is_not_mixed_with_its_rows_of_before(
+    mortal: Path, promenade: Path, tmp_path: Path, fails: Any
+) -> None:
+    board, code = tmp_path / "board", tmp_path / "mine.py"
+    words = ("--systems", str(mortal), "--images", "64", "--rates", "1", "--try-share", "0.5")
+    cli.main(call_of(board, promenade, *words, "--seeds", "0"))
+    trained = board / "runs" / "sysu-mm01" / "mortal" / "seed-0" / "config.yaml"
+    for name in ("seed-0", "rate-1"):
+        kept = row_of(board, "mortal", name)["code_sha256"]
+        assert kept == yaml.safe_load(trained.read_text())["code_sha256"] is not None
+    code.write_text(METHOD + "# another\n")
+    rows = board / "rows" / "sysu-mm01" / "mortal"
+    for name in ("rate-1.json", "seed-0.json"):
+        said = fails(*call_of(board, promenade, "--seeds", "1"))
+        assert f"row {rows / name} was made with other code than now stands in mine.py; to" in said
+        assert f"again remove {rows} and {trained.parents[1]}, or give another folder" in said
+        row = json.loads((rows / name).read_text())
+        del row["code_sha256"]  # as one that was made before it was kept
+        (rows / name).write_text(json.dumps(row))
+    cli.main(call_of(board, promenade, "--seeds", "1"))
+    assert row_of(board, "mortal", "seed-1")["fault"] is None
+
+
+@pytest.mark.parametrize("edited", ["mine.py", "mortal.yaml"])
+def test_what_is_edited_while_rows_are_trained_ends_the_call(
+    mortal: Path, promenade: Path, tmp_path: Path, edited: str
+) -> None:
+    more = {"mine.py": "# another\n", "mortal.yaml": "  clip_norm: 1.0\n"}[edited]
+    if edited == "mortal.yaml":
+        mortal.write_text(mortal.read_text().replace("{checkpoint_every: 1}", "\n  log_every: 1"))
+    how = Filling(systems=(str(mortal),), seeds=(0, 1), images=16)
+    theirs = leaderboard(tmp_path / "board", [f"sysu-mm01:{promenade}"], how)
+    while (row := next(theirs)).state != "done" or row.name != "mortal on sysu-mm01":
+        pass
+    with (tmp_path / edited).open("a") as file:
+        file.write(more)
+    with pytest.raises(ConfigError, match=r"seed-0.json was made with (other code|training.clip)"):
+        next(theirs)
+    assert not (tmp_path / "board" / "runs" / "sysu-mm01" / "mortal" / "seed-1").exists()

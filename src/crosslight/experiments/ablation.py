@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from crosslight.config import load_recipe, to_plain
+from crosslight.config import Recipe, load_recipe, parse_recipe, to_plain
 from crosslight.data.layouts import parse_data_argument, read_layout
 from crosslight.data.table import SampleTable
 from crosslight.errors import ConfigError
@@ -20,6 +21,7 @@ from crosslight.experiments.rows import Row, Work, fill
 from crosslight.experiments.validation import split_people
 from crosslight.experiments.variants import Variant, recipe_name, switched
 from crosslight.files import write_text, written_whole
+from crosslight.registry import digest_of_method
 from crosslight.report.ablation import (
     Finished,
     ablation_figure,
@@ -29,6 +31,7 @@ from crosslight.report.ablation import (
 )
 from crosslight.training.loop import FitSummary
 from crosslight.training.machines import Machines
+from crosslight.training.run import what_differs
 
 RESULT = "result.json"
 
@@ -61,12 +64,14 @@ def ablate(recipe: str, data: str, out: Path, how: Ablating | None = None) -> It
             data=data,
             scored_on=scored_on,
             how=how,
-            overrides=_overrides(variant, table, how.overrides, seed, how.images),
+            overrides_with=partial(_overrides, variant, table, how.overrides, how.images),
             protocols=how.protocols or layout.protocols,
         )
         for seed in how.seeds
         for variant in variants
     ]
+    for training in trainings:
+        training.refuse_another()
     title, order = f"{recipe_name(recipe)} on {data}", [v.name for v in variants]
     yield from fill(out, trainings, lambda: _compare(out, order, title=title))
 
@@ -112,24 +117,59 @@ class _Training(Work):
         data: str,
         scored_on: _ScoredOn,
         how: Ablating,
-        overrides: tuple[str, ...],
+        overrides_with: Callable[[int], tuple[str, ...]],
         protocols: Sequence[str],
     ) -> None:
         self.name, self.seed, self.place = variant.name, seed, place
         self._variant, self._data, self._how = variant, data, how
         self._scored_on = scored_on
-        self._overrides, self._protocols = overrides, protocols
+        self._overrides_with, self._protocols = overrides_with, protocols
+        self._overrides = overrides_with(seed)
+        self._wanted = load_recipe(variant.recipe, self._overrides)
+        self._code = digest_of_method(self._wanted.method)
 
     def was_done(self) -> bool:
         found = _read(self.place / RESULT)
         if found is None or not set(self._protocols) <= set(found.scores):
             return False
         self._scored_on.refuse_another(self.place / RESULT)  # another process may have made it
-        wanted = to_plain(load_recipe(self._variant.recipe, self._overrides))
+        self._refuse_another(self.place / RESULT, found)
         # A training of that name with other settings is refused where it would be continued.
-        return bool(found.config == json.loads(json.dumps(wanted)))
+        return bool(found.config == json.loads(json.dumps(to_plain(self._wanted))))
+
+    def refuse_another(self) -> None:
+        """Compares with the variant's results of every seed: they become one row.
+
+        Raises:
+            ConfigError: One is of another recipe, or of other code.
+        """
+        for path in sorted(self.place.parent.glob(f"*/{RESULT}")):
+            if (found := _read(path)) is not None:
+                self._refuse_another(path, found)
+
+    def _refuse_another(self, path: Path, found: Finished) -> None:
+        overrides = self._overrides_with(found.seed)
+        wanted = load_recipe(self._variant.recipe, overrides)
+        before = {**found.config}
+        if before["method"] == wanted.method:  # what it was made before had its default
+            before = to_plain(parse_recipe(before, where=f"configuration in {path}"))
+        for key, old, new in what_differs(before, to_plain(wanted)):
+            raise ConfigError(
+                f"{path.parent} already holds a training with {key} = {old!r}, but {key} = {new!r} "
+                f"was asked for; give another --out, or {old!r} again."
+            )
+        code = digest_of_method(wanted.method)
+        if None not in (code, found.code_sha256) and code != found.code_sha256:
+            file = Path(wanted.method.rpartition(":")[0]).name
+            raise ConfigError(
+                f"{path.parent} already holds a training with other code than now stands in "
+                f"{file}; give another --out, or put that code back."
+            )
 
     def prepare(self) -> Fitting:
+        self.refuse_another()  # the files may have been edited while other rows were trained
+        self._wanted = load_recipe(self._variant.recipe, self._overrides)
+        self._code = digest_of_method(self._wanted.method)
         return prepare(
             self._variant.recipe,
             self._data,
@@ -148,8 +188,11 @@ class _Training(Work):
             accelerator=self._how.accelerator,
         )
         evaluation = evaluate_run(self.place, self._data, evaluating)
-        finished = _finished(self._variant, self._overrides, fitting, summary, evaluation)
-        finished = replace(finished, **asdict(self._scored_on))
+        finished = replace(
+            _finished(self._variant, self._wanted, fitting, summary, evaluation),
+            **asdict(self._scored_on),
+            code_sha256=self._code,
+        )
         write_text(self.place / RESULT, json.dumps(asdict(finished), indent=2) + "\n")
         return evaluation
 
@@ -160,7 +203,7 @@ def _variants(recipe: str, how: Ablating, table: SampleTable) -> list[Variant]:
     variants += [Variant(name=recipe_name(other), recipe=other) for other in how.against]
     for variant in variants:  # a mistake in the last one should not show after hours
         try:
-            _overrides(variant, table, how.overrides, how.seeds[0], how.images)
+            _overrides(variant, table, how.overrides, how.images, how.seeds[0])
         except ConfigError as error:
             if not variant.switches:
                 raise
@@ -169,7 +212,7 @@ def _variants(recipe: str, how: Ablating, table: SampleTable) -> list[Variant]:
 
 
 def _overrides(
-    variant: Variant, table: SampleTable, common: Sequence[str], seed: int, images: int | None
+    variant: Variant, table: SampleTable, common: Sequence[str], images: int | None, seed: int
 ) -> tuple[str, ...]:
     own = (*variant.overrides, *common, f"training.seed={seed}")
     config = load_recipe(variant.recipe, own)
@@ -181,13 +224,12 @@ def _overrides(
 
 def _finished(
     variant: Variant,
-    overrides: Sequence[str],
+    config: Recipe,
     fitting: Fitting,
     summary: FitSummary,
     evaluation: Evaluation,
 ) -> Finished:
-    # As the recipe says it: `_finished_before` compares with that, on any machine.
-    config = load_recipe(variant.recipe, overrides)
+    # The configuration as the recipe says it: `was_done` compares with that, on any machine.
     return Finished(
         variant=variant.name,
         recipe=variant.recipe,

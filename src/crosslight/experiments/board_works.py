@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import traceback
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ from crosslight.experiments.validation import (
 )
 from crosslight.files import write_text
 from crosslight.methods.beginning import beginning_of
-from crosslight.registry import is_file_method
+from crosslight.registry import digest_of_method, is_file_method
 from crosslight.report.standings import START, Cost, Finished, Tried, best_rate
 from crosslight.shipped import SHIPPED
 from crosslight.training.interruption import TrainingInterrupted
@@ -97,7 +97,7 @@ def planned(folder: Path, runs: Path, asked: Asked, how: Filling) -> list[Work]:
                 folder=folder, runs=runs, layout=layout, given=anywhere, asked=asked, how=how
             )
             for name, preset in _presets(asked, layout).items():
-                _refuse_another_elsewhere(place, name, preset)
+                _refuse_another_by_then(place, name, preset)
     finals = [final for final in finals if final.seed in asked.seeds]
     finals.sort(key=lambda final: final.seed)
     return [*starts, *tries, *finals]
@@ -193,7 +193,7 @@ class _Place:
     def refuse_another(
         self,
         row: Path,
-        kept: Mapping[str, Any],
+        kept: Finished | Tried,
         preset: Preset,
         overrides: tuple[str, ...],
         unknown: Collection[str] = (),
@@ -202,7 +202,7 @@ class _Place:
 
         Args:
             row: Its file.
-            kept: Its configuration.
+            kept: What stands in it.
             preset: Of its system.
             overrides: What is changed in it.
             unknown: Keys that are not compared.
@@ -210,21 +210,33 @@ class _Place:
         Raises:
             ConfigError: They differ.
         """
+        config = kept.config
+        if not config:  # it failed
+            return
         where, system = f"row {row}", row.parent.name
-        factor = kept["training"].get("lr_factor", 1.0)
+        remedy = (
+            f"to make its rows again remove {row.parent} and "
+            f"{self.run(system, row.stem).parent}, or give another folder"
+        )
+        factor = config["training"].get("lr_factor", 1.0)
         recipe = load_recipe(preset.recipe, (*overrides, f"training.lr_factor={factor}"))
         wanted = self.plain(recipe)
-        if kept["method"] == wanted["method"]:  # a file, perhaps, which lies somewhere
-            kept = {**kept, "method": recipe.method}
+        if config["method"] == wanted["method"]:  # a file, perhaps, which lies somewhere
+            config = {**config, "method": recipe.method}
         # What the row was made before had its default.
-        before = self.plain(parse_recipe(kept, where=where))
+        before = self.plain(parse_recipe(config, where=where))
         for key, old, new in what_differs(before, wanted):
             if key not in unknown:
                 raise ConfigError(
-                    f"The {where} was made with {key} = {old!r}, but now {system} has {new!r}; to "
-                    f"make its rows again remove {row.parent} and "
-                    f"{self.run(system, row.stem).parent}, or give another folder."
+                    f"The {where} was made with {key} = {old!r}, but now {system} has {new!r}; "
+                    f"{remedy}."
                 )
+        code = digest_of_method(recipe.method)
+        if None not in (code, kept.code_sha256) and code != kept.code_sha256:
+            file = wanted["method"].rpartition(":")[0]
+            raise ConfigError(
+                f"The {where} was made with other code than now stands in {file}; {remedy}."
+            )
 
     def plain(self, config: Any) -> dict[str, Any]:
         """A configuration in which no file's place on this machine stands."""
@@ -249,10 +261,11 @@ class _Place:
         return text
 
 
-def _refuse_another_elsewhere(place: _Place, system: str, preset: Preset) -> None:
-    """Compares the rows of a data set that lies elsewhere with what their system is now.
+def _refuse_another_by_then(place: _Place, system: str, preset: Preset) -> None:
+    """Compares all rows that a system has by then on a data set with what it is by then.
 
-    How its images bring the budget about, and whom tries ask, is not known then.
+    Not what depends on the data set's images, which may lie elsewhere: how they bring the budget
+    about, and whom tries ask.
 
     Raises:
         ConfigError: They differ.
@@ -265,11 +278,10 @@ def _refuse_another_elsewhere(place: _Place, system: str, preset: Preset) -> Non
         *keys_of_budget(load_recipe(preset.recipe, overrides)),
     }
     rows = place.row(system, "").parent
-    kept = [(path, read_row(path).config) for path in sorted(rows.glob("seed-*.json"))]
-    kept += [(path, read_try(path).config) for path in sorted(rows.glob("rate-*.json"))]
-    for path, config in kept:
-        if config:
-            place.refuse_another(path, config, preset, overrides, unknown)
+    for path in sorted(rows.glob("seed-*.json")):
+        place.refuse_another(path, read_row(path), preset, overrides, unknown)
+    for path in sorted(rows.glob("rate-*.json")):
+        place.refuse_another(path, read_try(path), preset, overrides, unknown)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,6 +320,7 @@ class Training(Work):
         self._row = place.row(system, own)
         self._in, self._preset = place, preset
         self._began = False
+        self._code: str | None = None
         self.unfit: DataError | None = None
         self._overrides: tuple[str, ...] = ()
         try:
@@ -332,13 +345,14 @@ class Training(Work):
         Raises:
             ConfigError: They differ.
         """
-        if self._row.is_file() and (kept := self._kept_config()):
-            self._in.refuse_another(self._row, kept, self._preset, self._overrides)
+        if self._row.is_file():
+            self._in.refuse_another(self._row, self._kept(), self._preset, self._overrides)
 
     def prepare(self) -> Fitting | None:
         """Makes the run folder, or opens that of before."""
         if self.unfit is not None:
             raise self.unfit
+        _refuse_another_by_then(self._in, self.system, self._preset)
         fitting = self._prepared()
         self._began = True
         return fitting
@@ -379,9 +393,9 @@ class Training(Work):
     def _own(self) -> tuple[str, ...]:
         return (f"training.seed={self.seed}",)
 
-    def _kept_config(self) -> Mapping[str, Any]:
-        """What the row was made with; nothing where that is not known."""
-        return read_row(self._row).config
+    def _kept(self) -> Finished | Tried:
+        """The row of before."""
+        return read_row(self._row)
 
     def _keep_fault(self, sentence: str) -> None:
         row = Finished(
@@ -394,13 +408,14 @@ class Training(Work):
         )
         keep(self._row, row)
 
-    def _prepared(self, *more: str) -> Fitting:
+    def _prepared(self) -> Fitting:
+        self._code = digest_of_method(load_recipe(self._preset.recipe, self._overrides).method)
         return prepare(
             self._preset.recipe,
             self._in.given.argument,
             self.place,
             trial=self._in.asked.board.trial,
-            overrides=(*self._overrides, *more),
+            overrides=self._overrides,
             accelerator=self._in.how.accelerator,
         )
 
@@ -467,6 +482,7 @@ class _Start(Training):
             **figures_of(evaluation),
             cost=_cost(self._in, self.place, evaluation),
             config=self._in.plain(fitting.recipe),
+            code_sha256=self._code,
             made=made_now(),
         )
         keep(self._row, row)
@@ -498,6 +514,7 @@ class _Try(Training):
             protocol=validation_protocol(fitting.held_out),
             people=len(np.unique(fitting.held_out.pids)),
             config=self._in.plain(fitting.recipe),
+            code_sha256=self._code,
         )
         self._end(fitting)
 
@@ -529,8 +546,8 @@ class _Try(Training):
     def _own(self) -> tuple[str, ...]:
         return (f"training.lr_factor={self._factor}",)
 
-    def _kept_config(self) -> Mapping[str, Any]:
-        return read_try(self._row).config
+    def _kept(self) -> Tried:
+        return read_try(self._row)
 
     def _keep_fault(self, sentence: str) -> None:
         self._keep(fault=sentence)
@@ -633,6 +650,7 @@ class _Final(Training):
             cost=_cost(self._in, self.place, evaluation, spent),
             from_noise=beginning_of(fitting.recipe.config) is None,
             config=self._in.plain(fitting.recipe),
+            code_sha256=self._code,
             made=made_now(),
         )
         keep(self._row, row)

@@ -34,9 +34,10 @@ class Finished:
         chance: The same for a gallery in random order.
         config: The whole configuration, as plain values.
         data: Fingerprint of the training rows.
-        layout: Of the data set; None: made before this was kept, as with the next two.
+        layout: Of the data set; None: made before this was kept, as with the next three.
         trial: Split number.
         table: Fingerprint of all rows of the data set.
+        code_sha256: Digest of the method's own file; None: it ships.
     """
 
     variant: str
@@ -53,6 +54,7 @@ class Finished:
     layout: str | None = None
     trial: int | None = None
     table: str | None = None
+    code_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,6 +87,8 @@ class Finished:
         probes: None before the run was probed.
         from_noise: Whether none of its networks can begin from weights.
         config: The whole configuration, as plain values.
+        code_sha256: Digest of the method's own file; None: it ships, or the row was made before
+            this was kept.
         made: Day, machine and versions.
     """
 
@@ -105,6 +107,7 @@ class Finished:
     probes: Probes | None = None
     from_noise: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
+    code_sha256: str | None = None
     made: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -123,6 +126,7 @@ class Tried:
         protocol: By which they were scored.
         people: Their number.
         config: The whole configuration, as plain values.
+        code_sha256: As in `Finished`.
         made: Day, machine and versions.
     """
 
@@ -136,6 +140,7 @@ class Tried:
     protocol: str = ""
     people: int = 0
     config: Mapping[str, Any] = field(default_factory=dict)
+    code_sha256: str | None = None
     made: Mapping[str, str] = field(default_factory=dict)
 
 
