@@ -20,6 +20,7 @@ from crosslight import cli
 from crosslight.errors import ConfigError, ReadingError
 from crosslight.experiments.leaderboard import leaderboard
 from crosslight.experiments.options import Filling
+from crosslight.locking import FolderLock
 
 METHOD = """
 import os
@@ -186,3 +187,80 @@ def test_what_is_edited_while_rows_are_trained_ends_the_call(
     with pytest.raises(ConfigError, match=r"seed-0.json was made with (other code|training.clip)"):
         next(theirs)
     assert not (tmp_path / "board" / "runs" / "sysu-mm01" / "mortal" / "seed-1").exists()
+
+
+@pytest.mark.parametrize("mended", ["mine.py", "mortal.yaml"])
+@pytest.mark.parametrize("cut_off", ["a defect", "no memory"])
+def test_a_row_that_failed_or_was_cut_off_is_made_again_when_its_fault_is_mended(
+    recipe: Path,
+    mortal: Path,
+    promenade: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fails: Any,
+    mended: str,
+    cut_off: str,
+) -> None:
+    board = tmp_path / "board"
+    systems = ("--systems", str(recipe), str(mortal), "--seeds", "0", "--images", "16")
+    call = call_of(board, promenade, *systems)
+    monkeypatch.setenv("DIE_AT", cut_off)
+    row = board / "rows" / "sysu-mm01" / "mortal" / "seed-0.json"
+    if cut_off == "a defect":
+        cli.main(call)
+        row.unlink()
+    else:
+        assert "the memory is full" in fails(*call)
+    monkeypatch.delenv("DIE_AT")
+    if mended == "mine.py":
+        (tmp_path / mended).write_text(METHOD + "# mended\n")
+    else:
+        mortal.write_text(mortal.read_text().replace("{checkpoint", "{clip_norm: 1.0, checkpoint"))
+    run = board / "runs" / "sysu-mm01" / "mortal" / "seed-0"
+    before, kept = (run / "config.yaml").read_text(), sorted(path.name for path in run.iterdir())
+    lock = FolderLock(run)
+    lock.acquire()
+    said = fails(*call)
+    assert f"For the row {row} there is another training in {run}, and another process" in said
+    lock.release()
+    cli.main(call)
+    assert row_of(board, "mortal")["fault"] is None
+    assert (run / "config.yaml").read_text() != before
+    aside = run.with_name("seed-0-before-1")
+    assert (aside / "config.yaml").read_text() == before
+    assert set(kept) <= {path.name for path in aside.iterdir()}, "nothing is lost"
+
+
+def test_a_traceback_that_lies_where_no_run_was_begun_is_in_nobodys_way(
+    recipe: Path, promenade: Path, tmp_path: Path
+) -> None:
+    board = tmp_path / "board"
+    call = call_of(board, promenade, "--systems", str(recipe), "--seeds", "0", "--images", "16")
+    cli.main(call)
+    run = board / "runs" / "sysu-mm01" / "tiny" / "seed-0"
+    for number in (1, 2):
+        shutil.rmtree(run)
+        run.mkdir(parents=True)
+        (run / "fault.txt").write_text(f"ValueError {number}")
+        (board / "rows" / "sysu-mm01" / "tiny" / "seed-0.json").unlink()
+        cli.main(call)
+        assert row_of(board, "tiny")["fault"] is None
+        aside = run.with_name(f"seed-0-before-{number}") / "fault.txt"
+        assert aside.read_text() == f"ValueError {number}"
+
+
+def test_what_another_mistake_ends_puts_no_training_aside(
+    mortal: Path, promenade: Path, tmp_path: Path
+) -> None:
+    how = Filling(systems=(str(mortal),), seeds=(0, 1), images=16)
+    theirs = leaderboard(tmp_path / "board", [f"sysu-mm01:{promenade}"], how)
+    assert next(theirs).name == "start on sysu-mm01"
+    run = tmp_path / "board" / "runs" / "sysu-mm01" / "mortal" / "seed-0"
+    run.mkdir(parents=True)
+    (run / "mine.txt").touch()
+    assert next(theirs).state == "done"
+    (tmp_path / "mine.py").write_text(METHOD + "\n    fewest_ids = 4\n")
+    with pytest.raises(ConfigError, match=r"ids_per_batch is 2, of which .* learns nothing"):
+        next(theirs)
+    assert "mine.txt" in [path.name for path in run.iterdir()]
+    assert [path.name for path in run.parent.iterdir() if path.is_dir()] == ["seed-0"]

@@ -7,6 +7,7 @@ import shutil
 import traceback
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ from crosslight.experiments.validation import (
     validation_protocol,
 )
 from crosslight.files import write_text
+from crosslight.locking import FolderLock
 from crosslight.methods.beginning import beginning_of
 from crosslight.registry import digest_of_method, is_file_method
 from crosslight.report.standings import START, Cost, Finished, Tried, best_rate
@@ -59,7 +61,7 @@ from crosslight.training.interruption import TrainingInterrupted
 from crosslight.training.loop import FitSummary
 from crosslight.training.machines import Machines
 from crosslight.training.run import VALIDATED_ON, RunFolder, build_method, what_differs
-from crosslight.training.weights import ModelCard, load_weights, save_weights
+from crosslight.training.weights import ModelCard, disk_faults_told, load_weights, save_weights
 from crosslight.types import Modality
 
 _COST, _TRACEBACK = "training-cost.json", "fault.txt"
@@ -349,7 +351,7 @@ class Training(Work):
             self._in.refuse_another(self._row, self._kept(), self._preset, self._overrides)
 
     def prepare(self) -> Fitting | None:
-        """Makes the run folder, or opens that of before."""
+        """Makes the run folder, or opens that of before; another training in it is put aside."""
         if self.unfit is not None:
             raise self.unfit
         _refuse_another_by_then(self._in, self.system, self._preset)
@@ -409,6 +411,20 @@ class Training(Work):
         keep(self._row, row)
 
     def _prepared(self) -> Fitting:
+        try:
+            return self._begun()
+        except ConfigError:
+            aside = self._put_aside()
+            if aside is None:
+                raise
+        try:
+            return self._begun()
+        except ConfigError:  # it was not what lay there
+            if not self.place.exists():
+                aside.rename(self.place)
+            raise
+
+    def _begun(self) -> Fitting:
         self._code = digest_of_method(load_recipe(self._preset.recipe, self._overrides).method)
         return prepare(
             self._preset.recipe,
@@ -418,6 +434,33 @@ class Training(Work):
             overrides=self._overrides,
             accelerator=self._in.how.accelerator,
         )
+
+    def _put_aside(self) -> Path | None:
+        """Moves what lies in the run's folder, for which no row stands: nothing is lost.
+
+        Returns:
+            Where to; None: nothing lies there.
+
+        Raises:
+            ConfigError: Another process is at it.
+        """
+        if not self.place.is_dir():
+            return None
+        with disk_faults_told(self.place):
+            lock = FolderLock(self.place)
+            try:
+                lock.acquire()
+            except BlockingIOError as error:
+                raise ConfigError(
+                    f"For the row {self._row} there is another training in {self.place}, and "
+                    "another process is at it; end that, or wait for it, and give the same "
+                    "command again: it puts that folder aside."
+                ) from error
+            lock.release()
+            places = (self.place.with_name(f"{self.place.name}-before-{n}") for n in count(1))
+            aside = next(place for place in places if not place.exists())
+            self.place.rename(aside)
+        return aside
 
     def _trained(self, fitting: Fitting) -> tuple[FitSummary, _Spent]:
         """Trains; gives what it took, as far as this machine has seen it."""
