@@ -19,7 +19,7 @@ from crosslight.errors import ConfigError
 from crosslight.experiments.ablation import ablate
 from crosslight.experiments.budget import images_seen, overrides_for
 from crosslight.experiments.options import Ablating
-from crosslight.experiments.variants import switched
+from crosslight.experiments.variants import changes_of, switched
 from crosslight.registry import METHODS
 
 
@@ -262,6 +262,59 @@ def test_unknown_switches_are_named_before_anything_is_trained(
     with pytest.raises(ConfigError, match="did you mean 'wide-body'"):
         switched("proposed-2020-promenade", ["wide-bod"], cumulative=False)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["a/b", "../a", "a\\b", "", ".a", "a|b", "a*", "a\nb", "a "])
+def test_a_name_that_is_no_folders_is_refused_before_anything_is_trained(
+    recipe: Path, promenade: Path, tmp_path: Path, fails, name: str
+) -> None:
+    out, switch = tmp_path / "out", f"{name}:config.lr=1e-5"
+    assert f"is called {name!r}, but" in fails(
+        *_arguments(recipe, promenade, out, "--switches", switch)
+    )
+    call = ["leaderboard", out, "--data", f"sysu-mm01:{promenade}", "--systems"]
+    assert f"is called {name!r}, but" in fails(*call, f"{recipe}+{switch}")
+    assert not out.exists()
+
+
+def test_two_variants_of_one_name_are_refused_before_anything_is_trained(
+    recipe: Path, promenade: Path, tmp_path: Path, fails
+) -> None:
+    other, out = tmp_path / recipe.name, tmp_path / "out"
+    other.write_text(RECIPE + "training: {clip_norm: 1.0}\n")
+    for more, name, second in (
+        (["--against", str(other)], "tiny", other),
+        (["--switches", "x:config.lr=1", "x:config.lr=2"], "tiny+x", recipe),
+    ):
+        said = fails(*_arguments(recipe, promenade, out, *more))
+        assert f"Two variants are called {name}, of {recipe} and of {second}, and would" in said
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes"),
+    [
+        ("a=1, b=2 ,", ["a=1", "b=2"]),
+        ("a=[train,val],b=2", ["a=[train,val]", "b=2"]),
+        ("a={x: [1, 2], y: '}'},b=[]", ["a={x: [1, 2], y: '}'}", "b=[]"]),
+        ("a=\"p,q]\",b='it''s, so'", ['a="p,q]"', "b='it''s, so'"]),
+        ("a=/o'brien/x,b=/l'oeil", ["a=/o'brien/x", "b=/l'oeil"]),
+        ('a="p\\",q",b=2', ['a="p\\",q"', "b=2"]),
+        ("a=x],b=2", ["a=x]", "b=2"]),
+    ],
+)
+def test_a_switch_is_cut_at_commas_outside_lists_and_quotes(
+    recipe: Path, settings: str, changes: list[str]
+) -> None:
+    assert changes_of(f"x:{settings}", {}, str(recipe)) == ("x", tuple(changes))
+
+
+def test_a_list_may_be_the_value_of_a_switch(recipe: Path) -> None:
+    (more,) = switched(
+        str(recipe), ["more:data.train_splits=[train,val],config.lr=1"], cumulative=False
+    )
+    changed = load_recipe(more.recipe, more.overrides)
+    assert (changed.data.train_splits, changed.config.lr) == (("train", "val"), 1)
 
 
 def test_a_damaged_result_is_named(recipe: Path, promenade: Path, tmp_path: Path, fails) -> None:

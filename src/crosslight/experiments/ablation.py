@@ -201,6 +201,14 @@ def _variants(recipe: str, how: Ablating, table: SampleTable) -> list[Variant]:
     variants = [Variant(name=recipe_name(recipe), recipe=recipe)]
     variants += switched(recipe, how.switches, cumulative=how.cumulative)
     variants += [Variant(name=recipe_name(other), recipe=other) for other in how.against]
+    names = [variant.name for variant in variants]
+    for number, variant in enumerate(variants):
+        if variant.name in names[:number]:
+            one = variants[names.index(variant.name)]
+            raise ConfigError(
+                f"Two variants are called {variant.name}, of {one.recipe} and of {variant.recipe}, "
+                "and would share a folder; give one recipe or switch another name, or leave it out."
+            )
     for variant in variants:  # a mistake in the last one should not show after hours
         try:
             _overrides(variant, table, how.overrides, how.images, how.seeds[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,13 @@ from typing import Any
 from crosslight.config import load_recipe
 from crosslight.errors import ConfigError
 from crosslight.registry import did_you_mean, method_class
+
+_PLAIN = re.compile(r"\w([\w .+=-]*\w)?")
+# A quoted text is one, but an apostrophe within a word quotes nothing.
+_TOKEN = re.compile(
+    r"""(?<![^\s=,:\[{]) (?: "(?:\\.|[^"\\])*" | '(?:''|[^'])*' ) | .""", re.DOTALL | re.VERBOSE
+)
+_CLOSING = {"[": "]", "{": "}"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +82,17 @@ def changes_of(
         recipe: For the sentence about a mistake.
 
     Raises:
-        ConfigError: The method has no such switch.
+        ConfigError: The method has no such switch, or the name cannot be that of a folder.
     """
     name, colon, settings = switch.partition(":")
+    if not _PLAIN.fullmatch(name):
+        raise ConfigError(
+            f"The switch {switch!r} is called {name!r}, but folders and tables are named by it: "
+            "letters, digits, spaces, and . _ + = - between them; give it another name, such as "
+            "slow:config.lr=1e-5."
+        )
     if colon:
-        return name, tuple(part.strip() for part in settings.split(",") if part.strip())
+        return name, tuple(part for part in map(str.strip, _parts(settings)) if part)
     changes: list[str] = []
     for part in [name] if name in known else name.split("+"):  # `gray+edge` is one
         if part not in known:
@@ -89,3 +103,19 @@ def changes_of(
             )
         changes += [f"{key}={json.dumps(value)}" for key, value in known[part].items()]
     return name, tuple(changes)
+
+
+def _parts(settings: str) -> list[str]:
+    """What stands between commas, but for those of YAML's lists, mappings and quoted texts."""
+    parts = [""]
+    waits: list[str] = []  # what closes the brackets that are open
+    for token in _TOKEN.findall(settings):
+        if token in _CLOSING:
+            waits.append(_CLOSING[token])
+        elif waits and token == waits[-1]:
+            waits.pop()
+        if token == "," and not waits:
+            parts.append("")
+        else:
+            parts[-1] += token
+    return parts
