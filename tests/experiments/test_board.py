@@ -10,6 +10,7 @@ import pytest
 import yaml
 from safetensors.torch import save_file
 
+from crosslight.data.promenade import make
 from crosslight.errors import ConfigError
 from crosslight.experiments import budget
 from crosslight.experiments import leaderboard as experiments
@@ -67,6 +68,24 @@ def test_systems_seeds_and_data_sets_are_added_behind_those_before(
     assert list(kept.systems) == ["tiny", "tiny+slow"]
     assert kept.seeds == (2, 1, 0)
     assert kept.images == 64
+
+
+def test_a_data_set_that_no_system_learns_from_is_not_added(
+    recipe: Path, promenade: Path, tmp_path: Path
+) -> None:
+    board, market = tmp_path / "b", tmp_path / "market"
+    make(market, preset="tiny", layout="market1501", height=32, width=16, progress=False)
+    how, both = Filling(systems=(str(recipe),), images=64), f"sysu-mm01:{promenade}"
+    keep_board(board, asked_of(board, [both], how), how)
+    said = rf"{market} holds images in visible light alone, from which no system of .* {board} lea"
+    for more in (Filling(), Filling(systems=(f"{recipe}+slow:config.lr=0.01",))):
+        with pytest.raises(ConfigError, match=said):
+            asked_of(board, [both, f"market1501:{market}"], more)
+    asked = asked_of(board, [f"market1501:{market}"], Filling(systems=("baseline",)))
+    assert (list(asked.systems), list(asked.board.data)) == (
+        ["baseline"],
+        ["sysu-mm01", "market1501"],
+    )
 
 
 def test_two_calls_that_begin_a_board_at_once_must_agree(

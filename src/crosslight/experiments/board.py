@@ -166,6 +166,7 @@ def asked_of(folder: Path, data: Sequence[str], how: Filling) -> Asked:
     _refuse_unfit(named, given)
     board = _begun(named, given, how) if begun is None else _confirmed(folder, begun, how)
     board = _extended(folder, board, named, given, how)
+    _refuse_idle(folder, board, given)
     systems = [*named] or [
         name
         for name, presets in board.systems.items()
@@ -388,12 +389,25 @@ def _refuse_unfit(named: Mapping[str, tuple[Preset, ...]], given: Mapping[str, G
     kinds = {one.known.both_lights for one in given.values()}
     for name, presets in named.items():
         if not any(fitting(presets, both_lights=kind) for kind in kinds):
-            needs, example = (
-                ("images in both lights", "sysu-mm01:ROOT")
-                if presets[0].seeks_across_light()
-                else ("images in visible light alone", "market1501:ROOT")
-            )
+            needs = _lights(both=presets[0].seeks_across_light())
+            example = "sysu-mm01:ROOT" if presets[0].seeks_across_light() else "market1501:ROOT"
             raise ConfigError(
                 f"The system {name} learns from {needs}, and --data names none; add such a data "
                 f"set, {example}, or leave {name} out."
             )
+
+
+def _refuse_idle(folder: Path, board: Board, given: Mapping[str, Given]) -> None:
+    """A data set that no system learns from would stay on the board without a row."""
+    for one in given.values():
+        both = one.known.both_lights
+        if not any(fitting(presets, both_lights=both) for presets in board.systems.values()):
+            raise ConfigError(
+                f"{one.argument} holds {_lights(both=both)}, from which no system of the "
+                f"leaderboard {folder} learns; leave it out, or add a system that does, such as "
+                "--systems baseline."
+            )
+
+
+def _lights(*, both: bool) -> str:
+    return "images in both lights" if both else "images in visible light alone"
