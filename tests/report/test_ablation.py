@@ -38,7 +38,7 @@ def test_mean_and_deviation_over_seeds_in_the_given_order() -> None:
     rows = as_rows([*trainings, _finished("other", 0, 0.3)], ["b", "a"])
     assert [row.variant for row in rows] == ["b", "a", "other"]
     lines = ablation_markdown(rows, title="t").splitlines()
-    assert lines[2].startswith("| variant | seeds | images seen | seconds | all/1 rank1 |")
+    assert lines[2].startswith("| variant | seeds | images seen | seconds | all/1 rank-1 |")
     assert lines[4] == "| b | 0 1 | 1,000 | 12 | 30.0 ± 14.1 | 15.0 ± 7.1 | 7.5 ± 3.5 |"
     assert lines[5] == "| a | 0 | 1,000 | 12 | 10.0 | 5.0 | 2.5 |"
     assert lines[7] == "| chance |  |  |  | 1.0 | 2.0 | 3.0 |"

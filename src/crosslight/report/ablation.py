@@ -106,7 +106,7 @@ def ablation_markdown(rows: Sequence[Row], *, title: str) -> str:
     """One table in percent, mean ± sd over seeds, the budget of each variant beside it."""
     protocols = _protocols(rows)
     head = ["variant", "seeds", "images seen", "seconds"]
-    head += [f"{short_name(p)} {score}" for p in protocols for score in SHOWN]
+    head += [f"{short_name(p)} {name}" for p in protocols for name in SHOWN.values()]
     lines: list[list[str]] = []
     for row, name in zip(rows, shown_names(rows), strict=True):
         cells = [name, " ".join(str(f.seed) for f in row.finished)]
