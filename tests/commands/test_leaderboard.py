@@ -177,6 +177,10 @@ def test_another_data_set_or_recipe_is_not_mixed_in(
     fewer = shutil.copytree(promenade, tmp_path / "fewer")
     next((fewer / "cam1" / "0001").iterdir()).unlink()
     assert "images of Promenade tiny" in fails(*call_of(board, fewer))
+    harder = shutil.copytree(promenade, tmp_path / "harder")
+    made = json.loads((harder / "promenade.json").read_text())
+    (harder / "promenade.json").write_text(json.dumps(made | {"difficulty": "hard"}))
+    assert "of Promenade tiny (hard, near-infrared" in fails(*call_of(board, harder))
 
 
 def test_rows_of_seeds_that_a_call_does_not_name_are_compared_too(

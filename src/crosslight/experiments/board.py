@@ -325,7 +325,8 @@ def _extended(
             )
     for layout, one in given.items():
         kept = board.data.get(layout, one.known)
-        if kept.fingerprint != one.known.fingerprint:
+        # The same rows, drawn in another light or otherwise hard, are other images.
+        if (kept.fingerprint, kept.title) != (one.known.fingerprint, one.known.title):
             raise ConfigError(
                 f"The leaderboard {folder} is one of {kept.images} images of {kept.title}, but "
                 f"{one.argument} holds {one.known.images} of {one.known.title}, or others; give "
