@@ -18,7 +18,6 @@ import yaml
 
 from crosslight.errors import ConfigError
 from crosslight.ranges import (
-    FEWEST_PIXELS,
     Count,
     Part,
     Pixels,
@@ -149,12 +148,6 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         require_range(self.deep_range, "data.deep_range")
-        smaller, pad = min(self.height, self.width), self.augmentation.pad_px
-        if pad > smaller >= FEWEST_PIXELS:  # of fewer, another sentence tells
-            raise ConfigError(
-                f"data.augmentation.pad_px is {pad}, more than the {smaller} pixels of the image's "
-                "smaller side, of which nothing would stay; give fewer."
-            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,8 +79,7 @@ Chance = Annotated[float, Range(0, 1, above=True, below=True)]
 Dropout = Annotated[float, Range(0, 0.99)]
 """Dropout that leaves something."""
 
-FEWEST_PIXELS = 8
-Pixels = Annotated[int, Range(FEWEST_PIXELS, 8192)]
+Pixels = Annotated[int, Range(8, 8192)]
 """Height or width of an image."""
 
 Workers = Annotated[int, Range(0, _MOST_PROCESSES)]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -80,6 +81,15 @@ def test_cropping_moves_the_padded_image_by_whole_pixels(seed: int) -> None:
     padded = torch.nn.functional.pad(exact(image), (3, 3, 3, 3))
     crops = [padded[:, y : y + 40, x : x + 20] for y in range(7) for x in range(7)]
     assert sum(torch.equal(view, crop) for crop in crops) == 1
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_an_image_may_be_moved_out_of_its_frame(seed: int) -> None:
+    image, pad = picture(), 45
+    (view,) = augment(image, AugmentationConfig(flip=0.0, pad_px=pad), seed)
+    padded = torch.nn.functional.pad(exact(image), (pad,) * 4)
+    places = product(range(2 * pad + 1), repeat=2)
+    assert any(torch.equal(view, padded[:, y : y + 40, x : x + 20]) for y, x in places)
 
 
 def test_crops_reach_every_offset() -> None:

@@ -148,7 +148,7 @@ def _moved(image: Tensor, config: AugmentationConfig, generator: np.random.Gener
 def _moved_zeros(image: Tensor, down: int, right: int) -> Tensor:
     _, height, width = image.shape
     moved = torch.zeros_like(image)
-    inside = image[:, max(0, -down) : height - down, max(0, -right) : width - right]
+    inside = image[:, max(0, -down) : max(0, height - down), max(0, -right) : max(0, width - right)]
     top, left = max(0, down), max(0, right)
     moved[:, top : top + inside.shape[1], left : left + inside.shape[2]] = inside
     return moved
