@@ -94,6 +94,16 @@ def test_whole_numbers_are_decimal_and_truth_stays_where_it_is_asked_for(tmp_pat
     assert config.data.augmentation.erasing_area == (0.02, 1.0)
 
 
+def test_a_mapping_may_be_merged_into_another(tmp_path):
+    recipe = tmp_path / "merged.yaml"
+    recipe.write_text(
+        "method: agw\n"
+        "data:\n  augmentation:\n    <<: {flip: 0.25, erasing: 0.5}\n    erasing: 0.75\n"
+    )
+    augmentation = load_recipe(str(recipe)).data.augmentation
+    assert (augmentation.flip, augmentation.erasing) == (0.25, 0.75)
+
+
 def test_a_recipe_in_another_encoding_is_told(tmp_path):
     (tmp_path / "mine.yaml").write_bytes("method: agw  # Größe\n".encode("latin-1"))
     with pytest.raises(ConfigError, match="is not UTF-8; save it as such"):

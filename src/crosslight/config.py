@@ -43,7 +43,7 @@ Deviations = Annotated[float, Range(-3, 3)]
 RUN_KEYS = ("crosslight", "code_sha256", "data_set")
 """What a run's `config.yaml` holds besides a recipe."""
 RECIPES = resources.files("crosslight") / "recipes"
-_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_INT, _MERGE = "tag:yaml.org,2002:int", "tag:yaml.org,2002:merge"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -425,12 +425,16 @@ class _Strict(yaml.SafeLoader):
         Raises:
             ConstructorError: One does.
         """
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for place, key in enumerate(keys):
-            if key in keys[:place]:
+        seen: list[Any] = []
+        for key_node, _ in node.value:
+            if key_node.tag == _MERGE:  # `<<`, whose keys are those of another mapping
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key} stands twice", node.value[place][0].start_mark
+                    None, None, f"the key {key} stands twice", key_node.start_mark
                 )
+            seen.append(key)
         return super().construct_mapping(node, deep)
 
     def construct_decimal(self, node: yaml.ScalarNode) -> int:
@@ -439,15 +443,10 @@ class _Strict(yaml.SafeLoader):
 
 
 _Strict.yaml_implicit_resolvers = {
-    first: [(tag, form) for tag, form in known if tag not in (_INT, _FLOAT)]
+    first: [(tag, form) for tag, form in known if tag != _INT]
     for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Strict.add_implicit_resolver(_INT, re.compile(r"[-+]?[0-9]+(_[0-9]+)*$"), list("-+0123456789"))
-_Strict.add_implicit_resolver(
-    _FLOAT,
-    re.compile(r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?$|[-+]?\.inf$|\.nan$", re.I),
-    list("-+.0123456789"),
-)
 _Strict.add_constructor(_INT, _Strict.construct_decimal)
 
 

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
-from stat import S_IFDIR, S_IFMT, S_IFREG
+from stat import S_IFDIR, S_IFMT
 
 from crosslight.data.formats import IMAGE_ENDINGS, advice_for
 from crosslight.errors import DataError
@@ -75,7 +75,10 @@ def is_image_name(name: str) -> bool:
 
 
 def is_image(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is taken for an image: by its ending, and it is a file, or nobody knows."""
+    """Whether an entry is taken for an image: by its ending, and it is a file, or nobody knows.
+
+    A broken link is an image that cannot be read; a pipe or a device would never end.
+    """
     if not is_image_name(entry.name):
         return False
     try:  # of a plain file the folder says so itself, which costs no look at the file
@@ -103,19 +106,18 @@ def images_below(
     here = folder.resolve()
     entered = {known for place in (here, *here.parents) if (known := identity(place))}
     found = []
-    for path in _files_below(folder, entered):
-        # A broken link is an image that cannot be read; a pipe or a device would never end.
-        if is_image_name(path.name) and _mode(path) in {S_IFREG, None}:
-            found.append(path)
+    for entry in _files_below(folder, entered):
+        if is_image(entry):
+            found.append(Path(entry.path))
         else:
-            passed_over(path)
+            passed_over(Path(entry.path))
     return sorted(found)
 
 
-def _files_below(folder: Path, entered: set[tuple[int, int]]) -> Iterator[Path]:
+def _files_below(folder: Path, entered: set[tuple[int, int]]) -> Iterator[os.DirEntry[str]]:
     inside = sorted(visible_entries(folder), key=lambda entry: entry.name)
     folders = [entry for entry in inside if _mode(folder / entry.name) == S_IFDIR]
-    yield from (folder / entry.name for entry in inside if entry not in folders)
+    yield from (entry for entry in inside if entry not in folders)
     # Links last: of a folder and a link to it, side by side, the folder's own name counts.
     for entry in sorted(folders, key=lambda entry: entry.is_symlink()):
         known = identity(folder / entry.name)

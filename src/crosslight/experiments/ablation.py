@@ -134,8 +134,7 @@ class _Training(Work):
             return False
         self._scored_on.refuse_another(self.place / RESULT)  # another process may have made it
         self._refuse_another(self.place / RESULT, found)
-        # A training of that name with other settings is refused where it would be continued.
-        return bool(found.config == json.loads(json.dumps(to_plain(self._wanted))))
+        return True
 
     def refuse_another(self) -> None:
         """Compares with the variant's results of every seed: they become one row.

@@ -154,10 +154,9 @@ def evaluate_run(
     _refuse_other_split(subject, layout.name, how.trial)
     table = tested(read_layout(layout.name, root, trial=how.trial))
     table = table.with_range(subject.deep_range)
-    distance = how.distance or ("cosine" if code else subject.distance)
-    check_distance(distance)
+    distance = check_distance(how.distance or ("cosine" if code else subject.distance))
     for refinement in refinements:
-        check_refinement(refinement, check_distance(distance))
+        check_refinement(refinement, distance)
     settings = Settings(
         layout=layout.name,
         title=name_of_data(layout, root),
@@ -379,7 +378,7 @@ def _permutations(settings: Settings) -> Path | None:
 
 
 def _refuse_other_run(out: Path) -> None:
-    if is_exported(out) or (out / "config.yaml").exists():
+    if is_exported(out) or RunFolder(path=out).config_path.exists():
         raise ConfigError(
             f"{out} is another run, whose own evaluation would be lost; give --out a folder of "
             "its own."

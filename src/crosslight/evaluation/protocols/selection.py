@@ -35,7 +35,7 @@ _FOLDER_SPLITS = {"query": "query", "bounding_box_test": "gallery", "gt_bbox": "
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
-    """How galleries are drawn, for the protocols that draw them, and rows are compared."""
+    """How galleries are drawn, and the distance, on which queries that are means of rows depend."""
 
     distance: Distance = Scoring.distance
     sampler: Sampler = Scoring.sampler
