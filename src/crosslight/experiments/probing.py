@@ -61,6 +61,8 @@ SHEET_ROWS = 8
 FEWEST = 50
 """Pictures whose distribution can be compared in a space of 2,048 numbers at all."""
 
+_DISTANCES = (frechet_distance, kernel_distance)
+
 PROTOCOL: Mapping[str, int] = {
     **dict.fromkeys(PARTS, 2),
     **dict.fromkeys(("leakage", "realism", INCEPTION), 3),
@@ -457,28 +459,36 @@ class _Probe:
         `real` is other real images, no image of which was drawn from: what no drawer can fall
         below but by chance. All sets have one size, as these distances fall with it.
         """
-        found: Figures = {}
-        for seed in self.draws:
-            for name, pictures, light, reference in self._crowds(seed):
-                real = self.shown(self.people.images[reference])
-                _append(found.setdefault(name, {}), self._distances(pictures, real, light, seed))
-        return found
+        names = f"Frechet distance ({JUDGE})", f"kernel distance ({JUDGE})"
+        return self._beside_real(self.embed, names, with_diversity=True)
 
     def inception(self) -> Figures:
         """As `realism`, in the space of Inception: FID and KID."""
-        assert self.space is not None
+        space = self.space
+        assert space is not None
+        return self._beside_real(
+            lambda pictures, _: space(_eight_bits(pictures)), ("FID (Inception)", "KID (Inception)")
+        )
+
+    def _beside_real(
+        self,
+        space: Callable[[Floats, Modality], NDArray[np.float32]],
+        names: tuple[str, str],
+        *,
+        with_diversity: bool = False,
+    ) -> Figures:
         found: Figures = {}
         for seed in self.draws:
-            spaces: dict[Modality, NDArray[np.float32]] = {}
+            real: dict[Modality, NDArray[np.float32]] = {}
             for name, pictures, light, reference in self._crowds(seed):
-                if light not in spaces:
-                    spaces[light] = self.space(self._shown_whole(reference))
-                crowd = self.space(_eight_bits(pictures))
-                distances = {
-                    "FID (Inception)": frechet_distance(crowd, spaces[light]),
-                    "KID (Inception)": kernel_distance(crowd, spaces[light]),
-                }
-                _append(found.setdefault(name, {}), distances)
+                if light not in real:
+                    real[light] = space(self.shown(self.people.images[reference]), light)
+                crowd = space(pictures, light)
+                distances = (measure(crowd, real[light]) for measure in _DISTANCES)
+                row = dict(zip(names, distances, strict=True))
+                if with_diversity:
+                    row["SSIM of pairs"] = diversity(pictures, pairs=200, seed=seed)
+                _append(found.setdefault(name, {}), row)
         return found
 
     def _keep_sheet(
@@ -524,16 +534,6 @@ class _Probe:
                 drawn = self.translate(images[sources[other]], other, light)
                 yield f"translations to {name}", drawn, light, reference
             yield f"real {name}", self.shown(images[looks]), light, reference
-
-    def _distances(
-        self, drawn: Floats, real: Floats, light: Modality, seed: int
-    ) -> dict[str, float]:
-        first, second = self.embed(drawn, light), self.embed(real, light)
-        return {
-            f"Frechet distance ({JUDGE})": frechet_distance(first, second),
-            f"kernel distance ({JUDGE})": kernel_distance(first, second),
-            "SSIM of pairs": diversity(drawn, pairs=200, seed=seed),
-        }
 
 
 def _told(like: Likeness) -> dict[str, Any]:
