@@ -138,6 +138,8 @@ def _lines(board: Path) -> tuple[str, re.RegexFlag]:
         (["--height", "64"], "has height 32, but --height 64"),
         (["--weights", "timm"], "has weights none, but --weights timm"),
         (["--set", "training.clip_norm=1"], "has set none, but --set training.clip_norm=1"),
+        (["--set", "data.validation=val"], "data.validation is not for a leaderboard: every"),
+        (["--set", "training.seed=3"], "training.seed is not for a leaderboard: give --seeds"),
         (["--seeds", "1", "2", "1"], "--seeds names 1 twice"),
         (["--systems", "agv"], "Unknown system 'agv'; did you mean 'agw'?"),
         (["--systems", "agw", "agw"], "--systems names agw twice"),

@@ -102,9 +102,16 @@ def test_a_defect_of_a_method_is_a_row_too_with_its_traceback(
     words = call_of(folder, promenade, "--systems", str(mortal), "--seeds", "0", "--images", "16")
     cli.main(words)
     assert row_of(folder, "mortal")["fault"] == "IndexError: list index out of range"
-    told = (folder / "runs" / "sysu-mm01" / "mortal" / "seed-0" / "fault.txt").read_text()
+    traceback = folder / "runs" / "sysu-mm01" / "mortal" / "seed-0" / "fault.txt"
+    told = traceback.read_text()
     assert "in embed" in told
     assert "mortal on" not in told
+
+    monkeypatch.delenv("DIE_AT")
+    (folder / "rows" / "sysu-mm01" / "mortal" / "seed-0.json").unlink()
+    cli.main(call_of(folder, promenade))
+    assert row_of(folder, "mortal")["fault"] is None
+    assert not traceback.exists()
 
 
 @pytest.mark.parametrize("moment", ["tiny on sysu-mm01, learning rate x 0.1", "tiny on sysu-mm01"])

@@ -443,7 +443,7 @@ def test_a_full_disk_is_told_and_loses_nothing(create):
     store.add(made_up(30))
     with (
         full_disk(),
-        pytest.raises(GalleryError, match=r"No space left on the disk .* free some and run"),
+        pytest.raises(GalleryError, match=r"No space left on the disk .* free some space and run"),
     ):
         store.add(made_up(2000))
     assert store.count() == 30

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import sys
@@ -11,8 +10,7 @@ from contextlib import contextmanager, suppress
 
 from crosslight.errors import CrosslightError
 from crosslight.parts import named_if_missing
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+from crosslight.system import FULL, SCARCE, shortage
 
 
 @contextmanager
@@ -56,13 +54,12 @@ def spoken() -> Iterator[None]:
 
 def _sentence(error: OSError) -> str:
     place = f" ({error.filename})" if error.filename else ""
-    if error.errno in _FULL:
-        return f"No space left on the disk{place}; free some and run the same command again."
-    if error.errno in {errno.EMFILE, errno.ENFILE}:
-        return (
-            f"Too many files are open{place}; end other programs, or allow more (ulimit -n), and "
-            "run the same command again."
-        )
+    if error.errno in FULL:
+        what = f"No space left on the disk{place}"
+        return f"{what}; {shortage(error.errno)} and run the same command again."
+    if error.errno in SCARCE:
+        what = f"The system is short of something{place}: {error.strerror}"
+        return f"{what}; {shortage(error.errno)}, and run the same command again."
     if error.filename:
         return (
             f"{error.filename} cannot be used ({error.strerror}); look at that place, or name "

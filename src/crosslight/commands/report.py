@@ -9,7 +9,7 @@ from PIL import Image
 
 from crosslight.commands.gallery.report import reliability_of
 from crosslight.config import to_plain
-from crosslight.data.promenade.recipe import MANIFEST
+from crosslight.data.record import is_promenade
 from crosslight.drawing.contact_sheet import draw_contact_sheet
 from crosslight.errors import GalleryError
 from crosslight.experiments.embedder import fingerprint_of
@@ -81,7 +81,7 @@ def write_report(
     config = folder.load_config()
     settings = evaluation.settings
     notes = []
-    if (Path(settings.root) / MANIFEST).exists():
+    if is_promenade(Path(settings.root)):
         notes.append("These people are drawn, not filmed: no figure here is one on a real set.")
     if settings.flip:
         length = ", each of length 1," if settings.unit_views else ""

@@ -25,6 +25,7 @@ from crosslight.data.delimited import read_delimited
 from crosslight.data.formats import PARQUET_ENDINGS
 from crosslight.data.splits import SPLITS
 from crosslight.errors import DataError, ReadingError
+from crosslight.system import number_of, shortage
 from crosslight.times import FORMS, seconds_from
 from crosslight.types import Modality
 
@@ -265,10 +266,11 @@ def reading_parquet(path: Path, remedy: str = "write it again") -> Iterator[None
     try:
         yield
     except OSError as error:
+        otherwise = "see that it is there and that this user may read it"
+        mend = shortage(number_of(error)) or otherwise
         reason = str(error).partition(" (os error")[0] if error.errno is None else error.strerror
         raise ReadingError(
-            f"{path} cannot be read ({reason}); see that it is there and that this user may read "
-            "it, and run the same command again."
+            f"{path} cannot be read ({reason}); {mend}, and run the same command again."
         ) from error
     # Native code that panics, as it may on a damaged file, raises no `Exception`.
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:

@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError, features
 from crosslight.data.depth import Depth, depth_of
 from crosslight.data.formats import HEAD_BYTES, RAW, Unread, is_raw, recognised
 from crosslight.errors import DataError, ReadingError
+from crosslight.system import shortage
 from crosslight.types import DeepRange, Modality
 
 MAX_PIXELS = 64_000_000
@@ -166,9 +167,10 @@ def _opened(
         raise ReadingError(f"{name} is a folder; give the image files in it.") from error
     except OSError as error:
         if error.errno is not None:
+            remedy = shortage(error.errno) or "check its permissions and its disk"
             raise ReadingError(
                 f"{name} cannot be read ({error.strerror}); expected an image file that this "
-                "user may open: check its permissions and its disk."
+                f"user may open: {remedy}."
             ) from error
         raise ReadingError(_damaged(name, error)) from error
     except Exception as error:  # a malformed file makes Pillow's decoders raise almost anything

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from crosslight.data.layouts import Layout
-from crosslight.data.promenade.recipe import MANIFEST, Recipe, read_manifest
+from crosslight.data.promenade.recipe import Recipe, read_manifest
+from crosslight.data.record import is_promenade
 
 
 def name_of_data(layout: Layout, root: Path) -> str:
     """The published name; procedural data never goes by the name of a real set."""
     made_in = root.parent if root.is_file() else root
-    if not (made_in / MANIFEST).exists():
+    if not is_promenade(made_in):
         return layout.title
     made = read_manifest(made_in)
     light = "".join(f"{light}, " for light in made.infrared_lights)

@@ -13,7 +13,6 @@ from crosslight.data.layouts.listing import counted
 from crosslight.data.table import SampleTable, junk
 from crosslight.types import Modality
 
-# Known by name: importing the generator would take longer than the whole check.
 FACTORS = "factors.parquet"
 COLUMNS = ["path", "pid", "spectrum", "split"]
 

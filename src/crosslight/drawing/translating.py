@@ -15,7 +15,7 @@ from crosslight.data.images import read_image
 from crosslight.data.luma import LUMA
 from crosslight.data.promenade.dataset import MadeSet, load_world
 from crosslight.data.promenade.factors import Spectrum
-from crosslight.data.promenade.recipe import MANIFEST
+from crosslight.data.record import is_promenade
 from crosslight.data.transforms import InferenceTransform
 from crosslight.drawing.grids import Grid
 from crosslight.drawing.pictures import as_picture
@@ -72,7 +72,7 @@ class Worlds:
         folder = path.resolve().parent
         if folder not in self._opened:
             roots = (folder, *folder.parents)
-            root = next((root for root in roots if (root / MANIFEST).exists()), None)
+            root = next((root for root in roots if is_promenade(root)), None)
             self._opened[folder] = None if root is None else self._opened.get(root)
             if root is not None and self._opened[folder] is None:
                 self._opened[root] = self._opened[folder] = load_world(root)

@@ -33,6 +33,11 @@ TRY_SHARE = 1.0
 images, the more of the score is what it knew. BDTR on Promenade: with a quarter a tenth of its rate
 is best (50.7, the whole rate 47.6), with all images the whole one (52.0, 59.8)."""
 _FIXED = ("images", "backbone", "weights", "height", "width", "rates", "try_share", "trial")
+_OWN = {
+    "data.validation": "every system keeps its last weights; people who choose rates come by --rates",
+    "training.seed": "give --seeds",
+}
+"""Keys of a recipe that are the same in every row, or a row's own, with what to do instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +162,7 @@ def asked_of(folder: Path, data: Sequence[str], how: Filling) -> Asked:
     _refuse_foreign(folder)
     _refuse_twice("--seeds", how.seeds)
     _refuse_twice("--rates", how.rates)
+    _refuse_the_boards_own(how.overrides)
     found = [named_system(text) for text in how.systems]
     _refuse_twice("--systems", [name for name, _ in found])
     named = dict(found)
@@ -371,6 +377,13 @@ def _refuse_twice(flag: str, values: Sequence[Any]) -> None:
     twice = next((value for n, value in enumerate(values) if value in values[:n]), None)
     if twice is not None:
         raise ConfigError(f"{flag} names {twice} twice; give each once.")
+
+
+def _refuse_the_boards_own(overrides: Sequence[str]) -> None:
+    for text in overrides:
+        key = text.partition("=")[0].strip()
+        if key in _OWN:
+            raise ConfigError(f"--set {key} is not for a leaderboard: {_OWN[key]}.")
 
 
 def _refuse_files_that_lie_elsewhere(

@@ -6,6 +6,7 @@ import json
 import shutil
 import traceback
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -379,8 +380,13 @@ class Training(Work):
         return sentence
 
     def _end(self, fitting: Fitting) -> None:
-        """Removes what a training continues from: of hundreds of rows it fills a disk."""
+        """Removes what a training continues from, of hundreds of rows it fills a disk; and told of.
+
+        A row that failed, whose file was removed, is made again in the same folder.
+        """
         shutil.rmtree(fitting.run.checkpoints_path, ignore_errors=True)
+        with suppress(OSError):
+            (self.place / _TRACEBACK).unlink(missing_ok=True)
 
     def _called(self, system: str, layout: str) -> str:
         return f"{system} on {layout}"

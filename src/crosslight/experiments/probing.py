@@ -20,7 +20,7 @@ from PIL import Image
 from crosslight.data.images import read_image
 from crosslight.data.layouts import parse_data_argument, read_layout
 from crosslight.data.promenade.dataset import load_world
-from crosslight.data.promenade.recipe import MANIFEST
+from crosslight.data.record import is_promenade
 from crosslight.data.splits import TEST_SPLITS
 from crosslight.drawing.beside_truth import draw_beside_truth
 from crosslight.drawing.pictures import write_png
@@ -230,7 +230,7 @@ class _Probe:
                 f"{fewest} pictures of a light are too few for its 2,048 numbers; say --crowd and "
                 f"--people so that there are {FEWEST} or more, and as many real ones."
             )
-        if part in ("movements", "swaps", "translations") and not (self.root / MANIFEST).exists():
+        if part in ("movements", "swaps", "translations") and not is_promenade(self.root):
             return f"{self.root} is no Promenade: nobody knows the true picture or its factors."
         if part == "translations" and len(self.people.lights) < 2:
             return "All images are of one light."
@@ -238,7 +238,7 @@ class _Probe:
 
     @cached_property
     def people(self) -> Photographs:
-        if (self.root / MANIFEST).exists():
+        if is_promenade(self.root):
             self.tell(f"drawing {self.how.people} people whom nobody has seen")
             return draw_people(load_world(self.root), self.how.people)
         return self._photographs()

@@ -18,7 +18,7 @@ from crosslight.errors import CheckpointError, ConfigError
 from crosslight.files import written_whole
 from crosslight.methods.contract import Method, Scheduled
 from crosslight.training.run import as_begun, what_differs
-from crosslight.training.weights import disk_faults_told, load_state
+from crosslight.training.weights import disk_faults_told, load_state, unreadable
 
 _FORMAT = 1
 _PICKLE_START = b"\x80"
@@ -188,7 +188,7 @@ def load_safely(path: Path) -> dict[str, Any]:
     except Exception as error:  # on foreign bytes an unpickler fails in a dozen ways
         fault = _disk_fault(error)
         if fault is not None:
-            raise CheckpointError(_unreadable(path, fault)) from fault
+            raise CheckpointError(unreadable(path, fault)) from fault
         if isinstance(error, pickle.UnpicklingError):
             raise CheckpointError(_carries_code(path)) from error
         raise DamagedCheckpointError(_damaged(path)) from error
@@ -235,15 +235,8 @@ def _is_there(path: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise CheckpointError(_unreadable(path, error)) from error
+        raise CheckpointError(unreadable(path, error)) from error
     return True
-
-
-def _unreadable(path: Path, error: OSError) -> str:
-    return (
-        f"{path} cannot be read ({error.strerror or error}); it may be whole, and nothing was "
-        "changed: mend the cause and run the same command again to continue."
-    )
 
 
 def _carries_code(path: Path) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from crosslight.config import build
 from crosslight.errors import CheckpointError, ConfigError, TrainingError
 from crosslight.files import written_whole
+from crosslight.system import CLOSED, number_of, shortage
 
 _METADATA_KEY = "crosslight"
 _PICKLE_STARTS = (b"\x80", b"PK\x03\x04")
@@ -78,7 +79,8 @@ def load_weights(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
     """Reads a card and its weights.
 
     Raises:
-        CheckpointError: No such file, damaged, not safetensors, or not written by crosslight.
+        CheckpointError: No such file, damaged, not safetensors, or not written by crosslight; or
+            the disk does not give it, and it may be whole.
     """
     with _opened(path) as file:
         return _card_of(file, path), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -101,6 +103,8 @@ def _opened(path: Path) -> Iterator[Any]:
         with safetensors.safe_open(path, framework="pt") as file:
             yield file
     except (safetensors.SafetensorError, OSError) as error:
+        if number_of(error) is not None:
+            raise CheckpointError(unreadable(path, error)) from error
         raise CheckpointError(_not_safetensors(path, error)) from error
 
 
@@ -150,13 +154,22 @@ def disk_faults_told(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        remedy = "make it writable"
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            remedy = "free some space"
+        otherwise = "make it writable" if error.errno in CLOSED else "look at that place"
+        remedy = shortage(error.errno) or otherwise
         raise TrainingError(
             f"{path} was not written ({reason}); what was saved there before is intact: {remedy} "
             "and run the same command again to continue."
         ) from error
+
+
+def unreadable(path: Path, error: Exception) -> str:
+    """What to say of a file that the system does not give."""
+    number = number_of(error)
+    reason = os.strerror(number) if number else str(error)
+    return (
+        f"{path} cannot be read ({reason}); it may be whole, and nothing was changed: "
+        f"{shortage(number) or 'mend the cause'} and run the same command again to continue."
+    )
 
 
 def _not_safetensors(path: Path, error: Exception) -> str:

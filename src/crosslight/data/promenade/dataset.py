@@ -8,8 +8,9 @@ import polars
 
 from crosslight.data.columns import reading_parquet
 from crosslight.data.promenade.factors import Person, Shot, person_of, shot_of
-from crosslight.data.promenade.recipe import FACTORS, Recipe, read_manifest
+from crosslight.data.promenade.recipe import Recipe, read_manifest
 from crosslight.data.promenade.world import World
+from crosslight.data.record import FACTORS
 from crosslight.errors import DataError
 
 

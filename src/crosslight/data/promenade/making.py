@@ -35,7 +35,6 @@ from crosslight.data.promenade.produce import (
     produce_in_worker,
 )
 from crosslight.data.promenade.recipe import (
-    FACTORS,
     Plan,
     Recipe,
     claim_folder,
@@ -45,6 +44,7 @@ from crosslight.data.promenade.recipe import (
     write_whole,
 )
 from crosslight.data.promenade.wishes import Wishes
+from crosslight.data.record import FACTORS
 from crosslight.errors import ConfigError, CrosslightError, DataError
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from crosslight.data.layouts.contract import PROMENADE
 from crosslight.data.promenade.difficulty import DifficultyName, difficulty_named
 from crosslight.data.promenade.drawing import check_size
 from crosslight.data.promenade.factors import Spectrum
@@ -24,8 +25,6 @@ from crosslight.errors import ConfigError, DataError
 
 Manner: TypeAlias = Literal["plain", "paired", "hand-drawn", "junk"]
 
-MANIFEST = "promenade.json"
-FACTORS = "factors.parquet"
 GENERATOR = 1
 """Counts the versions of the generator that draw other pixels from the same seed."""
 
@@ -184,14 +183,14 @@ def read_manifest(root: Path) -> Recipe:
     Raises:
         DataError: The folder holds no Promenade, or its manifest is damaged.
     """
-    path = root / MANIFEST
+    path = root / PROMENADE
     try:
         values = json.loads(path.read_text())
         values["infrared"] = None if values["infrared"] is None else Spectrum(values["infrared"])
         return Recipe(**values)
     except FileNotFoundError:
         raise DataError(
-            f"{root} has no {MANIFEST}, so it is no Promenade data set: make one with "
+            f"{root} has no {PROMENADE}, so it is no Promenade data set: make one with "
             f"`crosslight data make promenade {root}`."
         ) from None
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -210,7 +209,7 @@ def claim_folder(out: Path, recipe: Recipe) -> None:
     """
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file, and a folder is needed: give another folder.")
-    if (out / MANIFEST).exists():
+    if (out / PROMENADE).exists():
         begun = read_manifest(out)
         for field in fields(Recipe):
             old, new = getattr(begun, field.name), getattr(recipe, field.name)
@@ -223,10 +222,10 @@ def claim_folder(out: Path, recipe: Recipe) -> None:
         return
     if out.exists() and any(out.iterdir()):
         raise DataError(
-            f"{out} is not empty and holds no Promenade (no {MANIFEST}): give a new folder, "
+            f"{out} is not empty and holds no Promenade (no {PROMENADE}): give a new folder, "
             "so that nothing of yours is overwritten."
         )
-    write_whole(out / MANIFEST, recipe.text().encode())
+    write_whole(out / PROMENADE, recipe.text().encode())
 
 
 def _said(value: Any) -> str:

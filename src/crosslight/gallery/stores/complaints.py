@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 from collections.abc import Iterator
@@ -10,12 +9,8 @@ from contextlib import contextmanager
 
 from crosslight.errors import CrosslightError, GalleryError
 from crosslight.files import printable
+from crosslight.system import CLOSED, FULL, GONE, SCARCE, number_of, shortage
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
-_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
-_SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EBUSY}
-_SYSTEM_ERROR = re.compile(r"(?:os error|Errno|Os \{ code:) (\d+)")
 _SOURCE_PLACE = re.compile(r",? \S+\.rs:\d+(:\d+)?")
 
 
@@ -51,7 +46,7 @@ def told(location: str, *kinds: type[Exception]) -> Iterator[None]:
 
 def complaint(location: str, error: BaseException) -> GalleryError:
     """What `told` raises for an error."""
-    kind = StoreClosedError if _number(error) in _CLOSED else GalleryError
+    kind = StoreClosedError if number_of(error, _text(error)) in CLOSED else GalleryError
     return kind(sentence(location, error))
 
 
@@ -62,21 +57,24 @@ def sentence(location: str, error: BaseException) -> str:
             f"{printable(location)} has a name that is no UTF-8, which this kind of store cannot "
             "use; give the store another name."
         )
-    text, number = _text(error), _number(error)
-    if number in _FULL:
-        return f"No space left on the disk ({location}); free some and run the same command again."
-    if number in _CLOSED:
+    text = _text(error)
+    number = number_of(error, text)
+    if number in FULL:
+        return (
+            f"No space left on the disk ({location}); {shortage(number)} and run the same command "
+            "again."
+        )
+    if number in CLOSED:
         return (
             f"{location} cannot be used ({os.strerror(number or 0)}); see that this user may read "
             "and write all of it."
         )
-    if number in _SCARCE:
+    if number in SCARCE:
         return (
             f"{location} could not be used just now ({os.strerror(number or 0)}), which says "
-            "nothing against the store; end other programs, or allow more (ulimit -n for open "
-            "files), and run the same command again."
+            f"nothing against the store; {shortage(number)}, and run the same command again."
         )
-    if number in _GONE or "Not found: " in text:
+    if number in GONE or "Not found: " in text:
         return (
             f"A part of the store {location} is gone; put the whole folder back where it was, or "
             "create the store again."
@@ -90,11 +88,3 @@ def sentence(location: str, error: BaseException) -> str:
 
 def _text(error: BaseException) -> str:
     return str(getattr(error, "message", "") or error) or type(error).__name__
-
-
-def _number(error: BaseException) -> int | None:
-    """What the system calls it, which engines may tell in words alone."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return error.errno
-    found = _SYSTEM_ERROR.search(_text(error))
-    return int(found[1]) if found else None
