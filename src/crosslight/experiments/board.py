@@ -34,7 +34,7 @@ images, the more of the score is what it knew. BDTR on Promenade: with a quarter
 is best (50.7, the whole rate 47.6), with all images the whole one (52.0, 59.8)."""
 _FIXED = ("images", "backbone", "weights", "height", "width", "rates", "try_share", "trial")
 _OWN = {
-    "data.validation": "every system keeps its last weights; people who choose rates come by --rates",
+    "data.validation": "every system keeps its last weights, and people choose rates by --rates",
     "training.seed": "give --seeds",
 }
 """Keys of a recipe that are the same in every row, or a row's own, with what to do instead."""
