@@ -243,6 +243,11 @@ def printable(name: str | Path) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
+def is_utf8(name: str | Path) -> bool:
+    """Whether a file's name is text; that of an old disk or archive may be other bytes."""
+    return printable(name) == str(name)
+
+
 def file_name(path: str) -> str:
     """The last part of a path: where this machine keeps its files is nobody's business."""
     return path.replace("\\", "/").rstrip("/").rpartition("/")[2]

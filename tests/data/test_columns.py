@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from PIL import Image
 from crosslight.data import delimited
 from crosslight.data.attributes import read_attributes
 from crosslight.data.check import check_data
+from crosslight.data.columns import as_parquet
 from crosslight.data.table import SampleTable, read_table
 from crosslight.errors import DataError
 from crosslight.evaluation.features import load_features
@@ -233,3 +236,12 @@ def test_labels_boxes_and_attributes_are_read_as_tables_are(tmp_path: Path) -> N
     (tmp_path / "attributes.csv").write_text("PID\tHat\tAge\n1.0\tTrue\t30\n2\tno\t2.50\n")
     found = read_attributes(tmp_path / "attributes.csv", ["hat", "Age=2.5", "age>20"])
     assert found.values.tolist() == [[1, 0, 1], [0, 1, 0]]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text there")
+def test_a_parquet_file_whose_name_is_no_utf8_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xe9")
+    folder.mkdir()
+    (folder / "table.parquet").write_bytes(as_parquet(pl.DataFrame({"path": ["a.jpg"]})))
+    with pytest.raises(DataError, match=r"\\xe9/table.parquet has a name that is no UTF-8"):
+        read_table(folder / "table.parquet")

@@ -25,6 +25,7 @@ from crosslight.data.delimited import read_delimited
 from crosslight.data.formats import PARQUET_ENDINGS
 from crosslight.data.splits import SPLITS
 from crosslight.errors import DataError, ReadingError
+from crosslight.files import is_utf8, printable
 from crosslight.system import number_of, shortage
 from crosslight.times import FORMS, seconds_from
 from crosslight.types import Modality
@@ -261,8 +262,14 @@ def reading_parquet(path: Path, remedy: str = "write it again") -> Iterator[None
 
     Raises:
         ReadingError: The system does not give it to this user, or not now.
-        DataError: It is damaged, or something else.
+        DataError: It is damaged, or something else; or its name is no UTF-8, which Polars cannot
+            open.
     """
+    if not is_utf8(path):
+        raise DataError(
+            f"{printable(path)} has a name that is no UTF-8, which the reader of Parquet cannot "
+            "use; rename it, or its folder."
+        )
     try:
         yield
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,6 +17,8 @@ from crosslight.errors import DataError
 from tests.data.trees import TREES, plant
 
 NAMES = sorted(LAYOUTS)
+LISTED = {"llcm", "msmt17", "regdb", "table"}
+"""A list says which images they have."""
 
 
 def listing(backwards: bool) -> Callable[[Path], object]:
@@ -130,6 +133,25 @@ class TestEveryLayout:
                 (root / sign).unlink()
             with pytest.raises(DataError, match=rf"(lacks|looked for) .*{re.escape(sign)}"):
                 read_layout(name, root)
+
+    def test_a_link_that_leads_to_itself_is_nobody(self, name: str, tmp_path: Path) -> None:
+        root = plant(tmp_path, TREES[name]())
+        rows = read_layout(name, root).frame
+        for folder in [root, *(path for path in root.rglob("*") if path.is_dir())]:
+            (folder / "9999").symlink_to("9999")
+        assert read_layout(name, root).frame.equals(rows)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="file names are text there")
+    def test_a_name_that_is_no_utf8_is_told(self, name: str, tmp_path: Path) -> None:
+        root = plant(tmp_path, TREES[name]())
+        rows = read_layout(name, root)
+        image = rows.paths[0]
+        shutil.copy(image, image.with_name(os.fsdecode(os.fsencode(image.stem) + b"\xe9.jpg")))
+        if name in LISTED:
+            assert read_layout(name, root).frame.equals(rows.frame)
+            return
+        with pytest.raises(DataError, match=r"no UTF-8.*1 image \(.*\\xe9.jpg\); rename"):
+            read_layout(name, root)
 
     def test_published_parts_are_named_once(self, name: str, tmp_path: Path) -> None:
         keys = [(e.split, e.modality, e.cam) for e in LAYOUTS[name].expected]

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from crosslight.data.folders import is_image, visible_entries
 from crosslight.errors import DataError
+from crosslight.files import is_utf8, printable
 
 SHOWN = 8
 
@@ -61,9 +62,17 @@ def image_names(folder: Path) -> list[str]:
     fetched.
 
     Raises:
-        DataError: Not a folder, or one that cannot be read.
+        DataError: Not a folder, or one that cannot be read; or a name that no table can hold.
     """
-    return sorted(entry.name for entry in visible_entries(folder) if is_image(entry))
+    names = sorted(entry.name for entry in visible_entries(folder) if is_image(entry))
+    unheld = [printable(name) for name in names if not is_utf8(name)]
+    if unheld:
+        raise DataError(
+            f"In {printable(folder)} there are names that are no UTF-8, which no table can hold: "
+            f"{counted(unheld, 'image', 'images')}; rename them (convmv -t utf8), or unpack the "
+            "data set again."
+        )
+    return names
 
 
 def first_image(folder: Path) -> str | None:
@@ -83,7 +92,7 @@ def person_folders(folder: Path) -> list[tuple[int, str]]:
     return sorted(
         (int(entry.name), entry.name)
         for entry in visible_entries(folder)
-        if entry.name.isascii() and entry.name.isdigit() and entry.is_dir()
+        if entry.name.isascii() and entry.name.isdigit() and (folder / entry.name).is_dir()
     )
 
 
