@@ -49,13 +49,11 @@ class Fitting:
         if self.held_out is None:
             return None
         people = set(self.held_out.pids.tolist())
-        noun, verb = ("person", "is") if len(people) == 1 else ("people", "are")
-        chosen = (
-            f"Weights are chosen by {validation_protocol(self.held_out)} on {len(people)} {noun}"
-        )
+        protocol = validation_protocol(self.held_out)
+        chosen = f"Weights are chosen by {protocol} on {len(people)} people"
         trained, tested = people.intersection(self.train.pids.tolist()), people & self.tested
         if not trained and not tested:
-            return f"{chosen} who {verb} neither trained on nor tested."
+            return f"{chosen} who are neither trained on nor tested."
         shared = {"trained on": trained, "tested": tested}
         also = " and ".join(f"{len(who)} {what}" for what, who in shared.items() if who)
         remedy = (

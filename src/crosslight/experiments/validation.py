@@ -38,7 +38,8 @@ def split_people(
 
     Raises:
         DataError: The data set has no `val` split, too few people to hold any out, or none among
-            them who could be found, which the first validation would say hours later.
+            them who could be found, which the first validation would say hours later, or be taken
+            for another, which none would say.
         ConfigError: `train_splits` is empty, or names what is no split.
     """
     table = table.with_range(config.deep_range)
@@ -86,13 +87,23 @@ def _split(
 
 
 def _can_be_scored(held_out: SampleTable) -> bool:
-    """Whether the protocol finds somebody to seek; it need not see an image to say so."""
+    """Whether there is somebody to seek and to be confused with; it needs no image to say so."""
+    chance = _chance(held_out)
+    return chance is not None and not _is_always_right(chance)
+
+
+def _chance(held_out: SampleTable) -> float | None:
+    """The mAP of a random order; None where the protocol finds nobody to seek."""
     features = _features(held_out, np.zeros((len(held_out), 1), np.float32))
+    protocol = get_protocol(validation_protocol(held_out))
     try:
-        get_protocol(validation_protocol(held_out)).chance(features, trials=VALIDATION_TRIALS)
+        return protocol.chance(features, trials=VALIDATION_TRIALS).mean["mAP"]
     except ProtocolError:
-        return False
-    return True
+        return None
+
+
+def _is_always_right(chance: float) -> bool:
+    return bool(np.isclose(chance, 1.0, rtol=0.0, atol=1e-9))
 
 
 def _unscored(table: SampleTable, held_out: SampleTable, config: DataConfig, seed: int) -> str:
@@ -109,6 +120,8 @@ def _unscored(table: SampleTable, held_out: SampleTable, config: DataConfig, see
 def _lack(held_out: SampleTable) -> str:
     """Why nobody among them can be found, as far as a protocol leaves only one reason."""
     protocol = validation_protocol(held_out)
+    if _chance(held_out) is not None:
+        return "nobody stands beside whom they are to be told from, so that every order is right;"
     if _in_both_lights(held_out):
         seen = held_out.frame.group_by("pid").agg(lights=pl.col("modality").n_unique())
         if seen["lights"].max() == 1:
@@ -233,18 +246,21 @@ def _features(table: SampleTable, feats: NDArray[np.float32]) -> Features:
 def queries_and_gallery(table: SampleTable) -> NDArray[np.str_]:
     """Queries: each person's first image of each camera; gallery: the rest.
 
-    Where nobody in the rest is seen by two cameras, as with one image by each, nothing could be
-    found: there the queries are a person's images by the camera of the lowest number, the gallery
-    those by others, and whoever is seen by one camera.
+    Where that rest has fewer than two, or than half, of those who are seen by two cameras, as with
+    one image by each, there would be hardly anybody to find, or to be confused with: there the
+    queries are a person's images by the camera of the lowest number, the gallery those by others,
+    and whoever is seen by one camera.
     """
-    of_two, is_first, is_lowest = (
-        table.frame.select(
-            of_two=pl.col("cam").n_unique().over("pid") > 1,
-            is_first=pl.struct("pid", "cam").is_first_distinct(),
-            is_lowest=pl.col("cam") == pl.col("cam").min().over("pid"),
-        )
-        .to_numpy()
-        .T
+    people = table.frame.select(
+        "pid",
+        of_two=pl.col("cam").n_unique().over("pid") > 1,
+        is_first=pl.struct("pid", "cam").is_first_distinct(),
+        is_lowest=pl.col("cam") == pl.col("cam").min().over("pid"),
     )
-    asks = is_first if np.any(of_two & ~is_first) or not np.any(of_two) else of_two & is_lowest
-    return np.where(asks, "query", "gallery")
+    seen_by_two = people.filter("of_two")
+    count = seen_by_two["pid"].n_unique()
+    left = seen_by_two.filter(~pl.col("is_first"))["pid"].n_unique()
+    asks = pl.col("is_first")
+    if count and left < max(2, count / 2):
+        asks = pl.col("of_two") & pl.col("is_lowest")
+    return np.where(people.select(asks).to_series().to_numpy(), "query", "gallery")
