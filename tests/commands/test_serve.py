@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,8 +61,8 @@ def start() -> Iterator[Start]:
     """Starts the command on a free port; gives the process and the page's address."""
     running: list[subprocess.Popen[str]] = []
 
-    def run(*arguments: object) -> tuple[subprocess.Popen[str], str]:
-        program = "from crosslight.cli import main; main()"
+    def run(*arguments: object, before: str = "") -> tuple[subprocess.Popen[str], str]:
+        program = f"{before}\nfrom crosslight.cli import main; main()"
         process = subprocess.Popen(
             [sys.executable, "-c", program, "serve", *map(str, arguments), "--port", "0"],
             stdout=subprocess.PIPE,
@@ -97,6 +98,31 @@ def test_it_answers_and_leaves_in_good_order(start: Start, store: Path) -> None:
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=HANG_S)
     assert (process.returncode, err) == (0, "")
+    assert out.endswith("Stopped.\n")
+
+
+def test_an_upload_that_does_not_end_is_told_that_the_service_stops(
+    start: Start, store: Path
+) -> None:
+    before = "import crosslight.commands.serve as serve; serve.LEAVING_S = 1"
+    process, address = start(store, before=before)
+    where = urllib.parse.urlsplit(address)
+    with socket.create_connection((where.hostname, where.port), timeout=HANG_S) as client:
+        head = (
+            f"POST /api/search HTTP/1.1\r\nHost: {where.netloc}\r\n"
+            "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 5000\r\n"
+            "Expect: 100-continue\r\n\r\n"
+        )
+        client.sendall(head.encode())
+        assert b"100 Continue" in client.recv(100)  # the service waits for the rest
+        client.sendall(b"--x")
+        process.send_signal(signal.SIGTERM)
+        answer = b"".join(iter(lambda: client.recv(1000), b""))
+    assert b" 503 " in answer
+    assert b"The service is stopping" in answer
+    out, err = process.communicate(timeout=HANG_S)
+    assert process.returncode == 0
+    assert "Traceback" not in err
     assert out.endswith("Stopped.\n")
 
 

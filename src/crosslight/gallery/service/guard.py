@@ -58,6 +58,14 @@ class RefusalError(Exception):
         self.headers = dict(headers or {})
 
 
+STOPPING = RefusalError(
+    503,
+    "The service is stopping; send the request again when it is back.",
+    reason="stopping",
+    headers={"connection": "close"},
+)
+
+
 class Guard:
     """Wraps the service.
 
@@ -93,12 +101,12 @@ class Guard:
             return
         scope = self._proxies.seen_through(dict(scope))
         start = time.perf_counter()
-        status = 500
+        status, begun = 500, False
 
         async def sending(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
                 given = {name.lower() for name, _ in message.get("headers", ())}
                 message = {**message, "headers": [*message.get("headers", ())]}
                 message["headers"] += [
@@ -115,6 +123,11 @@ class Guard:
         except RefusalError as refusal:
             self._metrics.refused(refusal.reason)
             await _answer(refusal, sending)
+        except asyncio.CancelledError:
+            # The server leaves, and has waited for this one long enough.
+            self._metrics.refused(STOPPING.reason)
+            if not begun:
+                await _answer(STOPPING, sending)
         finally:
             seconds = time.perf_counter() - start
             self._metrics.request(scope["method"], _route_of(scope), status, seconds)
