@@ -48,7 +48,7 @@ test: $(READY)
 # The last server on PyPI; its package is only for this, so it is not among the requirements.
 test-milvus: $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps milvus==2.3.5
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m milvus_server tests/gallery
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m milvus_server tests/gallery --numprocesses 4
 
 # The permutations are the data set's: its owner hands them out, not we.
 test-splits: $(READY)

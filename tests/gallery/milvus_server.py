@@ -44,9 +44,15 @@ class MilvusServer:
             process.wait(_STOPS_WITHIN_S)
         self._server.stop()
 
-    def location(self, name: str) -> str:
-        """Of a store with this name."""
-        return f"milvus://127.0.0.1:{self._server.listen_port}/{name}"
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._server.listen_port)
+
+
+def location(port: int, name: str) -> str:
+    """Of a store with this name on a server of this machine."""
+    return f"milvus://127.0.0.1:{port}/{name}"
 
 
 def free_ports(count: int) -> list[int]:
