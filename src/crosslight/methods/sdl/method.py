@@ -42,7 +42,8 @@ class SDL(Method):
     terms: ClassVar = equations.TERMS
     config: SDLConfig
     switches: ClassVar = SWITCHES
-    small: ClassVar = {"backbone": "resnet10-quarter", "weights": "none", "dim": 32}
+    # A tenth of the rate moves too little to see within seconds.
+    small: ClassVar = {"backbone": "resnet10-quarter", "weights": "none", "dim": 32, "lr": 0.05}
 
     def __init__(self, config: SDLConfig, *, num_ids: int, height: int, width: int) -> None:
         super().__init__()
@@ -184,8 +185,6 @@ class SDLReleased(SDL):
 
     Config = SDLReleasedConfig
     config: SDLReleasedConfig
-    # A tenth of the rate moves u too little to see within seconds.
-    small: ClassVar = {**SDL.small, "lr": 0.05}
 
 
 def _accuracy(logits: Tensor, labels: Tensor) -> Tensor:
