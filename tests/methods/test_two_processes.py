@@ -38,6 +38,9 @@ OWN: dict[str, dict[str, Any]] = {
     "hicmd": {"pair_share": 1.0, "dropout": 0.0, "erasing": 0.0},
 }
 """What is changed of a method's small configuration."""
+BY_LIGHT = ("agw", "baseline", "bdtr", "sdl")
+"""Those whose losses see the images of all processes: each may have one light, and no gradient of
+what sees the other."""
 FROZEN = {"cmpig": ("",), "d2rl": ("",), "hicmd": ("attribute", "vector")}
 
 
@@ -62,22 +65,30 @@ def _batch(people: range) -> Batch:
     return Batch(images=chosen, labels=labels, cams=labels, modality=modality, rows=labels)
 
 
-def _found(name: str, people: range) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _in_one_light(batch: Batch, light: int) -> Batch:
+    rows = batch.modality == light
+    given = {name: values for name, values in vars(batch).items() if values is not None}
+    return Batch(**{name: values[rows] for name, values in given.items()})
+
+
+def _found(name: str, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Gradients that an iteration of the last stage moves with, and its figures."""
     method = _method(name)
     update = RecordedUpdate(method)
-    figures = method.training_step(_batch(people), update)
+    figures = method.training_step(batch, update)
     return update.gradients, {n: v.detach().double() for n, v in figures.items()}
 
 
 def _process(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
-    for name in NAMES:
-        gradients, figures = _found(name, range(2 * rank, 2 * rank + 2))
+    shares = {name: _batch(range(2 * rank, 2 * rank + 2)) for name in NAMES}
+    shares |= {f"{name} by light": _in_one_light(_batch(range(4)), rank) for name in BY_LIGHT}
+    for share, batch in shares.items():
+        gradients, figures = _found(share.removesuffix(" by light"), batch)
         for value in figures.values():
             dist.all_reduce(value)
             value /= 2
-        torch.save({**gradients, **figures}, Path(folder) / f"{name}_{rank}.pt")
+        torch.save({**gradients, **figures}, Path(folder) / f"{share}_{rank}.pt")
     # Gloo takes tensors in one piece only.
     torch.save(gather_with_gradient(_turned(rank)), Path(folder) / f"gathered_{rank}.pt")
     dist.destroy_process_group()
@@ -96,11 +107,11 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     for rank in range(2):
         gathered = torch.load(tmp_path / f"gathered_{rank}.pt", weights_only=True)
         assert torch.equal(gathered, torch.cat([_turned(0), _turned(1)]))
-    for name in NAMES:
-        gradients, figures = _found(name, range(4))
+    for share in (*NAMES, *(f"{name} by light" for name in BY_LIGHT)):
+        gradients, figures = _found(share.removesuffix(" by light"), _batch(range(4)))
         alone = {**gradients, **figures}
         for rank in range(2):
-            together = torch.load(tmp_path / f"{name}_{rank}.pt", weights_only=True)
+            together = torch.load(tmp_path / f"{share}_{rank}.pt", weights_only=True)
             assert set(together) == set(alone)
             for key, value in alone.items():
                 torch.testing.assert_close(
@@ -108,5 +119,5 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
                     value,
                     rtol=1e-6,
                     atol=1e-9,
-                    msg=lambda difference, what=f"{name}: {key}": f"{what}\n{difference}",
+                    msg=lambda difference, what=f"{share}: {key}": f"{what}\n{difference}",
                 )

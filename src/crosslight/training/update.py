@@ -159,16 +159,26 @@ class LoopUpdate:
 
         The mean fits `gather_with_gradient`, whose backward pass sums over the ranks: a loss on
         gathered samples then gives exactly the gradient of one process with the whole batch.
+
+        A rank whose samples are all in one light has no gradient of what sees the other light: 0
+        in the mean. The buffer has a place for every parameter on every rank, and says at its end
+        who had one; a parameter that reached no loss anywhere stays without.
         """
         if world_size() == 1:
             return
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        parameters = list(parameters)
+        own = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        had = own[0].new_tensor([p.grad is not None for p in parameters])
+        flat = torch.cat([*(gradient.reshape(-1) for gradient in own), had])
         dist.all_reduce(flat)
         flat /= world_size()
-        parts = flat.split([gradient.numel() for gradient in gradients])
-        for gradient, part in zip(gradients, parts, strict=True):
-            gradient.copy_(part.view(gradient.shape))
+        *parts, had = flat.split([*(gradient.numel() for gradient in own), len(own)])
+        lacks = any(p.grad is None for p in parameters)
+        anywhere = had.tolist() if lacks else [1.0] * len(own)
+        for parameter, gradient, part, share in zip(parameters, own, parts, anywhere, strict=True):
+            if share:
+                gradient.copy_(part.view(gradient.shape))
+                parameter.grad = gradient
 
     def _step(self, names: tuple[str, ...], parameters: list[Tensor]) -> None:
         moving = [name for name in names if _has_gradient(self._optimizers[name].optimizer)]
