@@ -141,6 +141,17 @@ def in_range(command: Callable[P, R]) -> Callable[P, R]:
     return checked
 
 
+class Checked:
+    """A dataclass of options whose numbers are checked where it is made, not by a command alone.
+
+    Raises:
+        ConfigError: When made, naming flag, value and range.
+    """
+
+    def __post_init__(self) -> None:
+        _check(type(self), vars(self))
+
+
 def _check(stated: Any, given: Mapping[str, Any]) -> None:
     hints = typing.get_type_hints(stated, include_extras=True)
     for name, value in given.items():

@@ -16,7 +16,8 @@ from tests.test_parts import bare
 
 import crosslight as cl
 from crosslight import cli
-from crosslight.errors import CheckpointError, ConfigError
+from crosslight.data.images import read_image
+from crosslight.errors import CheckpointError, ConfigError, DataError
 from crosslight.experiments import exporting
 from crosslight.types import Modality
 
@@ -81,6 +82,17 @@ def pictures(promenade: Path) -> tuple[list[Path], list[int]]:
     table = cl.read_layout("sysu-mm01", promenade).split("test")
     rows = np.concatenate([np.flatnonzero(table.modality == light)[:4] for light in Modality])
     return [table.paths[row] for row in rows], table.modality[rows].tolist()
+
+
+@pytest.mark.parametrize(
+    ("lights", "said"), [([7, 0], "7 is no light"), ([0], "1 lights are given for 2 images")]
+)
+def test_lights_that_do_not_fit_the_pictures_are_told(
+    exported: Path, promenade: Path, lights: list[int], said: str
+) -> None:
+    picture = read_image(pictures(promenade)[0][0])
+    with pytest.raises(DataError, match=said):
+        cl.Exported(exported).embed_pictures([picture, picture], lights)
 
 
 def test_the_card_says_what_it_is_and_how_near_it_came(exported: Path, trained: Path) -> None:

@@ -102,10 +102,27 @@ def test_an_image_of_no_pixels_is_refused(empty: Any) -> None:
         pictures_of([PIXELS] * 6 + [empty], first=64)
 
 
-@pytest.mark.parametrize("light", [1, Modality.INFRARED, np.int64(1), "Infrared"])
+@pytest.mark.parametrize(
+    "light", [1, Modality.INFRARED, np.int64(1), "Infrared", np.array(1), torch.tensor(1)]
+)
 def test_one_light_in_any_form_is_that_of_all(light: Any) -> None:
     assert lights_given(light, 3) == [1, 1, 1]
     assert lights_given([light] * 3, 3) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("form", [list, np.array, torch.tensor])
+def test_a_light_for_each_in_any_form(form: Any) -> None:
+    assert lights_given(form([0, 1, 0]), 3) == [0, 1, 0]
+    with pytest.raises(DataError, match="2 lights are given for 3 images"):
+        lights_given(form([0, 1]), 3)
+    with pytest.raises(DataError, match="7 is no light"):
+        lights_given(form([0, 7, 0]), 3)
+
+
+@pytest.mark.parametrize("light", [7, 0.5, object()])
+def test_what_is_no_light_is_said_in_one_sentence(light: Any) -> None:
+    with pytest.raises(DataError, match="is no light; write 'visible' or 'infrared'"):
+        lights_given(light, 1)
 
 
 @pytest.mark.parametrize("batch", [np.stack([PIXELS] * 3), torch.stack([_tensor()] * 3)])

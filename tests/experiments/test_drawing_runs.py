@@ -9,6 +9,7 @@ from PIL import Image
 
 import crosslight as cl
 from crosslight.data.images import read_image
+from crosslight.drawing.swapping import draw_swaps, looks_of
 from crosslight.errors import ConfigError
 from tests.commands.test_swap import RECIPE as DGNET
 from tests.commands.test_translate import RECIPE as D2RL
@@ -34,6 +35,12 @@ def d2rl(tmp_path_factory, promenade) -> cl.Run:
     (folder / "d2rl.yaml").write_text(D2RL)
     data = f"sysu-mm01:{promenade}"
     return cl.fit(folder / "d2rl.yaml", data, folder / "run", progress=False)
+
+
+class SwapsAlone(torch.nn.Module):
+    def __init__(self, method: torch.nn.Module) -> None:
+        super().__init__()
+        self.swap = method.swap
 
 
 def test_a_swap_is_the_methods_own(dgnet, images, capsys) -> None:
@@ -77,6 +84,12 @@ def test_who_cannot_draw_says_so(dgnet, d2rl, images) -> None:
         dgnet.translate(images[:1], to="infrared")
     with pytest.raises(ConfigError, match="such as dgnet"):
         d2rl.swap(appearance=images[0], structure=images[1])
+    with pytest.raises(ConfigError, match="-1 steps between clothes are asked for; give 0 or more"):
+        dgnet.swap(appearance=images[:2], structure=images[1], steps=-1)
+    looks, bodies = (looks_of(dgnet._sitters(images[:2]), steps) for steps in (1, 0))
+    swaps = SwapsAlone(dgnet.method)
+    with pytest.raises(ConfigError, match="draws no steps between the clothes of two people"):
+        draw_swaps(swaps, looks, [look.first for look in bodies])
 
 
 def test_a_run_scores_itself_and_remembers(d2rl, promenade) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import crosslight as cl
@@ -108,3 +109,20 @@ def test_one_protocol_may_be_given_by_its_name(run, promenade, tmp_path) -> None
 def test_a_device_that_is_not_there_is_told(trained, device) -> None:
     with pytest.raises(ConfigError, match=f"There is no device '{device}' here"):
         cl.load_run(trained, device=device)
+
+
+def test_a_call_that_fails_leaves_nothing_behind(run, table, monkeypatch) -> None:
+    def fails(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(run.method, "embed", fails)
+    with pytest.raises(MemoryError) as kept:
+        run.embed(table.paths[0])
+    assert kept.tb is not None, "as a notebook keeps it"
+    assert not torch.is_inference_mode_enabled()
+
+
+@pytest.mark.parametrize("images", [0, -4])
+def test_numbers_are_checked_without_a_command_too(trained, tmp_path, images) -> None:
+    with pytest.raises(ConfigError, match=f"--images is {images}, expected a number from 1"):
+        cl.export(trained, tmp_path / "out", images=images)

@@ -81,3 +81,7 @@ def test_a_sample_is_taken_of_large_sets_and_named() -> None:
 
 def _bins(counts: np.ndarray) -> np.ndarray:
     return np.repeat(np.arange(counts.size), counts)
+
+
+def test_no_pairs_are_no_figure() -> None:
+    assert distance_figures([]) == []

@@ -58,3 +58,11 @@ def test_features_without_a_plane_are_drawn_all_the_same(feats: np.ndarray) -> N
 
 def test_too_few_images_make_no_map() -> None:
     assert map_embeddings(np.eye(3), np.arange(3), np.zeros(3, dtype=np.uint8)) is None
+
+
+def test_points_on_a_line_lie_apart_whatever_its_direction() -> None:
+    feats = np.zeros((8, 4))
+    feats[:, 2] = [1, 1, 1, 1, -1, -1, -1, -1]
+    found = map_embeddings(feats, np.arange(8) // 4, np.zeros(8, dtype=np.uint8))
+    assert found is not None
+    assert len(np.unique(found.places, axis=0)) == 2

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from crosslight.data.table import SampleTable, build_table
 from crosslight.evaluation.protocols.scores import PerQuery
@@ -113,3 +114,18 @@ def test_missing_images_become_placeholders(tmp_path: Path) -> None:
     sheet = ranked_sheet(ranked_lists(_per_query(), table.pids), table)
     assert sheet.width > 4 * 64
     assert sheet.height > 128
+
+
+def test_deep_images_are_shown_in_their_range(tmp_path: Path) -> None:
+    table = _table(tmp_path)
+    deep = np.linspace(2900, 3200, 40 * 20).reshape(40, 20).astype(np.uint16)
+    for path in table.paths:
+        Image.fromarray(deep).save(path, format="PNG")
+    lists = ranked_lists(_per_query(), table.pids)
+    dark, bright = (
+        np.asarray(ranked_sheet(lists, shown))[60:150, 10:60]
+        for shown in (table, table.with_range((2900, 3200)))
+    )
+    assert dark.max() < 60
+    assert bright.min() < 60
+    assert bright.max() > 200

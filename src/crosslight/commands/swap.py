@@ -82,10 +82,15 @@ def run_swap(run: Path, how: Swapping) -> None:
 
 def _swapping_method(folder: RunFolder, how: Swapping) -> Method:
     name, method = folder.load_config().method, folder.load_method().eval()
-    if not isinstance(method, Swaps) or (how.interpolate and not isinstance(method, Interpolates)):
+    if not isinstance(method, Swaps):
         raise ConfigError(
             f"The method {name} of {folder.path} does not draw people in other people's clothes; "
             "give a run of one that does, such as dgnet."
+        )
+    if how.interpolate and not isinstance(method, Interpolates):
+        raise ConfigError(
+            f"The method {name} of {folder.path} draws no steps between the clothes of two people; "
+            "leave out --interpolate, or give a run of one that does, such as dgnet."
         )
     if how.maps is not None and not isinstance(method, MapsStructure):
         raise ConfigError(

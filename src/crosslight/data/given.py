@@ -76,9 +76,12 @@ def lights_given(modality: GivenLights, count: int) -> list[int] | None:
     """
     if modality is None:
         return None
-    if isinstance(modality, str | int | np.integer):
-        return [light_given(modality)] * count
-    lights = [light_given(light) for light in modality]
+    named: Any = modality
+    if isinstance(named, np.ndarray) or _is_tensor(named):
+        named = named.tolist()
+    if isinstance(named, str) or not isinstance(named, Iterable):
+        return [light_given(named)] * count
+    lights = [light_given(light) for light in named]
     if len(lights) != count:
         raise DataError(
             f"{len(lights)} lights are given for {count} images; give one for all, or one for each."
@@ -94,6 +97,8 @@ def light_given(light: Any) -> int:
     """
     if isinstance(light, str) and light.lower() in LIGHTS:
         return int(LIGHTS[light.lower()])
+    if np.ndim(light) == 0 and (isinstance(light, np.ndarray) or _is_tensor(light)):
+        light = light.item()
     try:
         return int(Modality(light))
     except ValueError as error:

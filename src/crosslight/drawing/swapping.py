@@ -82,8 +82,10 @@ def looks_of(clothes: Sequence[Sitter], steps: int = 0) -> list[Look]:
     """A column for each of the clothes, and `steps` between each two neighbours.
 
     Raises:
-        ConfigError: Steps are asked for between fewer than two images.
+        ConfigError: Steps are asked for between fewer than two images, or fewer than none.
     """
+    if steps < 0:
+        raise ConfigError(f"{steps} steps between clothes are asked for; give 0 or more.")
     if steps and len(clothes) < 2:
         raise ConfigError(
             f"{steps} steps between the clothes of two images are asked for, but {len(clothes)} "
@@ -143,11 +145,15 @@ def draw_swaps(method: nn.Module, looks: Sequence[Look], bodies: Sequence[Sitter
     Raises:
         ConfigError: The method cannot swap, or not draw steps between clothes.
     """
-    stepped = any(look.fraction for look in looks)
-    if not isinstance(method, Swaps) or (stepped and not isinstance(method, Interpolates)):
+    if not isinstance(method, Swaps):
         raise ConfigError(
             "This method does not draw people in other people's clothes; take a run of one that "
             "does, such as dgnet."
+        )
+    if any(look.fraction for look in looks) and not isinstance(method, Interpolates):
+        raise ConfigError(
+            "This method draws no steps between the clothes of two people; ask for none, or take "
+            "a run of one that does, such as dgnet."
         )
     corner = Heading(lines=("across: whose clothes", "down: whose body"))
     rows: list[list[Place]] = [[corner, *(heading_of(look) for look in looks)]]

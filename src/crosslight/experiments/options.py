@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from crosslight.errors import ConfigError
 from crosslight.evaluation.scoring import Sampler, Scoring
 from crosslight.exporting.card import Format
-from crosslight.ranges import Count, Part, Pixels, Positive, Seed, Trial, Workers
+from crosslight.ranges import Checked, Count, Part, Pixels, Positive, Seed, Trial, Workers
 from crosslight.training.machines import Machines
 from crosslight.types import Accelerator, Distance
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluating:
+class Evaluating(Checked):
     """How a run is evaluated.
 
     Attributes:
@@ -47,7 +47,7 @@ class Evaluating:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exporting:
+class Exporting(Checked):
     """What is exported of a run, and how it is checked.
 
     Attributes:
@@ -87,7 +87,7 @@ def refuse_unit_views_alone(how: Evaluating | Exporting) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refining:
+class Refining(Checked):
     """Which refinements are scored, each by itself in rows of its own beside the plain ranking.
 
     Attributes:
@@ -126,7 +126,7 @@ class Refining:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ablating:
+class Ablating(Checked):
     """Which variants of a recipe are compared, and under which budget.
 
     Attributes:
@@ -155,7 +155,7 @@ class Ablating:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filling:
+class Filling(Checked):
     """What a leaderboard compares, and under which budget; kept from the first call on.
 
     What is not given is as the board has it. A new board begins, is as large and lasts as long as
@@ -200,7 +200,7 @@ class Filling:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Probing:
+class Probing(Checked):
     """On whom a run is probed, and how long.
 
     Attributes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -95,12 +96,11 @@ class Run:
             DataError: An image cannot be read, or lights and images differ in number.
         """
         self._refuse_untrained("embedding")
-        return np.concatenate(
-            [
-                self.method.embed(pixels, lights).float().cpu().numpy()
-                for pixels, lights in self._batches(images, modality)
-            ]
-        )
+        parts = []
+        for pixels, lights in self._batches(images, modality):
+            with self._inference():
+                parts.append(self.method.embed(pixels, lights).float().cpu().numpy())
+        return np.concatenate(parts)
 
     def codes(
         self, images: GivenImages, *, modality: GivenLights = None
@@ -118,10 +118,11 @@ class Run:
         self._refuse_untrained("embedding")
         parts: dict[str, list[NDArray[np.float32]]] = {}
         for pixels, lights in self._batches(images, modality):
-            for name, code in self.method.codes(pixels, lights).items():
-                if f"code {name}" in self.untrained:
-                    continue
-                parts.setdefault(name, []).append(code.flatten(1).float().cpu().numpy())
+            with self._inference():
+                for name, code in self.method.codes(pixels, lights).items():
+                    if f"code {name}" in self.untrained:
+                        continue
+                    parts.setdefault(name, []).append(code.flatten(1).float().cpu().numpy())
         return {name: np.concatenate(found) for name, found in parts.items()}
 
     def swap(self, *, appearance: GivenImages, structure: GivenImages, steps: int = 0) -> Grid:
@@ -198,10 +199,17 @@ class Run:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         pictures = pictures_of(images, deep_range=self.recipe.data.deep_range)
         lights = lights_given(modality, len(pictures)) or list(map(guess_modality, pictures))
-        precision = self.recipe.training.precision
         for start in range(0, len(pictures), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
             pixels = torch.stack([self.transform(picture) for picture in pictures[part]])
             light = torch.tensor(lights[part], dtype=torch.int64)
-            with torch.inference_mode(), arithmetic(precision, self.device):
-                yield pixels.to(self.device), light.to(self.device)
+            yield pixels.to(self.device), light.to(self.device)
+
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
+        """Around a call of the method, and never around a `yield`.
+
+        A traceback that a notebook keeps holds a generator, and with it whatever that has entered.
+        """
+        with torch.inference_mode(), arithmetic(self.recipe.training.precision, self.device):
+            yield

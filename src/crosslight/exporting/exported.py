@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,8 +96,13 @@ class Exported:
     def embed_pictures(
         self, pictures: Sequence[Image.Image], modality: Sequence[int]
     ) -> NDArray[np.float32]:
-        """Embeddings, (N, D), of N images in mode RGB and the `Modality` of each, all at once."""
-        card, lights = self.card, np.asarray(modality)
+        """Embeddings, (N, D), of N images in mode RGB and the `Modality` of each, all at once.
+
+        Raises:
+            DataError: Lights and images differ in number, or a number is no light.
+        """
+        named: Any = modality
+        card, lights = self.card, np.asarray(lights_given(named, len(pictures)))
         pixels = np.stack(
             [resized(one, card.height, card.width, card.interpolation) for one in pictures]
         )

@@ -110,8 +110,10 @@ def pair_histograms(
 
 
 def distance_figures(histograms: Sequence[PairHistogram]) -> list[Figure]:
-    """One panel per kind of pairs, all with the same distance axis."""
+    """One panel per kind of pairs, all with the same distance axis; none without pairs."""
     occupied = np.flatnonzero(sum(_coarse(h.same) + _coarse(h.different) for h in histograms))
+    if not len(occupied):
+        return []
     edges = np.linspace(0.0, MAX_COSINE_DISTANCE, PLOT_BINS + 1)
     low, high = edges[occupied[0]], edges[occupied[-1] + 1]
     return [_panel(histogram, edges, low, high) for histogram in histograms]

@@ -183,7 +183,8 @@ def _layout(features: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     centred = unit - unit.mean(axis=0)
     if features.shape[1] < 2 or np.linalg.matrix_rank(centred) < 2:
         # Points on a line have no second principal axis to start from.
-        return np.stack([centred[:, 0], np.zeros(len(centred))], axis=1)
+        _, _, axes = np.linalg.svd(centred, full_matrices=False)
+        return np.stack([centred @ axes[0], np.zeros(len(centred))], axis=1)
     perplexity = min(30.0, (len(unit) - 1) / 3)
     layout = TSNE(init="pca", perplexity=perplexity, random_state=seed, max_iter=750)
     # So few points gain nothing from threads, which wait for each other on a busy machine.

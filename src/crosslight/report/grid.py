@@ -54,11 +54,13 @@ class Cell:
         image: A file or a picture; None and unreadable files give a gray placeholder.
         verdict: Decides the frame; right and wrong also get a tick or a cross.
         lines: Text below; what is wider than the column goes on in the next line.
+        deep_range: Black and white of a file with more than 8 bits, see `read_image`.
     """
 
     image: Path | Image.Image | None
     verdict: Verdict = Verdict.UNJUDGED
     lines: tuple[str, ...] = ()
+    deep_range: DeepRange | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +173,9 @@ def _draw_cell(
     width, height = size
     outer = (left, top, left + width + 2 * FRAME_PX - 1, top + height + 2 * FRAME_PX - 1)
     draw.rectangle(outer, fill="#f2f4f6", outline=FRAME_COLOUR[cell.verdict], width=FRAME_PX)
-    picture = load_or_placeholder(cell.image, width=width, height=height)
+    picture = load_or_placeholder(
+        cell.image, width=width, height=height, deep_range=cell.deep_range
+    )
     scale = min(width / picture.width, height / picture.height)
     fitted = picture.resize(
         (max(1, round(picture.width * scale)), max(1, round(picture.height * scale))),

@@ -209,7 +209,9 @@ def _row_of(ranked: RankedList, table: SampleTable) -> list[Place]:
 
 def _cell(table: SampleTable, row: int, verdict: Verdict) -> Cell:
     lines = tuple(place_of(table, row).split(", "))
-    return Cell(image=image_path(table, row), verdict=verdict, lines=lines)
+    return Cell(
+        image=image_path(table, row), verdict=verdict, lines=lines, deep_range=table.deep_range
+    )
 
 
 def _pick(
