@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from crosslight.cli import main
 from crosslight.errors import GalleryError
 from crosslight.gallery import copying
+from crosslight.gallery.candidates import Candidate
 from crosslight.gallery.copying import copy_rows
-from crosslight.gallery.people.names import names_of
+from crosslight.gallery.people.marks import Query, keep_mark
+from crosslight.gallery.people.names import names_of, numbered
 from crosslight.gallery.people.people import describe, find, merge
-from crosslight.gallery.stores.ledger import CAMERA, PERSON
+from crosslight.gallery.stores.ledger import CAMERA, MARK, PERSON, TRACK, digest
 from crosslight.gallery.stores.opening import create_like, open_store
-from crosslight.gallery.stores.rows import Filter, Rows
+from crosslight.gallery.stores.rows import Filter, Rows, build_rows
 from crosslight.gallery.stores.store import Store
-from tests.gallery.rows import INFO, made_up
+from tests.gallery.rows import INFO, MODEL, made_up
 from tests.gallery.writer import BATCH, name_of
 
 PARTS = {"exact": 8, "lance": 80}
@@ -64,7 +68,7 @@ def test_a_number_that_is_another_in_the_target_is_refused(tmp_path: Path, what:
         assert number in a.frame()[column].to_list()
         name(a, number, "Anna")
         name(b, number, "Bob")
-        told = f"{what} {number} is called Anna in .*a.exact and Bob in .*b.exact, which has images"
+        told = f"{what} {number} is called Anna in .*a.exact and called Bob in .*b.exact, which has"
         with pytest.raises(GalleryError, match=told):
             copy_rows(a, b)
         assert b.count() == 20
@@ -73,6 +77,134 @@ def test_a_number_that_is_another_in_the_target_is_refused(tmp_path: Path, what:
         name(a, number, "Anna Smith")  # the target's rows of that number are the source's
         b.remove_ids(made_up(20, start=100).ids)
         assert copy_rows(a, b).added == 0
+
+
+def people(track: str, *pids: int | None) -> Rows:
+    """A row for each, of a track and a camera of its own."""
+    columns = {
+        "id": [f"{track}-{n}" for n in range(len(pids))],
+        "pid": list(pids),
+        "track": [f"{track}{n}" for n in range(len(pids))],
+    }
+    vectors = np.random.default_rng(len(track)).normal(size=(len(pids), INFO.dim))
+    return build_rows(columns, vectors, model=MODEL)
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[tuple[Store, Store]]:
+    """Two empty stores."""
+    with create_like(tmp_path / "a.exact", INFO) as a, create_like(tmp_path / "b.exact", INFO) as b:
+        yield a, b
+
+
+def test_a_number_that_only_one_store_has_named_or_made_up_is_no_other_there(two) -> None:
+    a, b = two
+    a.add(people("x", None, None))
+    merge(a, [find(a, "x0"), find(a, "x1")])  # person 1, without a name
+    b.add(people("yy", 1))
+    with pytest.raises(GalleryError, match=r"Person 1 is without a name in .* and without a name"):
+        copy_rows(a, b)
+    describe(b, 1, name="Bob")
+    with pytest.raises(GalleryError, match=r"Person 1 is without a name in .* and called Bob in"):
+        copy_rows(a, b)
+    with pytest.raises(GalleryError, match=r"Person 1 is called Bob in .* and without a name in"):
+        copy_rows(b, a)
+    assert (a.count(), b.count()) == (2, 1)
+
+
+def test_numbers_of_the_data_are_one_in_every_store(two) -> None:
+    a, b = two
+    a.add(people("x", 1, 2))
+    b.add(people("yy", 1, 3))
+    assert copy_rows(a, b).added == 2
+
+
+def test_a_camera_that_one_store_has_made_up_is_no_other_there(two) -> None:
+    a, b = two
+    rows = people("x", None)
+    named = [Candidate(id="x-0", image=Path("x"), path="x", cam="North")]
+    (given,) = numbered(a, named)
+    cam = pl.lit(given.cam, pl.Int64).alias("cam")
+    a.add(Rows(frame=rows.frame.with_columns(cam), vectors=rows.vectors))
+    other = people("yy", None)
+    b.add(Rows(frame=other.frame.with_columns(cam), vectors=other.vectors))
+    with pytest.raises(GalleryError, match=r"Camera 1 is called North in .* and without a name in"):
+        copy_rows(a, b)
+
+
+def test_a_name_that_is_of_another_number_in_the_target_is_refused(two) -> None:
+    a, b = two
+    a.add(people("x", 1, 2))
+    b.add(people("yy", 5))
+    describe(a, 2, name="Anna")
+    describe(b, 5, name="ANNA")
+    with pytest.raises(GalleryError, match="would be the name of person 5 and of person 2 in"):
+        copy_rows(a, b)
+    assert b.count() == 1
+    b.remove_ids(["yy-0"])
+    assert copy_rows(a, b).added == 2
+    # Names that are given the other way round are two names still.
+    for pid, name in ((2, "Bob"), (1, "Anna")):
+        describe(a, pid, name=name)
+    copy_rows(a, b)
+    assert names_of(b).people == {1: "Anna", 2: "Bob"}
+
+
+def test_a_copy_is_repeated_whoever_was_made_up_and_removed_since(two) -> None:
+    a, b = two
+    a.add(people("x", None, None, None))
+    merge(a, [find(a, "x0"), find(a, "x1")])
+    copy_rows(a, b)
+    a.remove_ids(["x-0"])
+    a.add(people("later", None))
+    done = copy_rows(a, b)
+    assert (done.added, done.others) == (1, 1)
+
+
+def test_a_copy_that_is_repeated_takes_names_notes_marks_and_what_was_seen_since(two) -> None:
+    a, b = two
+    a.add(people("x", 1, 2, 3, None))
+    for pid in (1, 2, 3):
+        describe(a, pid, name=f"Name {pid}", note=f"Note {pid}")
+
+    def seen_beside(*others: str) -> None:
+        with a.ledger.changing() as changes:
+            changes.put(TRACK, digest("x0"), {"track": "x0", "beside": list(others)})
+
+    seen_beside("x1")
+    keep_mark(a, Query(row="x-0"), "x-1", "right")
+    assert copy_rows(a, b).said == ()
+    describe(a, 1, name="Robert", note="red bag")
+    describe(a, 2, name="", note="")
+    seen_beside("x2")
+    with a.ledger.changing() as changes:  # as if it were judged a second later
+        ((name, mark),) = changes.every(MARK).items()
+        changes.put(MARK, name, {**mark, "mark": "wrong", "marked_at": mark["marked_at"] + "1"})
+    where = Path(b.location)
+    assert copy_rows(a, b).said == (
+        f"Person 1 is called Robert and not Name 1 in {where}.",
+        f"Person 1 has the source's note now in {where}.",
+    )
+    kept = b.ledger.every(PERSON)
+    assert kept["1"] == {"name": "Robert", "note": "red bag", "made": False}
+    assert kept["2"]["name"] == "Name 2"  # what only the target knows
+    assert b.ledger.every(TRACK)[digest("x0")]["beside"] == ["x1", "x2"]
+    assert [mark["mark"] for mark in b.ledger.every(MARK).values()] == ["wrong"]
+    b.add(people("own", 1))
+    describe(a, 1, name="Rob")
+    assert copy_rows(a, b).said == (f"Person 1 is called Robert and not Rob in {where}.",)
+    assert names_of(b).people[1] == "Robert"
+
+
+def test_the_command_says_which_names_were_taken(tmp_path: Path, capsys) -> None:
+    source, target = str(tmp_path / "a.exact"), str(tmp_path / "b.exact")
+    with create_like(source, INFO) as store:
+        store.add(people("x", 1))
+        describe(store, 1, name="Bob")
+    main(["gallery", "copy", source, target])
+    main(["gallery", "person", source, "Bob", "--name", "Robert"])
+    main(["gallery", "copy", source, target])
+    assert f"Person 1 is called Robert and not Bob in {target}." in capsys.readouterr().out
 
 
 @pytest.fixture(params=["exact", "lance"])

@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 
 from crosslight.errors import GalleryError
-from crosslight.gallery.people.names import names_of
+from crosslight.gallery.people.names import COLUMN, Kind
 from crosslight.gallery.stores.forgetting import forget_gone
-from crosslight.gallery.stores.ledger import KINDS, Ledger
+from crosslight.gallery.stores.ledger import CAMERA, KINDS, MARK, NEXT, PERSON, TRACK
 from crosslight.gallery.stores.rows import Rows
 from crosslight.gallery.stores.store import RemovedMeanwhileError, Store, refusal
 
@@ -34,12 +34,14 @@ class Copied:
         added: Those that had not been there before.
         others: Rows that only the target has.
         checksum: Of everything but the vectors, the same on both sides; hexadecimal.
+        said: Names and notes that differed, as sentences.
     """
 
     rows: int
     added: int
     others: int
     checksum: str
+    said: tuple[str, ...] = ()
 
 
 def copy_rows(
@@ -47,9 +49,11 @@ def copy_rows(
 ) -> Copied:
     """Copies rows and calibration as they are when it begins, and compares what arrived.
 
-    Names, notes and marks are copied too, as they are when it begins; where both know something
-    of one person or camera, the target's stays. Numbers are a store's own: a target that calls one
-    otherwise, on rows that only it has, is refused.
+    Names, notes and marks are copied too, as they are when it begins. A name or a note of which
+    the target has another is taken, unless the target has rows of its own of that number; of two
+    marks the newer one counts; tracks that were seen together are known from both. Numbers are a
+    store's own: a target whose own rows may be of another person or camera with the same number,
+    or that calls another number so, is refused.
 
     Others may write to the source meanwhile: what they add is left out, and what they remove is
     not in the copy either. A copy that was interrupted goes on where it was. Rows that only the
@@ -61,12 +65,13 @@ def copy_rows(
         advance: Told how many rows were copied and compared.
 
     Raises:
-        GalleryError: The stores are of different models, give one number to two people or
-            cameras, or what arrived differs.
+        GalleryError: The stores are of different models, give one number or one name to two
+            people or cameras, or what arrived differs.
     """
     if source.info.model != target.info.model:
         raise GalleryError(refusal(target.info, source.info.model))
-    _require_one_numbering(source, target)
+    own = _own_numbers(source, target)
+    said: tuple[str, ...] = ()
     digests: dict[str, bytes] = {}
     added = 0
     for again in range(_BEGUN_ANEW + 1):
@@ -83,7 +88,7 @@ def copy_rows(
             if again == _BEGUN_ANEW:
                 raise
     if known:
-        _keep(known, target.ledger)
+        said = tuple(_keep(known, target, own))
     gone = digests.keys() - set(source.frame(columns=("id",))["id"])
     if gone:
         target.remove_ids(sorted(gone))
@@ -102,40 +107,124 @@ def copy_rows(
         added=added - len(gone),
         others=target.count() - count,
         checksum=f"{total % 2**256:064x}",
+        said=said,
     )
 
 
-def _require_one_numbering(source: Store, target: Store) -> None:
-    ours, theirs = names_of(source), names_of(target)
-    for what, column, here, there in (
-        ("Person", "pid", ours.people, theirs.people),
-        ("Camera", "cam", ours.cameras, theirs.cameras),
-    ):
-        clashing = [
-            number
-            for number in sorted(here.keys() & there.keys())
-            if here[number].casefold() != there[number].casefold()
-        ]
-        if not clashing:
-            continue
-        rows = target.frame(columns=("id", column)).filter(pl.col(column).is_in(clashing))
-        known = source.present(rows["id"].to_list())
-        own = rows.filter(~pl.col("id").is_in(list(known)))[column]
-        if len(own):
-            number = int(own[0])
+def _own_numbers(source: Store, target: Store) -> dict[str, set[int]]:
+    """Numbers of people and of cameras of which the target has rows that the source has not.
+
+    Raises:
+        GalleryError: One of them, or a name, may be of somebody else in the source.
+    """
+    columns = ("id", *COLUMN.values())
+    here, there = source.frame(columns=columns), target.frame(columns=columns)
+    alone, both = there.join(here, on="id", how="anti"), there.join(here, on="id")
+    own: dict[str, set[int]] = {}
+    for kind, column in COLUMN.items():
+        ours, theirs = source.ledger.every(kind), target.ledger.every(kind)
+        own[kind] = set(alone[column].drop_nulls().to_list())
+        # A row that both have has brought its number with it.
+        brought = both.filter(pl.col(column) == pl.col(f"{column}_right"))[column].to_list()
+        seen = set(here[column].drop_nulls().to_list())
+        for number in sorted((own[kind] & (seen | set(map(int, ours)))).difference(brought)):
+            one, other = (entries.get(str(number), {}) for entries in (ours, theirs))
+            if not _is_one(one, other):
+                raise GalleryError(
+                    f"{kind.capitalize()} {number} is {_called(one)} in {source.location} and "
+                    f"{_called(other)} in {target.location}, which has images of its own of that "
+                    "number; where both are one, give both the same name, else copy to a new store."
+                )
+        if kind == PERSON:  # whose images have gone since has no name
+            ours = {number: entry for number, entry in ours.items() if int(number) in seen}
+            seen |= set(there[column].drop_nulls().to_list())
+            theirs = {number: entry for number, entry in theirs.items() if int(number) in seen}
+        united = {
+            number: _united(kind, entry, theirs.get(number, {}), int(number) in own[kind])
+            for number, entry in ours.items()
+        }
+        _require_one_number(kind, {**theirs, **united}, target)
+    return own
+
+
+def _is_one(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether a number of two stores is of one, as far as what they keep of it says."""
+    names = [entry.get("name") for entry in (one, other)]
+    if all(names):
+        return len({name.casefold() for name in names if name}) == 1
+    # Numbers that no store has made up are those of the data, and mean the same in both.
+    return not any(names) and not any(entry.get("made") for entry in (one, other))
+
+
+def _called(entry: Mapping[str, Any]) -> str:
+    return f"called {entry['name']}" if entry.get("name") else "without a name"
+
+
+def _require_one_number(kind: Kind, entries: Mapping[str, Any], target: Store) -> None:
+    holders: dict[str, str] = {}
+    for number, entry in entries.items():
+        name = entry["name"]
+        holder = holders.setdefault(name.casefold(), number) if name else number
+        if holder != number:
             raise GalleryError(
-                f"{what} {number} is called {here[number]} in {source.location} and "
-                f"{there[number]} in {target.location}, which has images of its own of that "
-                "number; where both are one, give both the same name, else copy to a new store."
+                f"{name} would be the name of {kind} {holder} and of {kind} {number} in "
+                f"{target.location}; give one of them another name, or copy to a new store."
             )
 
 
-def _keep(known: Mapping[str, Mapping[str, Any]], ledger: Ledger) -> None:
-    with ledger.changing() as changes:
+def _keep(
+    known: Mapping[str, Mapping[str, Any]], target: Store, own: Mapping[str, Container[int]]
+) -> list[str]:
+    """Unites what both know; gives what differed, as sentences."""
+    said: list[str] = []
+    with target.ledger.changing() as changes:
         for kind, entries in known.items():
             there = changes.every(kind)
-            for name in entries.keys() - there.keys():
-                changes.put(kind, name, entries[name])
+            for name, entry in entries.items():
+                if name not in there:
+                    changes.put(kind, name, entry)
+                elif entry != there[name]:
+                    is_own = kind in (PERSON, CAMERA) and int(name) in own[kind]
+                    united = _united(kind, entry, there[name], is_own)
+                    said += _differences(kind, name, entry, there[name], united)
+                    changes.put(kind, name, united)
+    return [f"{sentence} in {target.location}." for sentence in said]
+
+
+def _united(kind: str, ours: Any, theirs: Any, is_own: bool) -> Any:
+    """What is kept where source and target differ.
+
+    Args:
+        kind: As in ledger.py.
+        ours: Of the source.
+        theirs: Of the target.
+        is_own: Of a person or a camera: whether the target has rows of its own of that number.
+    """
+    if kind in (PERSON, CAMERA):
+        taken = {k: v for k, v in ours.items() if v and not (is_own and theirs.get(k))}
+        return {"name": None, "note": "", "made": False, **theirs, **taken}
+    if kind == TRACK:
+        return {**ours, "beside": sorted({*ours["beside"], *theirs["beside"]})}
+    if kind == MARK:
+        return max(theirs, ours, key=lambda mark: str(mark["marked_at"]))
+    return max(ours, theirs) if kind == NEXT else theirs
+
+
+def _differences(kind: str, name: str, ours: Any, theirs: Any, united: Any) -> Iterable[str]:
+    """Sentences, without their end, about a name and a note that both have and that differ."""
+    if kind not in (PERSON, CAMERA):
+        return
+    whom = f"{kind.capitalize()} {name}"
+    if _differ("name", ours, theirs):
+        left = theirs if united["name"] == ours["name"] else ours
+        yield f"{whom} is called {united['name']} and not {left['name']}"
+    if _differ("note", ours, theirs):
+        whose = "the source's note now" if united["note"] == ours["note"] else "its own note still"
+        yield f"{whom} has {whose}"
+
+
+def _differ(what: str, ours: Any, theirs: Any) -> bool:
+    return bool(ours.get(what) and theirs.get(what) and ours[what] != theirs[what])
 
 
 def _places(rows: Rows, among: Container[str]) -> list[int]:

@@ -129,6 +129,8 @@ def copy(source: str, target: str, *, audit: Path | None = None) -> None:
             f"{done.rows} rows of {source} are in {target}, {done.added} of them new; "
             f"checksum {done.checksum[:16]} on both sides."
         )
+        for sentence in done.said:
+            print(sentence)
         if done.others:
             print(
                 f"{done.others} more rows are only in {target}; where they were removed from "
