@@ -76,6 +76,24 @@ def test_people_are_named_merged_split_and_listed(capsys, street, fails):
     assert told["unknown"] == {"rows": 2, "tracks": 1}
 
 
+def test_what_a_label_takes_away_is_told(capsys, street, fails):
+    said(capsys, "gallery", "label", street, "Anna", "--track", "walk-1")
+    said(capsys, "gallery", "label", street, "Bob", "--track", "yard 3")
+    out = said(capsys, "gallery", "label", street, "Bob", "--camera", 2)
+    assert out.splitlines() == [
+        "1 image was taken from person 5.",
+        "1 image given to Bob (person 7), who now has 3.",
+    ]
+    sentence = fails("gallery", "merge", street, "Anna", "track:yard 3")
+    assert "Track yard 3 is of Bob, who has 1 other image," in sentence
+    out = said(capsys, "gallery", "label", street, "Bob", "--track", "walk-1")
+    assert out.splitlines() == [
+        "2 images were taken from Anna.",
+        "Anna has no image left; forgotten: the name.",
+        "2 images given to Bob (person 7), who now has 5.",
+    ]
+
+
 def test_names_stand_in_filters_lists_and_counts(capsys, street, fails):
     said(capsys, "gallery", "label", street, "Anna", "--camera", 2)
     said(capsys, "gallery", "camera", street, 2, "--name", "Yard")
@@ -106,6 +124,9 @@ def test_what_is_not_said_or_does_not_fit_is_told(street, fails):
     assert "No row of" in fails(*label, "--camera", 9)
     assert "no row 'row-99'" in fails(*label, "--id", "row-99")
     assert "is no name" in fails("gallery", "label", street, "track:x", "--id", "row-1")
+    for nobody in ("unknown", "?"):
+        assert "in a table it means" in fails("gallery", "label", street, nobody, "--id", "row-1")
+        assert "in a table it means" in fails("gallery", "person", street, 5, "--name", nobody)
     assert "two people or more" in fails("gallery", "merge", street, "5")
     assert "two people or more" in fails("gallery", "merge", street)
     assert "No track of" in fails("gallery", "merge", street, "5", "track:nobody")

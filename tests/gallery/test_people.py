@@ -128,7 +128,11 @@ def test_the_name_of_somebody_without_images_is_free_again(create):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "  ", "7", "-3", "track:x", "a\x1bb", "x" * (LONGEST_NAME + 1), "a\ud800"]
+    "text",
+    [
+        *("", "  ", "7", "-3", "track:x", "Unknown", "?", "nan"),
+        *("a\x1bb", "x" * (LONGEST_NAME + 1), "a\ud800"),
+    ],
 )
 def test_what_is_no_name_is_refused(text: str):
     with pytest.raises(ConfigError, match="is no name"):
@@ -192,13 +196,75 @@ def test_people_and_tracks_become_one(create):
     new = merge(store, [find(store, "d"), find(store, "track:e")])
     assert (new.pid, new.rows) == (6, 6)
     describe(store, 6, name="Bob")
-    said = merge(store, [find(store, "Bob"), find(store, "a")]).said
+    said = merge(store, [find(store, "Bob"), find(store, "anna")]).said
     assert said == ("The note says that Bob is also called Anna.",)
     assert named(store) == {6: ("Bob", "tall\nred bag\nalso called Anna", 15)}
     assert names_of(store).people == {6: "Bob"}
     for whom in (["6"], ["6", "Bob"], ["a", "b"]):
         with pytest.raises(ConfigError, match="two people or more"):
             merge(store, [find(store, one) for one in whom])
+
+
+def test_a_track_of_somebody_who_has_other_images_is_not_merged_with_all_of_them(create):
+    store = create()
+    store.add(passing(("a", 1, 0), ("b", 2, 10), ("c", 2, 20), ("d", 3, 30)))
+    describe(store, 1, name="Anna")
+    describe(store, 2, name="Bob")
+    for track in ("track:b", "b"):
+        with pytest.raises(ConfigError, match=r"Track b is of Bob, who has 3 other images, and"):
+            merge(store, [find(store, "Anna"), find(store, track)])
+    assert named(store) == {1: ("Anna", "", 3), 2: ("Bob", "", 6), 3: (None, "", 3)}
+    merge(store, [find(store, "Anna"), find(store, "track:d")])  # who is nobody else
+    split(store, 2, ["b/0", "b/1", "b/2"], "Anna")
+    assert named(store) == {1: ("Anna", "", 9), 2: ("Bob", "", 3)}
+    # Who is named as well is meant as a whole, and a track is the person for `apart`.
+    merge(store, [find(store, "track:b"), find(store, "Anna"), find(store, "Bob")])
+    assert named(store)[1][2] == 12
+    with pytest.raises(ConfigError, match="is one person already"):
+        say_apart(store, find(store, "track:b"), find(store, "Anna"))
+
+
+def test_a_label_says_from_whom_it_takes_and_what_is_forgotten(create):
+    store = create()
+    store.add(passing(("a", 1, 0), ("b", 2, 10), ("c", None, 20), ("d", 3, 30), ("e", None, 40)))
+    describe(store, 1, name="Anna", note="red bag")
+    describe(store, 3, note="tall")
+    say_apart(store, find(store, "1"), find(store, "2"))
+    taken = label(store, ["a/0", "c/0", "d/0"], 2)
+    assert taken.said == ("1 image was taken from Anna.", "1 image was taken from person 3.")
+    assert len(store.ledger.every(APART)) == 1  # Anna and 2 are two still
+    taken = label(store, ["a/1", "a/2", "b/0"], "Carl")
+    assert taken.said == (
+        "2 images were taken from Anna.",
+        "1 image was taken from person 2.",
+        "Anna has no image left; forgotten: the name, the note (red bag), "
+        "from whom they were kept apart.",
+    )
+    assert store.ledger.every(APART) == {}
+    assert label(store, ["d/1", "d/2"], 2).said == (
+        "2 images were taken from person 3.",
+        "Person 3 has no image left; forgotten: the note (tall).",
+    )
+    assert label(store, ["e/0"], "Carl").said == ()
+
+
+def test_who_was_kept_apart_is_not_made_one_without_a_word(create):
+    withdrawn = "It had been said that these are different people; that is withdrawn."
+    store = create()
+    store.add(passing(("a", None, 0), ("b", None, 10), ("c", 7, 20), ("d", 8, 30), ("e", 8, 40)))
+    say_apart(store, find(store, "a"), find(store, "b"))
+    say_apart(store, find(store, "c"), find(store, "8"))
+    assert label(store, ["a/0", "a/1", "a/2"], "Anna").said == ()
+    assert label(store, ["b/0"], "Anna").said == (withdrawn,)
+    assert label(store, ["d/0"], 7).said == ("1 image was taken from person 8.",)  # 7 and 8 are two
+    taken = label(store, ["c/0", "c/1", "c/2", "d/0"], 8)
+    assert taken.said == ("4 images were taken from person 7.", withdrawn)
+    assert store.ledger.every(APART) == {}
+    say_apart(store, find(store, "track:a"), find(store, "8"))
+    label(store, ["e/0"], "Anna")
+    with store.ledger.changing() as changes:
+        changes.put(APART, digest("p:9", "t:e"), {"pair": ["p:9", "t:e"]})
+    assert split(store, 8, ["e/1", "e/2"], "Anna").said == (withdrawn,)
 
 
 def test_rows_of_one_person_come_apart_and_are_kept_so(create):

@@ -121,8 +121,15 @@ def test_images_and_tracks_are_labelled_merged_and_split(serve: Serve, tmp_path:
         )
     )
     assert (parted["person"]["name"], parted["rows"]) == ("Bob", 3)
+    taken = done(client.post("/api/label", data={"row": "b/0", "person": "Anna"}))
+    assert taken["said"] == ["1 image was taken from Bob."]
+    done(client.post("/api/label", data={"row": "b/0", "person": "Bob"}))
     assert "all images" in refused(
         client.post("/api/split", data={"person": "Bob", "row": ["b/0", "b/1", "b/2"]})
+    )
+    done(client.post("/api/merge", data={"person": ["Bob", "track:beside"]}))
+    assert "Track b is of Bob, who has 3 other images" in refused(
+        client.post("/api/merge", data={"person": ["Anna", "track:b"]})
     )
     with open_store(tmp_path / "tracks.exact") as other:  # and others may write meanwhile
         other.begin_writing()

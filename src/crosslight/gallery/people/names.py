@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from crosslight.data.columns import BLANK, NOBODY
 from crosslight.errors import ConfigError
 from crosslight.files import file_name
 from crosslight.gallery.candidates import Candidate
@@ -86,7 +87,8 @@ def checked_name(text: str) -> str:
     """A name as it is kept: composed characters, single blanks.
 
     Raises:
-        ConfigError: Empty, too long, a number, or with characters that nobody can read.
+        ConfigError: Empty, too long, a number, what tables say for nobody, or with characters that
+            nobody can read.
     """
     name = " ".join(unicodedata.normalize("NFC", text).split())
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
@@ -97,6 +99,10 @@ def checked_name(text: str) -> str:
     if _NUMBER.fullmatch(name) or name.casefold().startswith(TRACK_PREFIX):
         raise ConfigError(
             f"{name!r} is no name, because it reads as a number or a track; add a word to it."
+        )
+    if name.casefold() in (*NOBODY, *BLANK):
+        raise ConfigError(
+            f"{name!r} is no name, because in a table it means that nobody knows; give another one."
         )
     return name
 

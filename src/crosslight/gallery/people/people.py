@@ -15,7 +15,7 @@ whenever a process is killed. Nothing that was seen in one frame becomes one per
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -84,11 +84,13 @@ class Somebody:
         pid: Of the person; None for a track.
         track: Of a track; None for a person.
         told: For people to read.
+        through: The track by which a person was named; None: by number or name.
     """
 
     pid: int | None
     track: str | None
     told: str
+    through: str | None = field(default=None, compare=False)
 
     @property
     def written(self) -> str:
@@ -171,7 +173,8 @@ def find(store: Store, text: str) -> Somebody:
     pids = rows["pid"].unique().to_list()
     if len(pids) == 1 and pids[0] is not None:
         pid = int(pids[0])
-        return Somebody(pid=pid, track=None, told=names_of(store, [pid]).person(pid))
+        told = names_of(store, [pid]).person(pid)
+        return Somebody(pid=pid, track=None, told=told, through=name)
     return Somebody(pid=None, track=name, told=f"track {name}")
 
 
@@ -228,7 +231,7 @@ def rows_of(store: Store, whom: Somebody) -> pl.DataFrame:
 
 
 def label(store: Store, ids: Sequence[str], person: int | str) -> Changed:
-    """Says who is on rows.
+    """Says who is on rows; from whom they were taken, and what that withdraws, is in the answer.
 
     Args:
         store: The store.
@@ -248,13 +251,19 @@ def label(store: Store, ids: Sequence[str], person: int | str) -> Changed:
         if known is not None:
             theirs = store.frame(Filter(pids=frozenset({known}))).select(COLUMNS)
         _require_one_person(store, pl.concat([rows, theirs]).unique("id", maintain_order=True))
+        others = rows.filter(pl.col("pid").is_not_null() & pl.col("pid").ne_missing(known))
+        said = _taken(store, others)
+        gone = others.filter(pl.col("pid").is_in(_left_without(store, others)))
         with store.ledger.changing() as changes:
             pid = known if known is not None else number_for(store, changes, "person", str(whom))
             keep_numbers(store, changes)
             plan(changes, rows.filter(pl.col("pid").ne_missing(pid))["id"].to_list(), pid)
+            tracks = rows.with_columns(pl.lit(pid, pl.Int64).alias("pid"))
+            _withdraw(changes, keys_of(pl.concat([tracks, theirs, gone])), said)
         finish(store)
-        _forget_empty(store, rows)
-        return Changed(pid=pid, rows=int(rows["pid"].ne_missing(pl.Series([pid])).sum()))
+        _forget_empty(store, gone["pid"].unique().sort().to_list(), said)
+        moved = int(rows["pid"].ne_missing(pl.Series([pid])).sum())
+        return Changed(pid=pid, rows=moved, said=tuple(said))
 
 
 def merge(store: Store, all_of: Sequence[Somebody]) -> Changed:
@@ -263,14 +272,18 @@ def merge(store: Store, all_of: Sequence[Somebody]) -> Changed:
     The name is that of the first who has one; other names and all notes go into its note.
 
     Raises:
-        ConfigError: Fewer than two.
+        ConfigError: Fewer than two, or a track of somebody who has other images.
         TwoPeopleError: Two of them were seen in one frame.
         StoreBusyError: Another process writes.
     """
     different = {(one.pid, one.track): one for one in all_of}
     if len(different) < 2:
         raise ConfigError("Merging takes two people or more; name another person or track.")
+    by_name = {one.pid for one in all_of if one.through is None}
     with _Writing(store):
+        for one in all_of:
+            if one.pid not in by_name:
+                _require_whole(store, one)
         parts = [rows_of(store, one) for one in different.values()]
         rows = pl.concat(parts)
         _require_one_person(store, rows)
@@ -327,9 +340,11 @@ def split(store: Store, pid: int, ids: Sequence[str], person: int | str | None =
             if goal is None:
                 goal = number_for(store, changes, "person", whom if isinstance(whom, str) else None)
             plan(changes, rows["id"].to_list(), goal)
+            said: list[str] = []
+            _withdraw(changes, keys_of(pl.concat([bare, theirs])), said)
             _put_apart(changes, f"p:{pid}", f"p:{goal}")
         finish(store)
-        return Changed(pid=goal, rows=len(rows))
+        return Changed(pid=goal, rows=len(rows), said=tuple(said))
 
 
 def say_apart(store: Store, one: Somebody, other: Somebody) -> None:
@@ -369,6 +384,18 @@ def _rows(store: Store, ids: Sequence[str]) -> pl.DataFrame:
         what = f"no row {missing[0]!r}" if missing else "nothing to say it of"
         raise ConfigError(f"{place_of(store)} has {what}; crosslight gallery list shows its rows.")
     return found.sort("id")
+
+
+def _require_whole(store: Store, whom: Somebody) -> None:
+    """Refuses a track by which somebody with other images would be merged as well."""
+    theirs = store.frame(Filter(pids=frozenset({whom.pid or 0})), columns=("track",))["track"]
+    others = int(theirs.ne_missing(pl.Series([whom.through])).sum())
+    if others:
+        raise ConfigError(
+            f"Track {whom.through} is of {whom.told}, who has {others} other "
+            f"image{'' if others == 1 else 's'}, and nothing was changed; split the track off "
+            f"first, with crosslight gallery split, or name {whom.told} to merge all of these."
+        )
 
 
 def _free(store: Store, changes: Changes, pid: int, name: str | None) -> None:
@@ -449,29 +476,57 @@ def _join_entries(changes: Changes, pid: int, pids: Sequence[int], said: list[st
 def _join_apart(changes: Changes, pid: int, rows: pl.DataFrame, said: list[str]) -> None:
     """What was said of those who become one is said of the one; what contradicts is withdrawn."""
     ours = keys_of(rows)
-    withdrawn = 0
+    _withdraw(changes, ours, said)
     for name, entry in changes.every(APART).items():
         inside = ours.intersection(entry["pair"])
-        if not inside:
-            continue
-        changes.drop(APART, name)
-        if len(inside) == 2:
-            withdrawn += 1
-        else:
+        if inside:
+            changes.drop(APART, name)
             (other,) = set(entry["pair"]) - inside
             _put_apart(changes, f"p:{pid}", other)
-    if withdrawn:
+
+
+def _withdraw(changes: Changes, keys: set[str], said: list[str]) -> None:
+    """Of those who become one, nobody is kept for two people any more."""
+    both = [n for n, entry in changes.every(APART).items() if keys.issuperset(entry["pair"])]
+    for name in both:
+        changes.drop(APART, name)
+    if both:
         said.append("It had been said that these are different people; that is withdrawn.")
 
 
-def _forget_empty(store: Store, rows: pl.DataFrame) -> None:
+def _taken(store: Store, rows: pl.DataFrame) -> list[str]:
+    """From whom rows are taken, a sentence each."""
+    counts = rows.group_by("pid").len().sort("pid").rows()
+    names = names_of(store, [pid for pid, _ in counts])
+    return [
+        f"{count} image{'s were' if count > 1 else ' was'} taken from {names.person(pid)}."
+        for pid, count in counts
+    ]
+
+
+def _left_without(store: Store, rows: pl.DataFrame) -> list[int]:
+    """Whose rows these are all."""
+    counts = rows.group_by("pid").len().rows()
+    return [pid for pid, count in counts if count == store.count(Filter(pids=frozenset({pid})))]
+
+
+def _forget_empty(store: Store, gone: Sequence[int], said: list[str]) -> None:
     """Of people all of whose rows were given to others, nothing is kept."""
-    before = rows["pid"].drop_nulls().unique().to_list()
-    gone = [pid for pid in before if not store.count(Filter(pids=frozenset({pid})))]
-    if gone:
-        with store.ledger.changing() as changes:
-            for pid in gone:
-                changes.drop(PERSON, str(pid))
-                for name, entry in changes.every(APART).items():
-                    if f"p:{pid}" in entry["pair"]:
-                        changes.drop(APART, name)
+    if not gone:
+        return
+    with store.ledger.changing() as changes:
+        entries, apart = changes.get(PERSON, map(str, gone)), changes.every(APART)
+        for pid in gone:
+            entry = entries.get(str(pid), {})
+            kept = [name for name, other in apart.items() if f"p:{pid}" in other["pair"]]
+            changes.drop(PERSON, str(pid))
+            for name in kept:
+                changes.drop(APART, name)
+            forgotten = [
+                *(["the name"] if entry.get("name") else []),
+                *([f"the note ({entry['note']})"] if entry.get("note") else []),
+                *(["from whom they were kept apart"] if kept else []),
+            ]
+            if forgotten:
+                whom = entry.get("name") or f"Person {pid}"
+                said.append(f"{whom} has no image left; forgotten: {', '.join(forgotten)}.")
