@@ -13,6 +13,7 @@ from PIL import Image
 
 from crosslight.errors import ConfigError, DataError
 from crosslight.gallery.enrolment import enrol
+from crosslight.gallery.people.names import names_of
 from crosslight.gallery.people.people import find, merge
 from crosslight.gallery.search import Embedder
 from crosslight.gallery.stores.exact import ExactStore
@@ -125,6 +126,33 @@ def test_two_people_of_one_frame_are_known_as_two_whichever_crops_are_kept(tmp_p
         enrol(store, EMBEDDER, found)
         with pytest.raises(ConfigError, match="were seen in one frame"):
             merge(store, [find(store, first.track), find(store, second.track)])
+
+
+def test_two_people_of_one_frame_are_not_enrolled_as_one(tmp_path):
+    video = tmp_path / "walk.mp4"
+    tracks = {"red": (10, 4, 40, 5), "green": (100, 4, 40, 60), "blue": (10, 4, 40, 61)}
+    boxes = walk(video, tracks)
+    head, *lines = boxes.read_text().splitlines()
+    cells = [(line, line.split(",")) for line in lines]
+    # Red has left and could be enrolled when two are on frame 35.
+    red = [line for line, (frame, _, top, *_) in cells if top == "5" and int(frame) < 10]
+    two = [line for line, (frame, _, top, *_) in cells if top != "5" and int(frame) >= 35]
+    boxes.write_text("\n".join([head, *red, *two]) + "\n")
+    info = INFO.from_plain({**INFO.to_plain(), "dim": 3}, where="here")
+    with ExactStore.create(tmp_path / "people.exact", info) as store:
+
+        def add(pid):
+            found = candidates_in_video(video, BoxesFile(boxes, 0.5), EMBEDDER, every_s=0, pid=pid)
+            return enrol(store, EMBEDDER, found)
+
+        for pid, whom in (("Anna", "Anna"), (7, "person 7")):
+            told = rf"2 people are on the frame at \S+ s, number 35, and not all .* are {whom};"
+            with pytest.raises(ConfigError, match=told):
+                add(pid)
+            assert (store.count(), names_of(store).people) == (0, {})
+        assert add(None).added == 9
+        boxes.write_text("\n".join([head, *red]) + "\n")
+        assert add("Anna").relabelled == 3
 
 
 def test_frames_come_as_often_as_asked_for(tmp_path):

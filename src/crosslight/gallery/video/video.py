@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from crosslight.data.images import guess_modality
+from crosslight.errors import ConfigError
 from crosslight.files import printable
 from crosslight.gallery.candidates import Candidate, id_of
 from crosslight.gallery.legibility import SMALLEST_PX
@@ -82,7 +83,7 @@ def candidates_in_video(
     """The best crops of every person who passes, as soon as they have left.
 
     The same video with the same boxes gives the same ids, so that enrolling it again skips what
-    is there.
+    is there. Where a person is stated, all wait for the end of the video.
 
     Args:
         path: The video.
@@ -98,16 +99,22 @@ def candidates_in_video(
         watched: Told what was seen and what was left out.
 
     Raises:
+        ConfigError: A person is stated, and two people are on one frame; nobody was given then.
         DataError: Not a video, or nothing in it can be decoded.
     """
     watched = Watched() if watched is None else watched
     origin = _Origin(path, every_s)
     labels = Passing(start_s=start_s, modality=modality, cam=cam, pid=pid)
     follower = Follower(detector, embedder, origin, labels, crops=crops, watched=watched)
+    waiting: list[Candidate] = []
     for frame in frames_of(path, every_s=every_s, decoded=watched.decoded):
-        yield from follower.look(frame)
+        left = follower.look(frame)
+        if pid is None:
+            yield from left
+        else:
+            waiting += left
         advance(1)
-    yield from follower.finish()
+    yield from [*waiting, *follower.finish()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +208,11 @@ class Follower:
         self.seen: list[tuple[Box, int]] = []
 
     def look(self, frame: Frame) -> list[Candidate]:
-        """Those who have left since the frame before."""
+        """Those who have left since the frame before.
+
+        Raises:
+            ConfigError: A person is stated, and two people are on the frame.
+        """
         cut = _crops(frame, self._detector, self._passing.modality, self._watched)
         if cut:
             vectors = self._embedder.embed([c.image for c in cut], [c.modality for c in cut])
@@ -210,6 +221,8 @@ class Follower:
         tracks, ended = self._tracker.update(frame.time, [crop.box for crop in cut], vectors)
         self.seen = [(crop.box, track.number) for track, crop in zip(tracks, cut, strict=True)]
         together = {track.number for track in tracks}
+        if len(together) > 1 and self._passing.pid is not None:
+            raise ConfigError(_not_one(self._passing.pid, len(together), frame))
         for track, crop in zip(tracks, cut, strict=True):
             self._beside.setdefault(track.number, set()).update(together - {track.number})
             kept = self._kept.get(track.number, [])
@@ -244,6 +257,15 @@ class Follower:
             )
             for crop in crops
         ]
+
+
+def _not_one(pid: int | str, people: int, frame: Frame) -> str:
+    whom = f"person {pid}" if isinstance(pid, int) else pid
+    return (
+        f"{people} people are on the frame at {frame.time:.2f} s, number {frame.number}, and not "
+        f"all of them are {whom}; add the video without --person, and say who is {whom} with "
+        "crosslight gallery label --track."
+    )
 
 
 def _crops(frame: Frame, detector: Detector, modality: int | None, watched: Watched) -> list[Crop]:
