@@ -104,6 +104,7 @@ class SampleTable:
         deep_range: As in `DataConfig`: how the images are to be read.
         remark: A sentence for whoever checks the data, about how the file is written.
         states_light: False where the source says nothing of some image's light: visible is assumed.
+        lightless: Paths of those of a user's images of which the file does not say it.
         people: Names of those of the ids that the file has as names.
         cameras: Likewise of cameras.
     """
@@ -114,6 +115,7 @@ class SampleTable:
     deep_range: DeepRange | None = None
     remark: str | None = None
     states_light: bool = True
+    lightless: frozenset[str] = frozenset()
     people: Mapping[int, str] = field(default_factory=dict)
     cameras: Mapping[int, str] = field(default_factory=dict)
 
@@ -296,7 +298,11 @@ def read_table(
     table = replace(table, people=people, cameras=cameras)
     found = as_on_disk(table.root, table.relative_paths)
     frame = table.frame.with_columns(pl.Series("path", found))
-    return replace(table, frame=frame, remark=cells.remark())
+    light_given = given.get("modality")
+    lightless = frame if light_given is None else frame.filter(light_given.is_null())
+    return replace(
+        table, frame=frame, remark=cells.remark(), lightless=frozenset(lightless["path"].to_list())
+    )
 
 
 def _numbers(values: pl.Series, place: Place, *, names: dict[int, str]) -> pl.Series:

@@ -40,7 +40,8 @@ def candidates_from(
         source: A folder (searched to the bottom), an image, a CSV or Parquet table, or
             LAYOUT:ROOT.
         splits: Of a table or layout; none given: all.
-        modality: `Modality` of all images; None: as the table says, or guessed from the colours.
+        modality: `Modality` of all images; None: as the table or the layout says, and guessed from
+            the colours where a table does not say it.
         cam: Camera of all images, a number or a name; None: as the table says, or unknown.
         pid: Person of all images, likewise.
         called: Columns of a table that have another name there, as `read_table` takes them.
@@ -94,7 +95,8 @@ def _from_file(path: Path) -> Candidate:
 
 def _from_table(table: SampleTable, splits: Sequence[str]) -> list[Candidate]:
     chosen = table.split(*splits) if splits else table
-    guessed = frozenset[str]() if chosen.states_light else frozenset({"modality"})
+    is_stated = chosen.states_light or bool(chosen.lightless)
+    assumed = frozenset[str]() if is_stated else frozenset({"modality"})
     found = []
     rows = zip(
         chosen.paths,
@@ -111,10 +113,10 @@ def _from_table(table: SampleTable, splits: Sequence[str]) -> list[Candidate]:
                 path=printable(place),
                 pid=chosen.people.get(row["pid"], row["pid"]) if known else None,
                 cam=chosen.cameras.get(row["cam"], row["cam"]),
-                modality=row["modality"],
+                modality=None if row["path"] in chosen.lightless else row["modality"],
                 time=row["time"],
                 track=row["track"],
-                assumed=guessed if row["modality"] == Modality.VISIBLE else frozenset(),
+                assumed=assumed if row["modality"] == Modality.VISIBLE else frozenset(),
             )
         )
     return found
