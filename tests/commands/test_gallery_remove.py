@@ -49,6 +49,18 @@ def test_what_would_go_is_listed_and_nothing_goes(capsys, crowd):
     assert "now holds 36" in said(capsys, "gallery", "remove", crowd, "--id", "nobody")
 
 
+def test_a_name_without_an_image_is_forgotten(capsys, crowd, fails):
+    with open_store(crowd) as store, store.ledger.changing() as changes:
+        changes.put("person", "90", {"name": "Secret Name", "note": "", "made": True})
+    out = said(capsys, "gallery", "remove", crowd, "--person", "Secret Name", "--dry-run")
+    assert "0 of 36 rows would go" in out
+    assert b"Secret Name" in (crowd / "people.sqlite").read_bytes()
+    out = said(capsys, "gallery", "remove", crowd, "--person", "Secret Name")
+    assert out.splitlines()[1:] == ["Secret Name had no image here; the name is forgotten."]
+    assert b"Secret Name" not in (crowd / "people.sqlite").read_bytes()
+    assert "Nobody of" in fails("gallery", "remove", crowd, "--person", "Secret Name")
+
+
 def test_many_people_are_removed_only_by_whoever_says_so(capsys, crowd, fails, monkeypatch):
     words = ("gallery", "remove", crowd, "--camera", 1)
     refused = fails(*words)

@@ -149,6 +149,39 @@ def test_a_person_and_a_camera_may_be_stated_by_name(store, folder):
     assert names_of(store).cameras == {1: "Hof"}
 
 
+def test_a_name_of_whom_no_image_could_be_read_is_not_kept(store, folder, tmp_path):
+    (folder / "cam0" / "2.png").write_bytes(b"broken")
+    table = tmp_path / "people.csv"
+    lines = ["path,person", "images/cam0/2.png,Secret Name", "images/cam0/0.png,Anna"]
+    table.write_text("\n".join(lines) + "\n")
+    outcome = enrol(store, EMBEDDER, candidates_from(str(table)))
+    assert (outcome.added, len(outcome.unreadable)) == (1, 1)
+    assert list(names_of(store).people.values()) == ["Anna"]
+    assert b"Secret Name" not in (tmp_path / "people.lance" / "people.sqlite").read_bytes()
+    enrol(store, EMBEDDER, candidates_from(str(table)))  # and another time nothing is lost
+    assert list(names_of(store).people.values()) == ["Anna"]
+
+
+def test_light_that_a_table_does_not_state_is_guessed(store, folder, tmp_path):
+    Image.new("L", (20, 40), 99).save(folder / "gray.png")
+    Image.new("L", (20, 40), 98).save(folder / "stated.png")
+    table = tmp_path / "people.csv"
+
+    def lights():
+        found = store.frame().iter_rows(named=True)
+        return {row["path"].rsplit("/", 1)[1]: row["modality"] for row in found}
+
+    table.write_text("path,pid\nimages/gray.png,1\nimages/cam0/0.png,2\n")
+    enrol(store, EMBEDDER, candidates_from(str(table)))
+    assert lights() == {"gray.png": 1, "0.png": 0}
+    table.write_text(
+        "path,pid,modality\nimages/cam1/1.png,1,infrared\nimages/stated.png,2,visible\n"
+        "images/cam0/2.png,3,\nimages/gray.png,3,\n"
+    )
+    enrol(store, EMBEDDER, candidates_from(str(table)))
+    assert lights() == {"gray.png": 1, "0.png": 0, "1.png": 1, "stated.png": 0, "2.png": 0}
+
+
 @pytest.mark.parametrize("bad", ["1.5", "track:x", "x" * 101])
 def test_a_cell_that_is_neither_number_nor_name_is_told(store, folder, tmp_path, bad):
     table = tmp_path / "people.csv"

@@ -185,6 +185,20 @@ def test_of_somebody_without_rows_nothing_is_kept(create):
     assert store.ledger.every(PERSON) == store.ledger.every(APART) == {}
 
 
+def test_a_name_without_an_image_can_be_removed(create):
+    store = create()
+    for where in (Filter(pids=frozenset({5})), Filter()):
+        with store.ledger.changing() as changes:
+            changes.put(PERSON, "5", {"name": "Secret Name", "note": "", "made": True})
+        assert store.remove(where) == 0
+        assert store.ledger.every(PERSON) == {}
+        store.add(passing(("a", 1, 0)))
+        describe(store, 1, name="Anna")
+        store.remove(Filter(pids=frozenset({5})))
+        assert names_of(store).people == {1: "Anna"}
+        store.remove(Filter())
+
+
 def test_people_and_tracks_become_one(create):
     store = create()
     store.add(passing(("a", None, 0), ("b", 4, 10), ("c", 5, 20), ("d", None, 30), ("e", None, 40)))

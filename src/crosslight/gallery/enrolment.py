@@ -20,6 +20,7 @@ from crosslight.errors import DataError
 from crosslight.gallery.candidates import LABELS, Candidate
 from crosslight.gallery.people.names import numbered
 from crosslight.gallery.search import Embedder
+from crosslight.gallery.stores.forgetting import forget_unseen
 from crosslight.gallery.stores.ledger import TRACK, digest
 from crosslight.gallery.stores.rows import COLUMNS, Rows, build_rows
 from crosslight.gallery.stores.store import Store
@@ -66,7 +67,8 @@ def enrol(
 
     Where another label is stated than the one that is known, the row gets it; what nobody states
     stays. Another light takes reading and embedding the image again. A person or a camera with a
-    name gets the number that the store has for it, or a new one.
+    name gets the number that the store has for it, or a new one; the name of somebody of whom no
+    image could be read is not kept.
 
     Args:
         store: Receives the rows.
@@ -80,12 +82,21 @@ def enrol(
         GalleryError: The store was filled by another model, or cannot be written.
     """
     outcome = Enrolled()
+    named: set[int] = set()
+
+    def with_numbers(given: Sequence[Candidate]) -> Sequence[Candidate]:
+        found = numbered(store, given)
+        for before, after in zip(given, found, strict=True):
+            if isinstance(before.pid, str) and isinstance(after.pid, int):
+                named.add(after.pid)
+        return found
+
     if isinstance(candidates, Sequence):
-        candidates = numbered(store, candidates)
+        candidates = with_numbers(candidates)
     read = partial(_picture, deep_range=deep_range or store.info.deep_range)
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for chunk in _chunks(candidates, BATCH):
-            batch = numbered(store, chunk)
+            batch = with_numbers(chunk)
             _keep_who_was_beside(store, batch)
             labels = store.labels([candidate.id for candidate in batch])
             known = {row["id"]: row for row in labels.iter_rows(named=True)}
@@ -112,6 +123,7 @@ def enrol(
                 outcome.relabelled += store.update(rows.take(replacing)) if replacing else 0
                 outcome.added += store.add(rows)  # without those that are there
             advance(len(batch))
+    forget_unseen(store, named)
     return outcome
 
 

@@ -58,8 +58,13 @@ def remove(
         if log is not None:
             how = {"ids": rows["id"].to_list()} if ids else filter_told(where)
             _log(log, opened, how, len(rows))
+        before = names_of(opened, where.pids or ()).people
         count = opened.remove_ids(rows["id"].to_list()) if ids else opened.remove(where)
         _told(opened, count)
+        if not count:
+            kept = names_of(opened, before).people
+            for name in (name for pid, name in before.items() if pid not in kept):
+                print(f"{name} had no image here; the name is forgotten.")
 
 
 def retain(store: str, *, days: int, dry_run: bool, audit: Path | None = None) -> None:

@@ -224,7 +224,10 @@ class ExactStore(ClosedAtTheEnd):
         """As `Store.remove`."""
         with self._guard:
             self._begin_writing()  # others may have added rows that are meant too
-            return self.remove_ids(self._frame.filter(where.expression())["id"].to_list())
+            count = self.remove_ids(self._frame.filter(where.expression())["id"].to_list())
+            if not count:
+                forget_gone(self)  # names may be of people of whom no row came
+            return count
 
     def remove_ids(self, ids: Sequence[str]) -> int:
         """As `Store.remove_ids`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from crosslight.gallery.stores.ledger import APART, MARK, MOVE, PERSON, TRACK
 from crosslight.gallery.stores.store import Store
 
@@ -49,3 +51,20 @@ def forget_gone(store: Store) -> None:
             if {row for row in (mark["row"], mark["query_row"]) if row} - present:
                 changes.drop(MARK, name)
     ledger.tidy()
+
+
+def forget_unseen(store: Store, pids: Collection[int]) -> None:
+    """Drops from the ledger those of some people of whom no row came.
+
+    Args:
+        store: Of which nobody else writes rows.
+        pids: Of the people.
+    """
+    if not pids:
+        return
+    unseen = set(pids).difference(store.frame(columns=("pid",))["pid"].to_list())
+    if unseen:
+        with store.ledger.changing() as changes:
+            for pid in unseen:
+                changes.drop(PERSON, str(pid))
+        store.ledger.tidy()

@@ -220,7 +220,10 @@ class Store(Protocol):
         ...
 
     def remove(self, where: Filter) -> int:
-        """Removes the rows that fit and returns how many, once that is durable."""
+        """Removes the rows that fit and returns how many, once that is durable.
+
+        What is known of people without any row is forgotten, also where none fits.
+        """
         ...
 
     def remove_ids(self, ids: Sequence[str]) -> int:

@@ -210,7 +210,11 @@ class LanceStore(ClosedAtTheEnd):
 
     def remove(self, where: Filter) -> int:
         """As `Store.remove`."""
-        return self._remove(condition(where) or "1 = 1")
+        with self._guard:
+            count = self._remove(condition(where) or "1 = 1")
+            if not count:
+                forget_gone(self)  # names may be of people of whom no row came
+            return count
 
     def remove_ids(self, ids: Sequence[str]) -> int:
         """As `Store.remove_ids`."""

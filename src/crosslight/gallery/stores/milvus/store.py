@@ -226,6 +226,8 @@ class MilvusStore(ClosedAtTheEnd):
         if count:
             # Milvus wants a condition, also where every row is meant.
             self._remove([condition(where) or f'{KEY} != ""'])
+        else:
+            forget_gone(self)  # names may be of people of whom no row came
         return count
 
     def remove_ids(self, ids: Sequence[str]) -> int:
