@@ -79,6 +79,23 @@ def test_the_cookie_of_another_token_opens_nothing(searcher) -> None:
     assert client.get("/api/gallery", headers=broken).status_code == 401
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [
+        "theme=dark", 'prefs={"a":1}', "dash[tab]=2", "name=Jos\u00e9", "flag", "", "=", 'a="b; c"',
+        "{}=" + "0" * 64, "{}=", "{}",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("order", ["{0}; {1}", "{1}; {0}", "{1};{0}", "{1}; {0}; {1}"])
+def test_cookies_of_other_applications_of_the_host_lock_nobody_out(
+    searcher, beside: str, order: str
+) -> None:
+    client, name = client_for(searcher, token=TOKEN), Access(TOKEN).cookie_name
+    ours, other = f"{name}={session_of(TOKEN)}", beside.replace("{}", name)
+    cookie = order.format(ours, other).encode("latin-1")
+    assert client.get("/api/gallery", headers={"cookie": cookie}).status_code == 200
+
+
 def test_over_tls_the_cookie_is_for_tls_only(searcher) -> None:
     client = client_for(searcher, token=TOKEN, base_url="https://gallery.example")
     reply = client.post("/api/session", headers={"authorization": f"Bearer {TOKEN}"})

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from crosslight.errors import ConfigError
@@ -17,6 +17,7 @@ from crosslight.gallery.service.limits import is_loopback
 from crosslight.gallery.service.users import UsersFile, Visitor, session_of
 
 MIN_TOKEN_LENGTH = 16
+_SESSION = re.compile(r"[0-9a-f]{64}")
 
 
 class Access:
@@ -67,12 +68,15 @@ class Access:
         Raises:
             ConfigError: The users cannot be read.
         """
-        try:
-            cookies = SimpleCookie(headers.get("cookie", ""))
-        except CookieError:
-            return None
-        shown = cookies.get(self.cookie_name)
-        return None if shown is None else self._visitor(shown.value)
+        # By hand: the standard library drops all cookies from the first on that it does not like,
+        # and other applications of the host put what they please beside ours.
+        for cookie in headers.get("cookie", "").split(";"):
+            name, _, value = cookie.strip().partition("=")
+            if name == self.cookie_name and _SESSION.fullmatch(value):
+                visitor = self._visitor(value)
+                if visitor is not None:
+                    return visitor
+        return None
 
     def host_is_ours(self, headers: Mapping[str, str]) -> bool:
         """Whether the `Host` is a name of this machine, where no token protects the service.
