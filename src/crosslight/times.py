@@ -8,6 +8,15 @@ from datetime import UTC, datetime, timedelta
 CALENDAR_FROM_S = 1e8
 """Times from here on (March 1973) are dates; smaller ones count from the start of a recording."""
 
+LATEST_S = 7_258_118_400.0
+"""2200-01-01. Whatever is later was given in milliseconds, as a rule."""
+
+TOO_LATE = (
+    "after the year 2200; give seconds where these are milliseconds, and nothing where nobody "
+    "knows the time"
+)
+"""What is wrong with later ones, for error messages."""
+
 FORMS = "seconds, like 3600, or a date, like 2026-05-01T14:30 (UTC) or 2026-05-01T14:30+09:00"
 """How a time is written, for error messages."""
 
@@ -16,21 +25,30 @@ _HALF_MS = timedelta(microseconds=500)
 
 
 def seconds_from(text: str) -> float:
-    """Seconds: a number as it is, or an ISO date as seconds since 1970.
-
-    A date that names no zone is UTC, whatever the zone of the machine.
+    """As `seconds_or_none`, for a flag.
 
     Raises:
-        ValueError: Neither, or not finite; the message is a sentence.
+        ValueError: No time, or one after the year 2200; the message is a sentence.
+    """
+    seconds = seconds_or_none(text)
+    if seconds is None:
+        raise ValueError(f"{text!r} is no time; write {FORMS}.")
+    if seconds > LATEST_S:
+        raise ValueError(f"{text!r} is {TOO_LATE}.")
+    return seconds
+
+
+def seconds_or_none(text: str) -> float | None:
+    """Seconds: a number as it is, or an ISO date as seconds since 1970; None: neither, or infinite.
+
+    A date that names no zone is UTC, whatever the zone of the machine.
     """
     written = text.strip()
     try:
         seconds = float(written)
     except ValueError:
         seconds = _since_1970(written)
-    if not math.isfinite(seconds):
-        raise ValueError(f"{text!r} is no time; write {FORMS}.")
-    return seconds
+    return seconds if math.isfinite(seconds) else None
 
 
 def text_of(seconds: float) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -20,25 +21,31 @@ def said(capsys, *arguments: object) -> str:
     return capsys.readouterr().out
 
 
-@pytest.fixture
-def crowd(tmp_path: Path) -> Path:
-    """A store of twelve people of three images each, a day apart; rows 34 and 35 have no date."""
-    folder, now = tmp_path / "crowd.exact", datetime.now().timestamp()
-    ids = [f"row-{n:02}" for n in range(36)]
+def made(folder: Path, times: list[float | None]) -> Path:
+    """A store of people of three images each, taken at these times."""
+    ids = [f"row-{n:02}" for n in range(len(times))]
     rows = build_rows(
         {
             "id": ids,
-            "pid": [n // 3 for n in range(36)],
-            "cam": [n % 3 for n in range(36)],
+            "pid": [n // 3 for n in range(len(ids))],
+            "cam": [n % 3 for n in range(len(ids))],
             "path": [f"{i}.jpg" for i in ids],
-            "time": [*(now - 86_400 * (n + 0.5) for n in range(34)), 40.0, None],
+            "time": times,
         },
-        np.random.default_rng(0).normal(size=(36, DIM)),
+        np.random.default_rng(0).normal(size=(len(ids), DIM)),
         model=MODEL,
     )
-    with create_like(folder, INFO) as made:
-        made.add(rows)
+    with create_like(folder, INFO) as store:
+        store.add(rows)
     return folder
+
+
+@pytest.fixture
+def crowd(tmp_path: Path) -> Path:
+    """A store of twelve people of three images each, a day apart; rows 34 and 35 have no date."""
+    now = datetime.now().timestamp()
+    times = [*(now - 86_400 * (n + 0.5) for n in range(34)), 40.0, None]
+    return made(tmp_path / "crowd.exact", times)
 
 
 def test_what_would_go_is_listed_and_nothing_goes(capsys, crowd):
@@ -92,3 +99,33 @@ def test_what_is_old_goes_and_what_has_no_date_stays(capsys, crowd, fails):
         assert store.frame()["id"].to_list() == [
             f"row-{n:02}" for n in range(36) if n not in (30, 31, 32, 33)
         ]
+
+
+def test_what_is_later_than_now_stays_and_is_counted(capsys, tmp_path):
+    now = datetime.now().timestamp()
+    in_milliseconds, tomorrow = 1000 * (now - 86_400 * 60), now + 86_400
+    store = made(tmp_path / "odd.exact", [in_milliseconds, tomorrow, now - 86_400 * 60, None])
+    told = said(capsys, "gallery", "retain", store, "--days", 30)
+    assert "\n1 rows have no time of capture" in told
+    assert "\n2 rows have a time after 20" in told
+    assert "Z, which is now: they are kept too; gallery list " in told
+    assert "\n1 removed; " in told
+    assert "kept too" not in said(
+        capsys, "gallery", "retain", made(tmp_path / "one.exact", [now - 60]), "--days", 30
+    )
+
+
+def test_until_when_is_told_in_utc_as_lists_do(capsys, crowd, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        before = datetime.now(UTC).replace(microsecond=0)
+        told = said(capsys, "gallery", "retain", crowd, "--days", 30, "--dry-run").splitlines()[0]
+        after = datetime.now(UTC)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert told.startswith("Kept is what was taken after ")
+    assert told.endswith("Z.")
+    limit = datetime.fromisoformat(told.removeprefix("Kept is what was taken after ")[:-1])
+    assert before <= limit + timedelta(days=30) <= after

@@ -99,6 +99,8 @@ def test_a_parquet_table_goes_through_the_same_rules(tmp_path: Path) -> None:
         ("cam", [[1], [2]], r"Row 0 .* in the column cam, expected a whole number"),
         ("cam", [b"1", b"\xff"], r"Row 1 .* in the column cam, expected a whole number"),
         ("time", [datetime.time(3), None], r"Row 0 .* in the column time, expected seconds"),
+        ("time", [None, 1_700_000_000_000], r"Row 1 .* which is after the year 2200; give seconds"),
+        ("time", [datetime.date(2200, 1, 2), None], r"Row 0 .* which is after the year 2200"),
         ("time", [0.0, float("inf")], r"Row 1 .* has inf in the column time"),
         ("modality", [0, 7], r"Row 1 .* has 7 in the column modality, write visible or infrared"),
     ],

@@ -165,6 +165,12 @@ def test_names_made_of_digits_keep_their_zeros(tmp_path: Path) -> None:
         ('path,pid\n"a"b,1\n', r"Line 2 of .* has text beside a quoted cell"),
         ("path,pid,time\na,1,noon\n", r"'noon' in the column time, expected seconds, like 3600"),
         ("path,pid,time\na,1,inf\n", r"'inf' in the column time, expected seconds"),
+        (
+            "path,pid,time\na,1,1700000000\nb,1,1700000000000\n",
+            r"Line 3 of .* has '1700000000000' in the column time, which is after the year 2200; "
+            "give seconds where these are milliseconds",
+        ),
+        ("path,pid,time\na,1,9999-12-31\n", r"'9999-12-31' .* after the year 2200; .* nothing"),
         ("path,pid\na\0,1\n", r"holds NUL characters"),
         (f"path,pid\na,{2**64 - 1}\n", r"'18446744073709551615' .* from -2\^63 to 2\^63 - 1"),
         ("path,pid\na,1e3\n", r"'1e3' in the column pid, expected a whole number"),

@@ -27,7 +27,7 @@ from crosslight.data.splits import SPLITS
 from crosslight.errors import DataError, ReadingError
 from crosslight.files import is_utf8, printable
 from crosslight.system import number_of, shortage
-from crosslight.times import FORMS, seconds_from
+from crosslight.times import FORMS, LATEST_S, TOO_LATE, seconds_or_none
 from crosslight.types import Modality
 
 BLANK = ("", "nan", "null", "none", "na", "n/a", "<na>")
@@ -350,7 +350,17 @@ def number(values: pl.Series, place: Place) -> pl.Series:
 
 
 def seconds(values: pl.Series, place: Place) -> pl.Series:
-    """Times as seconds, Float64: numbers, or dates with a zone, or in UTC."""
+    """Times as seconds, Float64: numbers, or dates with a zone, or in UTC.
+
+    Raises:
+        DataError: One is none, or after the year 2200.
+    """
+    result = _seconds(values, place)
+    _require(values, (result > LATEST_S).fill_null(False), place, f"which is {TOO_LATE}")
+    return result
+
+
+def _seconds(values: pl.Series, place: Place) -> pl.Series:
     kind = values.dtype
     if kind == pl.Date or isinstance(kind, pl.Datetime):
         # Without a zone the numbers behind a date count from 1970 in UTC, as with one.
@@ -365,7 +375,7 @@ def seconds(values: pl.Series, place: Place) -> pl.Series:
         result = text.cast(pl.Float64, strict=False)
         dates = text.filter(text.is_not_null() & result.is_null()).unique()
         if len(dates):
-            read = pl.Series([_date(date) for date in dates.to_list()], dtype=pl.Float64)
+            read = pl.Series([seconds_or_none(date) for date in dates.to_list()], dtype=pl.Float64)
             result = result.fill_null(text.replace_strict(dates, read, default=None))
         _require(values, text.is_not_null() & result.is_null(), place, f"expected {FORMS}")
     _require(values, result.is_infinite().fill_null(False), place, f"expected {FORMS}")
@@ -490,13 +500,6 @@ def _is_number(written: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _date(written: str) -> float | None:
-    try:
-        return seconds_from(written)
-    except ValueError:
-        return None
 
 
 def _plain(values: pl.Series, place: Place, expected: str) -> pl.Series:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from crosslight.gallery.people.names import names_of
 from crosslight.gallery.stores.opening import open_store
 from crosslight.gallery.stores.rows import Filter
 from crosslight.gallery.stores.store import Store
-from crosslight.times import CALENDAR_FROM_S
+from crosslight.times import CALENDAR_FROM_S, text_of
 
 ASKED_FROM = 10
 """More people than this are not removed without a question."""
@@ -70,13 +70,21 @@ def remove(
 def retain(store: str, *, days: int, dry_run: bool, audit: Path | None = None) -> None:
     """Removes what was taken more than so many days ago."""
     log = audit_of(audit)
-    limit = (datetime.now().astimezone() - timedelta(days=days)).timestamp()
+    now = datetime.now(UTC).replace(microsecond=0)
+    limit = (now - timedelta(days=days)).timestamp()
     with open_store(store) as opened:
         old = Filter(since=CALENDAR_FROM_S, until=limit)
         undated = opened.count() - opened.count(Filter(since=CALENDAR_FROM_S))
-        print(f"Kept is what was taken after {datetime.fromtimestamp(limit):%Y-%m-%d %H:%M}.")
+        later = opened.count(Filter(since=now.timestamp()))
+        print(f"Kept is what was taken after {text_of(limit)}.")
         if undated:
             print(f"{undated} rows have no time of capture, or one before 1973: they are kept too.")
+        if later:
+            at = text_of(now.timestamp())
+            print(
+                f"{later} rows have a time after {at}, which is now: they are kept too; gallery "
+                f"list {store} --since {at} names them."
+            )
         if dry_run:
             _tell(opened.frame(old), opened)
             return
