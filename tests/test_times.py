@@ -58,6 +58,34 @@ def test_what_is_later_than_2200_is_refused(text):
         seconds_from(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "date"),
+    [
+        ("2026", "2026-01-01"),
+        (" 1999 ", "1999-01-01"),
+        ("20261102", "2026-11-02"),
+        ("20240229", "2024-02-29"),
+    ],
+)
+def test_a_bare_number_that_may_be_a_date_is_refused_with_both_ways_to_write_it(text, date):
+    number = text.strip()
+    with pytest.raises(
+        ValueError,
+        match=f"^{number} may be a date or seconds; write {date} for the date, or {number}.0 for",
+    ):
+        seconds_from(text)
+    assert seconds_from(f"{number}.0") == float(number)
+    assert text_of(seconds_from(date)) == f"{date}T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["3600", "1800", "2200", "0", "202611", "20261302", "20260229", "10000000", "1777636800"],
+)
+def test_numbers_that_are_no_dates_are_seconds(text):
+    assert seconds_from(text) == float(text)
+
+
 def test_times_are_written_as_dates_and_short_ones_as_seconds():
     assert text_of(NOON) == "2026-05-01T12:00:00Z"
     assert text_of(NOON + 0.8) == "2026-05-01T12:00:00.800Z"

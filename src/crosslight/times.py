@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime, timedelta
 
 CALENDAR_FROM_S = 1e8
@@ -22,19 +23,20 @@ FORMS = "seconds, like 3600, or a date, like 2026-05-01T14:30 (UTC) or 2026-05-0
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HALF_MS = timedelta(microseconds=500)
+_BARE = re.compile(r"((?:19|20|21)\d\d)(?:(\d\d)(\d\d))?", re.ASCII)
 
 
 def seconds_from(text: str) -> float:
-    """As `seconds_or_none`, for a flag.
+    """As `seconds_or_none`, where a bare number may have been meant as a date, as in a flag.
 
     Raises:
-        ValueError: No time, or one after the year 2200; the message is a sentence.
+        ValueError: No time, one after the year 2200, or a number like 2026 or 20261102, which may
+            be both; the message is a sentence.
     """
     seconds = seconds_or_none(text)
     if seconds is None:
         raise ValueError(f"{text!r} is no time; write {FORMS}.")
-    if seconds > LATEST_S:
-        raise ValueError(f"{text!r} is {TOO_LATE}.")
+    require_meant(text, seconds)
     return seconds
 
 
@@ -49,6 +51,31 @@ def seconds_or_none(text: str) -> float | None:
     except ValueError:
         seconds = _since_1970(written)
     return seconds if math.isfinite(seconds) else None
+
+
+def require_meant(text: str, seconds: float) -> None:
+    """Lets a time pass that was not meant otherwise.
+
+    Args:
+        text: As it was written.
+        seconds: As it was read.
+
+    Raises:
+        ValueError: It is after the year 2200, or reads as seconds and as a year or a date; the
+            message is a sentence.
+    """
+    if seconds > LATEST_S:
+        raise ValueError(f"{text!r} is {TOO_LATE}.")
+    written = text.strip()
+    found = _BARE.fullmatch(written)
+    if found is None:
+        return
+    date = "-".join(part or "01" for part in found.groups())
+    if not math.isnan(_since_1970(date)):
+        raise ValueError(
+            f"{written} may be a date or seconds; write {date} for the date, or {written}.0 for "
+            "the seconds."
+        )
 
 
 def text_of(seconds: float) -> str:

@@ -114,6 +114,11 @@ def test_a_parquet_value_that_does_not_fit_is_named(
         read_table(tmp_path / "table.parquet")
 
 
+def test_small_numbers_in_a_column_of_times_are_seconds(tmp_path: Path) -> None:
+    table = table_of("path,pid,time\na,1,2026\nb,1,20261102\nc,1,2026-01-01\n", tmp_path)
+    assert table.frame["time"].to_list() == [2026.0, 20261102.0, 1767225600.0]
+
+
 def test_kinds_are_stated_and_not_guessed_from_the_first_rows(tmp_path: Path) -> None:
     lines = [f"{i}.jpg,{i},1,{i}" for i in range(150)]
     rows = "\n".join([*lines, "x.jpg,7,2.0,110.5"])

@@ -531,6 +531,16 @@ def test_people_are_listed_and_searched_from(own: Page) -> None:
     expect(cards(own).first).to_contain_text("Carla")
 
 
+def test_seconds_of_a_recording_may_look_like_a_year(visit: Open, tmp_path: Path) -> None:
+    with running(create_app(tracked(tmp_path), limits=PLENTY)) as address:
+        page = visit(address)
+        page.locator("#until").fill("2000")
+        page.locator("#until").dispatch_event("change")
+        upload(page)
+        expect(page.locator("#status")).to_contain_text("9 nearest of 9 images")
+        page.context.close()
+
+
 def test_tracks_of_one_person_are_proposed_and_decided(visit: Open, tmp_path: Path) -> None:
     with running(create_app(tracked(tmp_path), limits=PLENTY)) as address:
         page = visit(address)

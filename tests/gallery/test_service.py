@@ -304,6 +304,9 @@ def test_no_reply_tells_where_files_are(client) -> None:
         ({"row": row_id(0, 1), "cam": "x"}, None, 422, "cam"),
         ({"row": row_id(0, 1), "cam": 2**70}, None, 422, "cam"),
         ({"row": row_id(0, 1), "since": "nan"}, None, 422, "since"),
+        ({"row": row_id(0, 1), "since": "2026"}, None, 422, "write 2026-01-01 for"),
+        ({"row": row_id(0, 1), "until": "20261102"}, None, 422, "until: 20261102 may be a date"),
+        ({"row": row_id(0, 1), "until": "1e308"}, None, 422, "after the year 2200"),
         ({"row": row_id(0, 1), "light": "ultraviolet"}, None, 422, "light"),
     ],
 )
@@ -326,6 +329,7 @@ def test_a_wrong_search_is_refused_with_a_sentence(
         ("POST", "draw", {"row": row_id(0, 1), "kind": "swap", "bod": 1}, "did you mean 'body'?"),
         ("GET", "rows?camera=1", None, "Unknown field 'camera'; did you mean 'cam'?"),
         ("GET", "rows?person=1", None, "Unknown field 'person'; "),
+        ("GET", "rows?since=2026", None, "since: 2026 may be a date or seconds; write 2026-01-01"),
         ("GET", "rows", {"cam": 1}, "takes no body; its fields stand in the address: cam, light"),
         ("GET", "people?top=3", None, "Unknown field 'top'; known are limit, offset."),
         ("GET", "picture?row=x&v=2", None, "Unknown field 'v'; known are row."),

@@ -11,7 +11,8 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, File, Form, HTTPException, Query, Request, UploadFile
 from fastapi.responses import PlainTextResponse, Response
 from PIL import Image
-from pydantic import Field
+from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from crosslight.data.images import guess_modality
 from crosslight.gallery.audit import filter_told
@@ -43,6 +44,7 @@ from crosslight.gallery.service.replies import (
 from crosslight.gallery.service.roles import VisitorOf, needs
 from crosslight.gallery.service.users import Role
 from crosslight.gallery.stores.rows import Filter
+from crosslight.times import require_meant
 from crosslight.types import LIGHTS, Light, Modality
 
 MOST_RESULTS = 200
@@ -72,7 +74,20 @@ router = APIRouter(responses=RESPONSES, dependencies=[KNOWN_FIELDS_ONLY])
 
 StoreNumber = Annotated[int, Field(ge=-1, le=2**31 - 1)]
 PersonNumber = Annotated[int, Field(ge=0, lt=2**63)]
-Seconds = Annotated[float, Query(allow_inf_nan=False)]
+
+
+def _meant(given: Any, read: ValidatorFunctionWrapHandler) -> float:
+    """A time, as long as it was meant in seconds."""
+    seconds: float = read(given)
+    try:
+        require_meant(str(given), seconds)
+    except ValueError as error:
+        told = str(error).removesuffix(".")  # whoever answers ends the sentence
+        raise PydanticCustomError("time", "{told}", {"told": told}) from error
+    return seconds
+
+
+Seconds = Annotated[float, Field(allow_inf_nan=False), WrapValidator(_meant)]
 RowIdText = Annotated[str, Field(min_length=1, max_length=1024)]
 RowId = Annotated[str, Query(min_length=1, max_length=1024)]
 
@@ -107,12 +122,8 @@ async def search(
     light: Annotated[
         list[Light] | None, Form(max_length=2, description="Only this light; repeatable.")
     ] = None,
-    since: Annotated[
-        float | None, Form(allow_inf_nan=False, description="Earliest time in seconds.")
-    ] = None,
-    until: Annotated[
-        float | None, Form(allow_inf_nan=False, description="Latest time in seconds.")
-    ] = None,
+    since: Annotated[Seconds | None, Form(description="Earliest time in seconds.")] = None,
+    until: Annotated[Seconds | None, Form(description="Latest time in seconds.")] = None,
     false_alarms: Annotated[
         float | None,
         Form(

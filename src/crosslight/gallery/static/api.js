@@ -92,14 +92,17 @@ export function boxes(file, onProgress) {
   return send("api/boxes", form, { onProgress });
 }
 
+// A bare 2026 may be a year as well, and is refused.
+const seconds = (number) => (Number.isInteger(number) ? number.toFixed(1) : number);
+
 export function search(query, filters, signal, onProgress) {
   const form = asForm(query);
   if (!query.row) form.append("modality", filters.queryLight);
   form.append("top", filters.top);
   for (const cam of filters.cams) form.append("cam", cam);
   for (const light of filters.lights) form.append("light", light);
-  if (filters.since !== null) form.append("since", filters.since);
-  if (filters.until !== null) form.append("until", filters.until);
+  if (filters.since !== null) form.append("since", seconds(filters.since));
+  if (filters.until !== null) form.append("until", seconds(filters.until));
   return send("api/search", form, { signal, onProgress });
 }
 
