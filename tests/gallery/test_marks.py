@@ -20,6 +20,7 @@ from crosslight.gallery.people.marks import (
 )
 from crosslight.gallery.people.people import describe, name_camera
 from crosslight.gallery.spreadsheet import as_csv
+from crosslight.gallery.stores.ledger import MARK
 from crosslight.gallery.stores.opening import open_store
 from tests.gallery.rows import made_up
 
@@ -44,7 +45,8 @@ def test_marks_are_kept_replaced_taken_away_and_counted(create):
     with open_store(store.location) as again:
         assert count_marks(again) == {"right": 1, "wrong": 1}
         rows = ["row-0000006", "row-0000008", "nobody"]
-        assert marks_of(again, upload, rows) == {"row-0000006": "right"}
+        assert marks_of(again, upload, rows, by="bob") == {"row-0000006": "right"}
+        assert marks_of(again, upload, rows) == {}
         assert marks_of(again, like, rows) == {"row-0000006": "wrong"}
         assert marks_of(again, Query(sha256="cd" * 32), rows) == {}
         told = {mark["mark"]: mark for mark in every_mark(again)}
@@ -61,6 +63,41 @@ def test_marks_are_kept_replaced_taken_away_and_counted(create):
         assert clear_marks(again, "bob") == 1
         assert count_marks(again) == {"right": 0, "wrong": 1}
         assert clear_marks(again, None) == 1
+
+
+def test_each_user_has_marks_of_their_own(create):
+    store = create()
+    store.add(made_up(5))
+    query, row = Query(sha256=SHA), "row-0000001"
+    judged = {None: "right", "anna": "right", "bob": "wrong"}
+    for by, judgement in judged.items():
+        keep_mark(store, query, row, judgement, by=by)
+    for by, judgement in judged.items():
+        assert marks_of(store, query, [row], by=by) == {row: judgement}
+    assert count_marks(store) == {"right": 2, "wrong": 1}
+    assert {mark["marked_by"] for mark in every_mark(store)} == {None, "anna", "bob"}
+    keep_mark(store, query, row, None, by="anna")
+    assert clear_marks(store, "bob") == 1
+    assert [mark["marked_by"] for mark in every_mark(store)] == [None]
+
+
+@pytest.mark.parametrize("by", [None, "anna", "bob"])
+@pytest.mark.parametrize("judgement", ["wrong", None])
+def test_a_mark_of_before_users_had_their_own_is_its_users(create, by, judgement):
+    store = create()
+    store.add(made_up(5))
+    query, row = Query(sha256=SHA), "row-0000001"
+    keep_mark(store, query, row, "right")
+    with store.ledger.changing() as changes:  # as it was kept then
+        ((name, mark),) = changes.every(MARK).items()
+        changes.put(MARK, name, {**mark, "marked_by": "anna"})
+    assert marks_of(store, query, [row], by="anna") == {row: "right"}
+    assert marks_of(store, query, [row]) == marks_of(store, query, [row], by="bob") == {}
+    keep_mark(store, query, row, judgement, by=by)
+    expected = {"anna": "right", by: judgement}
+    assert {mark["marked_by"]: mark["mark"] for mark in every_mark(store)} == {
+        who: said for who, said in expected.items() if said is not None
+    }
 
 
 def test_a_mark_is_of_one_query_and_of_rows_that_are_there(create):

@@ -217,6 +217,32 @@ def test_roles_decide_who_may_label_and_marks_know_who_made_them(
     assert left["marked_by"] == "rob"
 
 
+def test_users_mark_beside_each_other_and_each_sees_their_own(serve: Serve, tmp_path: Path) -> None:
+    users = UsersFile(tmp_path / "users.txt")
+    anna, bob = (
+        {"authorization": f"Bearer {users.add(name, Role.LABEL)}"} for name in ("anna", "bob")
+    )
+    client = serve(users=users)
+    query, row = row_id(2, 1), row_id(2, 2)
+
+    def mark(by: dict[str, str], said: str) -> dict[str, int]:
+        fields = {"row": row, "query_row": query, "mark": said}
+        return done(client.put("/api/mark", data=fields, headers=by))
+
+    def seen(by: dict[str, str]) -> str | None:
+        found = done(client.post("/api/search", data={"row": query}, headers=by))["results"]
+        return next(one["mark"] for one in found if one["id"] == row)
+
+    assert mark(anna, "right") == {"right": 1, "wrong": 0}
+    assert mark(bob, "wrong") == {"right": 1, "wrong": 1}
+    assert (seen(anna), seen(bob)) == ("right", "wrong")
+    table = csv.DictReader(StringIO(client.get("/api/marks.csv", headers=bob).text))
+    assert {one["marked_by"]: one["mark"] for one in table} == {"anna": "right", "bob": "wrong"}
+    assert done(client.post("/api/marks/clear", headers=bob)) == {"right": 1, "wrong": 0}
+    assert mark(bob, "none") == {"right": 1, "wrong": 0}
+    assert (seen(anna), seen(bob)) == ("right", None)
+
+
 def test_the_log_says_who_searched_removed_and_exported(serve: Serve, tmp_path: Path) -> None:
     log = tmp_path / "logs" / "audit.jsonl"
     users = UsersFile(tmp_path / "users.txt")

@@ -71,7 +71,7 @@ def keep_mark(
     found: Found | None = None,
     by: str | None = None,
 ) -> None:
-    """Keeps a judgement, in the place of the one before; None takes it away.
+    """Keeps a judgement, in the place of the same person's before; None takes that away.
 
     Args:
         store: The store.
@@ -79,19 +79,23 @@ def keep_mark(
         row: The result.
         judgement: Whether it shows the same person.
         found: How it was found.
-        by: Who says so.
+        by: Who says so; None where nobody has a name.
 
     Raises:
         ConfigError: The query is neither or both, or a row is not there.
     """
     if (query.row is None) == (query.sha256 is None):
         raise ConfigError("A mark is of one query: a row of the gallery, or a file by its SHA-256.")
-    name = digest(query.key, row)
+    name, shared = _name(query, row, by), _name(query, row, None)
     with store.ledger.changing() as changes:
         # Inside, so that a removal either comes before, or forgets the mark as well.
         asked = {row, query.row} - {None}
         if missing := asked - store.present(sorted(map(str, asked))):
             raise ConfigError(f"{place_of(store)} has no row {missing.pop()!r}.")
+        former = changes.get(MARK, [shared]).get(shared)
+        if former is not None and former["marked_by"] is not None:  # one was kept for all users
+            changes.drop(MARK, shared)
+            changes.put(MARK, _name(query, row, former["marked_by"]), former)
         if judgement is None:
             changes.drop(MARK, name)
             return
@@ -109,11 +113,13 @@ def keep_mark(
         changes.put(MARK, name, kept)
 
 
-def marks_of(store: Store, query: Query, rows: Iterable[str]) -> dict[str, Judgement]:
-    """What was judged of results of a query."""
-    names = {digest(query.key, row): row for row in rows}
+def marks_of(
+    store: Store, query: Query, rows: Iterable[str], by: str | None = None
+) -> dict[str, Judgement]:
+    """What somebody judged of results of a query; None: whoever has no name."""
+    names = {_name(query, row, who): row for row in rows for who in {None, by}}
     found = store.ledger.get(MARK, names)
-    return {names[name]: mark["mark"] for name, mark in found.items()}
+    return {names[name]: mark["mark"] for name, mark in found.items() if mark["marked_by"] == by}
 
 
 def count_marks(store: Store) -> dict[str, int]:
@@ -150,6 +156,10 @@ def every_mark(store: Store) -> list[dict[str, Any]]:
             }
             told.append({column: (mark | about).get(column) for column in COLUMNS})
     return told
+
+
+def _name(query: Query, row: str, by: str | None) -> str:
+    return digest(query.key, row) if by is None else digest(query.key, row, by)
 
 
 def _printable(name: str | None) -> str | None:

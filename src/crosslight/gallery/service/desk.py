@@ -33,6 +33,7 @@ from crosslight.gallery.service.replies import (
     row_reply,
     search_reply,
 )
+from crosslight.gallery.service.users import Visitor
 from crosslight.gallery.stores.rows import THUMBNAIL, Filter
 from crosslight.gallery.video.boxes import Detector
 from crosslight.gallery.video.detectors import load_detector
@@ -159,12 +160,15 @@ class Desk:
         names = names_of(store, page["pid"].to_list())
         return [row_reply(row, names) for row in page.iter_rows(named=True)]
 
-    def reply(self, answer: Answer, query: QueryReply, fault: str | None = None) -> SearchReply:
-        """An answer with what is known of its rows; see `search_reply`."""
+    def reply(
+        self, answer: Answer, query: QueryReply, visitor: Visitor, fault: str | None = None
+    ) -> SearchReply:
+        """An answer with what is known of its rows, and the visitor's marks; see `search_reply`."""
         store = self.searcher.store
         names = names_of(store, [result.hit.pid for result in answer.results])
         asked = Query(row=query.row, sha256=query.sha256)
-        marks = marks_of(store, asked, [result.hit.id for result in answer.results])
+        rows = [result.hit.id for result in answer.results]
+        marks = marks_of(store, asked, rows, by=visitor.name)
         return search_reply(answer, query, names, marks, fault)
 
     async def changing(self, work: Callable[[], T]) -> T:

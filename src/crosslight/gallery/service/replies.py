@@ -84,8 +84,8 @@ class GalleryReply(BaseModel):
     )
     translates: bool = Field(description="Whether the model draws people in the other light.")
     swaps: bool = Field(description="Whether it draws people's clothes on others' bodies.")
-    right: int = Field(description="Results marked right.")
-    wrong: int = Field(description="Results marked wrong.")
+    right: int = Field(description="Marks that say right, of everybody.")
+    wrong: int = Field(description="Marks that say wrong, of everybody.")
     upload_bytes: int = Field(description="Largest request.")
     upload_pixels: int = Field(description="Largest image.")
     smallest_width: int = Field(description="Pixels below which nobody is recognised.")
@@ -158,7 +158,7 @@ class ResultReply(RowReply):
     accepted: bool | None = Field(
         description="Whether it is near enough for the rate of false alarms."
     )
-    mark: Judgement | None = Field(description="What was marked of this result of this query.")
+    mark: Judgement | None = Field(description="What the visitor marked of this result.")
 
 
 class SearchReply(BaseModel):
@@ -259,7 +259,7 @@ class ChangedReply(BaseModel):
 
 
 class MarksReply(BaseModel):
-    """How many results are marked."""
+    """How many marks there are, of everybody."""
 
     right: int
     wrong: int

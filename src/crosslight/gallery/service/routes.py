@@ -104,6 +104,7 @@ DeskOf = Annotated[Desk, Depends(desk_of)]
 @router.post("/api/search", responses=MISSING, tags=["search"])
 async def search(
     desk: DeskOf,
+    visitor: VisitorOf,
     note: NoteOf,
     image: Annotated[UploadFile | None, File(description="The person to look for.")] = None,
     row: Annotated[
@@ -163,7 +164,7 @@ async def search(
         )
         what = {"sha256": digest} if row is None else {"row": row}
         note("search", {**what, **filter_told(where)}, rows=len(answer.results))
-        return desk.reply(answer, query, None if picture is None else fault_of(picture))
+        return desk.reply(answer, query, visitor, None if picture is None else fault_of(picture))
 
     return await desk.with_model(work)
 

@@ -1,4 +1,4 @@
-// Marks live in the gallery's store: whoever may see it sees them.
+// Marks live in the gallery's store: of each user their own, counted and exported together.
 
 import { clearMarks, mark } from "./api.js";
 
