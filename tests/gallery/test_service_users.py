@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -325,6 +326,23 @@ def test_a_file_that_root_changes_stays_its_owners(file, tokens) -> None:
     file.remove("sam")
     found = file.path.stat()
     assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (12345, 23456, 0o600)
+
+
+def test_users_who_are_added_and_removed_at_once_all_are(file, tokens) -> None:
+    def change(number: int) -> tuple[str, str]:
+        known = UsersFile(file.path)  # of another process, as far as the file can tell
+        if number < len(tokens):
+            known.remove(list(tokens)[number])
+        return f"user-{number}", known.add(f"user-{number}", Role.SEARCH)
+
+    with ThreadPoolExecutor(8) as pool:
+        added = dict(pool.map(change, range(40)))
+    assert {user.name for user in file.users()} == set(added)
+    for name, token in added.items():
+        visitor = file.by_session(session_of(token))
+        assert visitor is not None
+        assert visitor.name == name
+    assert [path.name for path in file.path.parent.iterdir()] == ["users.txt"]
 
 
 def test_a_link_to_the_file_stays_and_so_does_the_mode(file, tokens, tmp_path: Path) -> None:

@@ -13,13 +13,16 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Literal, get_args
 
 from crosslight.errors import ConfigError
-from crosslight.files import written_whole
+from crosslight.files import followed, written_whole
+from crosslight.locking import FolderLock
 
 _NAME = re.compile(r"[\w.@+-]{1,64}")
 _MARK = re.compile(r"[0-9a-f]{64}")
@@ -130,14 +133,16 @@ class UsersFile:
             raise ConfigError(
                 f"The name {name!r} cannot be used; take letters, digits and . @ + - _, at most 64."
             )
-        known = self.users() if self.path.exists() else ()
-        if any(user.name == name for user in known):
-            raise ConfigError(
-                f"{self.path} has a user {name} already; for another token or role, remove the "
-                f"user first: crosslight users remove {self.path} {name}"
-            )
-        token = new_token()
-        self._write((*known, User(name=name, role=role, mark=mark_of(session_of(token)))))
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._alone():
+            known = self.users() if self.path.exists() else ()
+            if any(user.name == name for user in known):
+                raise ConfigError(
+                    f"{self.path} has a user {name} already; for another token or role, remove "
+                    f"the user first: crosslight users remove {self.path} {name}"
+                )
+            token = new_token()
+            self._write((*known, User(name=name, role=role, mark=mark_of(session_of(token)))))
         return token
 
     def remove(self, name: str) -> None:
@@ -147,12 +152,31 @@ class UsersFile:
             ConfigError: There is no such user, or as `users`.
             OSError: The file cannot be written.
         """
-        known = self.users()
-        kept = tuple(user for user in known if user.name != name)
-        if len(kept) == len(known):
-            names = ", ".join(user.name for user in known) or "nobody"
-            raise ConfigError(f"{self.path} has no user {name}; it has {names}.")
-        self._write(kept)
+        self.users()
+        with self._alone():
+            known = self.users()
+            kept = tuple(user for user in known if user.name != name)
+            if len(kept) == len(known):
+                names = ", ".join(user.name for user in known) or "nobody"
+                raise ConfigError(f"{self.path} has no user {name}; it has {names}.")
+            self._write(kept)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else changes the file meanwhile; two at once would lose one's change."""
+        place = followed(self.path)
+        lock = FolderLock(place.parent, name := f".{place.name}.lock")
+        lock.acquire_when_free()
+        while not lock.is_in_place():  # whoever had it took its file away
+            lock.release()
+            lock.acquire_when_free()
+        try:
+            yield
+        finally:
+            # Root's would keep the file's owner out.
+            with suppress(OSError):
+                (place.parent / name).unlink()
+            lock.release()
 
     def _now(self) -> dict[str, User]:
         # All of it at every request: a few lines, and a change is never missed.
