@@ -104,11 +104,15 @@ def test_what_cannot_be_written_is_not_answered(tmp_path: Path) -> None:
         Audit(path)
 
 
-def test_a_log_inside_a_store_is_refused(tmp_path: Path) -> None:
-    create_like(tmp_path / "people.exact", INFO).close()
+@pytest.mark.parametrize("ending", ["exact", "lance", "milvus"])
+def test_a_log_inside_a_store_is_refused(tmp_path: Path, ending: str) -> None:
+    if ending == "milvus":
+        pytest.importorskip("pymilvus", reason="say: pip install 'crosslight[milvus]'")
+    store = tmp_path / f"people.{ending}"
+    create_like(store, INFO).close()
     for place in ("audit.jsonl", "logs/audit.jsonl"):
         with pytest.raises(ConfigError, match="would lie inside a store"):
-            Audit(tmp_path / "people.exact" / place)
+            Audit(store / place)
 
 
 def test_a_link_to_a_log_stays_when_the_log_is_put_aside(tmp_path: Path, monkeypatch) -> None:

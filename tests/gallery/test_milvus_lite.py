@@ -18,7 +18,8 @@ from tests.unprivileged import as_nobody
 
 pytest.importorskip("pymilvus", reason="say: pip install 'crosslight[milvus]'")
 
-from crosslight.gallery.stores.milvus.store import GONE, KEPT, LITE_FILE, _row_schema
+from crosslight.gallery.stores.description import LITE_FILE
+from crosslight.gallery.stores.milvus.store import GONE, KEPT, _row_schema
 
 ROWS = 60
 

@@ -41,3 +41,20 @@ def test_what_stands_in_the_place_of_a_store_is_named_and_stays(tmp_path: Path, 
     with pytest.raises(GalleryError, match=f"is {words}; give the new store another name"):
         create_like(place, INFO)
     assert list(tmp_path.iterdir()) == [place]
+
+
+@pytest.mark.parametrize("ending", ["exact", "lance", "milvus"])
+@pytest.mark.parametrize("outer", ["exact", "lance", "milvus"])
+def test_no_store_is_made_inside_another_which_a_removal_there_would_not_reach(
+    tmp_path: Path, outer: str, ending: str
+):
+    if "milvus" in (outer, ending):
+        pytest.importorskip("pymilvus", reason="say: pip install 'crosslight[milvus]'")
+    store, link = tmp_path / f"people.{outer}", tmp_path / "link"
+    create_like(store, INFO).close()
+    link.symlink_to(store, target_is_directory=True)
+    before = sorted(store.rglob("*"))
+    for place in (store / f"backup.{ending}", store / "a" / f"b.{ending}", link / f"c.{ending}"):
+        with pytest.raises(GalleryError, match=f"would lie inside the store {store}, whose"):
+            create_like(place, INFO)
+    assert sorted(store.rglob("*")) == before

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from crosslight.errors import ConfigError, GalleryError
 from crosslight.files import followed, is_stream, require_place, sync_folder
-from crosslight.gallery.stores.description import NAME
+from crosslight.gallery.stores.description import store_around
 from crosslight.gallery.stores.rows import Filter
 from crosslight.locking import FolderLock
 
@@ -42,7 +42,7 @@ class Audit:
     """
 
     def __init__(self, path: Path) -> None:
-        if any((folder / NAME).is_file() for folder in Path(os.path.realpath(path)).parents):
+        if store_around(path) is not None:
             raise ConfigError(
                 f"The audit log {path} would lie inside a store; name a place elsewhere."
             )

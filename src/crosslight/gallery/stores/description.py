@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,8 @@ from crosslight.gallery.stores.complaints import complaint, told
 from crosslight.gallery.stores.store import StoreInfo
 
 NAME = "store.json"
+LITE_FILE = "rows.db"
+"""In the folder of a Milvus Lite store, which describes itself there."""
 
 
 def write_description(folder: Path, kind: str, info: StoreInfo) -> None:
@@ -151,7 +154,7 @@ def new_folder(folder: Path, *engine: type[Exception]) -> Iterator[Path]:
         engine: What the store's engine raises.
 
     Raises:
-        GalleryError: Something is there already, or the disk or the engine fails.
+        GalleryError: As `require_new`, or the disk or the engine fails.
     """
     require_new(folder)
     with told(str(folder), *engine), folder_made_whole(folder) as part:
@@ -162,19 +165,33 @@ def require_new(folder: Path) -> None:
     """Makes the folder of a new store, empty.
 
     Raises:
-        GalleryError: Something is there already.
+        GalleryError: Something is there already, or it would lie inside another store.
     """
     _require_text(folder)
     with told(str(folder)):
         taken = _what_stands_at(folder)
         if taken:
             raise GalleryError(f"{folder} is {taken}; give the new store another name.")
+        outer = store_around(folder)
+        if outer is not None:
+            raise GalleryError(
+                f"{folder} would lie inside the store {outer}, whose removals it would outlive; "
+                "name a place elsewhere."
+            )
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise GalleryError(
                 f"{folder} cannot be made ({error.strerror}); choose a folder that you may write."
             ) from error
+
+
+def store_around(path: Path) -> Path | None:
+    """The store that a path lies inside, if it does."""
+    for folder in Path(os.path.realpath(path)).parents:
+        if (folder / NAME).is_file() or (folder / LITE_FILE).is_dir():
+            return folder
+    return None
 
 
 def _what_stands_at(place: Path) -> str:

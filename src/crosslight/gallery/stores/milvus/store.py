@@ -34,7 +34,7 @@ from pymilvus.milvus_client.index import IndexParams
 
 from crosslight.errors import GalleryError
 from crosslight.gallery.stores.complaints import complaint, sentence, told
-from crosslight.gallery.stores.description import NoStoreError, require_new
+from crosslight.gallery.stores.description import LITE_FILE, NoStoreError, require_new
 from crosslight.gallery.stores.forgetting import forget_gone
 from crosslight.gallery.stores.ledger import FileLedger, Ledger
 from crosslight.gallery.stores.milvus.ledger import MilvusLedger
@@ -60,7 +60,6 @@ _LOGS = ("pymilvus", "milvus_lite")
 """They write every error down with a traceback before raising it; here each becomes a sentence."""
 
 TOKEN = "CROSSLIGHT_MILVUS_TOKEN"
-LITE_FILE = "rows.db"
 KEPT, GONE = "people_kept", "people_gone"
 ATOMIC_ROWS = 1_000
 METRICS: dict[Distance, str] = {"cosine": "COSINE", "euclidean": "L2", "dot": "IP"}
