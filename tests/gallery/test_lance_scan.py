@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,6 +27,8 @@ from tests.gallery.rows import INFO, made_up
 from tests.gallery.test_removal import photographed, seen, traces
 
 pytest.importorskip("turbovec", reason="say: pip install 'crosslight[gallery]'")
+
+SCANNED_FROM = lance_scan.SCANNED_FROM  # tests lower it
 
 ROWS = 120
 FILTERS = (
@@ -396,3 +399,10 @@ def test_a_store_of_before_answers_and_loses_its_former_index(tmp_path):
         assert not (folder / "index.json").exists()
         assert is_scanned(store)
         assert_right(store)
+
+
+def test_pages_say_from_how_many_rows_on_a_scan_is_kept():
+    stated = f"from {SCANNED_FROM:,} rows on"
+    for page in ("gallery.md", "operations.md"):
+        text = (Path(__file__).parents[2] / "docs" / page).read_text(encoding="utf-8")
+        assert {found.lower() for found in re.findall(r"(?i)from [\d,]+ rows on", text)} == {stated}
