@@ -129,3 +129,32 @@ def test_until_when_is_told_in_utc_as_lists_do(capsys, crowd, monkeypatch):
     assert told.endswith("Z.")
     limit = datetime.fromisoformat(told.removeprefix("Kept is what was taken after ")[:-1])
     assert before <= limit + timedelta(days=30) <= after
+
+
+def test_rows_that_came_while_somebody_was_asked_do_not_go(capsys, crowd, fails, monkeypatch):
+    words = ("gallery", "remove", crowd, "--camera", 1)
+    rows = build_rows(
+        {"id": ["late"], "cam": [1], "path": ["late.jpg"]}, np.ones((1, DIM)), model=MODEL
+    )
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+
+    def somebody_comes(_: str) -> str:
+        with open_store(crowd) as camera:
+            camera.add(rows)
+        return "y"
+
+    monkeypatch.setattr("builtins.input", somebody_comes)
+    assert "Nothing was removed: 1 rows came while you were asked" in fails(*words)
+    with open_store(crowd) as store:
+        assert store.count() == 37
+    assert said(capsys, *words).startswith("13 removed")  # it is there already: none comes
+
+
+@pytest.mark.parametrize("words", [("remove", "--id", "row-01"), ("retain", "--days", 30)])
+def test_a_removal_that_cannot_begin_leaves_no_line_in_the_log(crowd, fails, tmp_path, words):
+    log = tmp_path / "log.jsonl"
+    with open_store(crowd) as writer:
+        writer.begin_writing()
+        sentence = fails("gallery", words[0], crowd, *words[1:], "--audit", log)
+        assert "Another process is writing" in sentence
+    assert not log.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
 
 from crosslight.errors import ConfigError
+from crosslight.gallery.audit import Audit
 from crosslight.gallery.service.access import Access
 from crosslight.gallery.service.app import create_app
 from crosslight.gallery.service.limits import Limits
@@ -117,7 +119,9 @@ def test_after_a_removal_others_may_write_and_before_it_they_are_waited_for(
 ) -> None:
     made_store(tmp_path / "others.exact", people=1).close()
     searcher = made_searcher(tmp_path / "people.lance", people=2)
-    client = TestClient(create_app(searcher, users=file), base_url="http://127.0.0.1")
+    log = tmp_path / "audit.jsonl"
+    app = create_app(searcher, users=file, audit=Audit(log))
+    client = TestClient(app, base_url="http://127.0.0.1")
     rob = shown(tokens["rob"])
     with open_store(tmp_path / "others.exact") as other:
         rows = other.get([row_id(0, 1)])
@@ -128,7 +132,10 @@ def test_after_a_removal_others_may_write_and_before_it_they_are_waited_for(
         assert reply.status_code == 503
         assert "Another process is writing" in reply.json()["error"]
         assert reply.headers["retry-after"] == "5"
+        assert not log.exists()  # nothing was removed
     assert client.delete("/api/rows", params={"row": row_id(0, 1)}, headers=rob).is_success
+    (line,) = log.read_text().splitlines()
+    assert json.loads(line)["rows"] == 1
     with open_store(tmp_path / "people.lance") as writer:
         assert writer.add(rows) == 1
 

@@ -39,7 +39,7 @@ def remove(
     """Removes rows by id or by filter, after a question where that takes many people.
 
     Raises:
-        ConfigError: Not said which, or many people and nobody to ask.
+        ConfigError: Not said which, many people and nobody to ask, or rows that came meanwhile.
     """
     if bool(ids) + meant.is_said + everything != 1:
         raise ConfigError(
@@ -49,12 +49,21 @@ def remove(
     log = audit_of(audit)
     with open_store(store) as opened:
         where = filter_from(meant, opened)
-        rows = opened.labels([printable(i) for i in ids]).sort("id") if ids else opened.frame(where)
+        rows = _meant(opened, ids, where)
         if dry_run:
             _tell(rows, opened)
             return
-        if not yes and (people := _people(rows)) > ASKED_FROM:
+        asks = not yes and (people := _people(rows)) > ASKED_FROM
+        if asks:
             _ask(f"{len(rows)} rows of {people} people", opened)
+        # Only now, so that cameras go on while somebody thinks.
+        opened.begin_writing()
+        told, rows = rows, _meant(opened, ids, where)
+        if asks and (more := len(set(rows["id"]) - set(told["id"]))):
+            raise ConfigError(
+                f"Nothing was removed: {more} rows came while you were asked; give the command "
+                "again, or say --yes, which takes what is there then."
+            )
         if log is not None:
             how = {"ids": rows["id"].to_list()} if ids else filter_told(where)
             _log(log, opened, how, len(rows))
@@ -88,13 +97,21 @@ def retain(store: str, *, days: int, dry_run: bool, audit: Path | None = None) -
         if dry_run:
             _tell(opened.frame(old), opened)
             return
+        opened.begin_writing()
         if log is not None:
             _log(log, opened, {"days": days, **filter_told(old)}, opened.count(old))
         _told(opened, opened.remove(old))
 
 
+def _meant(store: Store, ids: Sequence[str], where: Filter) -> pl.DataFrame:
+    return store.labels([printable(i) for i in ids]).sort("id") if ids else store.frame(where)
+
+
 def _log(log: Audit, store: Store, how: Mapping[str, Any], rows: int) -> None:
-    """Before anything goes: a removal that is killed is finished by whoever comes next."""
+    """Before anything goes, and when nobody else can write.
+
+    A removal that is killed is finished by whoever comes next; one that cannot begin is not told.
+    """
     what = {"store": printable(store.location), **how}
     log.write("remove", who=this_user(), origin=COMMAND, what=what, rows=rows)
 

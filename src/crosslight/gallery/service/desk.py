@@ -137,16 +137,22 @@ class Desk:
             return None
         return read_stored(content), Modality(int(found.frame["modality"][0]))
 
-    def remove(self, rows: list[str]) -> int:
+    def remove(self, rows: list[str], tell: Callable[[int], None]) -> int:
         """Removes rows for good, and from this service's memory; gives how many there were.
 
         To be called in `changing`, as whatever writes to the store.
+
+        Args:
+            rows: Their ids.
+            tell: Told how many are there, when nobody else can write and before any goes.
 
         Raises:
             StoreBusyError: Another process is writing.
         """
         store = self.searcher.store
         try:
+            store.begin_writing()
+            tell(len(store.present(rows)))
             count = store.remove_ids(rows)
         finally:
             store.end_writing()

@@ -328,8 +328,7 @@ async def remove(
     """
 
     def work() -> int:
-        note("remove", {"ids": row}, rows=len(desk.searcher.store.present(row)))
-        return desk.remove(row)
+        return desk.remove(row, lambda there: note("remove", {"ids": row}, rows=there))
 
     return RemovedReply(removed=await desk.changing(work))
 
