@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from crosslight.commands.gallery.video import tell_watched
 from crosslight.errors import ConfigError, DataError
 from crosslight.gallery.enrolment import enrol
 from crosslight.gallery.people.names import names_of
@@ -23,7 +24,7 @@ from crosslight.gallery.video.detectors import load_detector
 from crosslight.gallery.video.frames import Decoded, frames_of
 from crosslight.gallery.video.onnx_detector import OnnxDetector
 from crosslight.gallery.video.tracking import Tracker
-from crosslight.gallery.video.video import candidates_in_video
+from crosslight.gallery.video.video import Watched, candidates_in_video
 from tests.gallery.rows import INFO, MODEL
 
 av = pytest.importorskip("av", reason="say: pip install av")
@@ -498,6 +499,62 @@ def test_a_video_of_which_nothing_can_be_decoded_is_an_error(tmp_path):
     film(tmp_path / "film.avi", "mjpeg")
     with pytest.raises(DataError, match=r"Not one frame of .* can be decoded \(30 damaged\)"):
         list(frames_of(damaged(tmp_path / "film.avi", range(30)), every_s=0))
+
+
+def again(path: Path, *parts: Path) -> Path:
+    """A file of recordings one behind the other, as of a recorder that was started again."""
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+def test_recordings_one_behind_the_other_are_looked_at_to_the_end_and_told(tmp_path, capsys):
+    film(tmp_path / "a.ts", "mpeg4")
+    double, decoded = again(tmp_path / "ab.ts", tmp_path / "a.ts", tmp_path / "a.ts"), Decoded()
+    every = list(frames_of(double, every_s=0, decoded=decoded))
+    assert [frame.number for frame in every] == list(range(60))
+    assert [frame.time for frame in every] == pytest.approx([n / FPS for n in range(60)])
+    assert [frame.number for frame in every if frame.anew] == [30]
+    assert decoded.anew == 1
+    assert decoded.first_anew_s == pytest.approx(3.0)
+    some = list(frames_of(double, every_s=0.7))
+    assert [frame.number for frame in some] == [*range(0, 30, 7), *range(30, 60, 7)]
+    tell_watched(double, Watched(decoded=decoded))
+    assert f"{double} begin anew after 3.0 s (places: 1)" in capsys.readouterr().out
+
+
+def test_nobody_is_followed_from_one_recording_into_another(tmp_path):
+    boxes = walk(tmp_path / "a.ts", {"red": (10, 4, 40, 40)})
+    head, *lines = boxes.read_text().splitlines()
+    behind = [f"{int(n) + 40},{rest}" for n, _, rest in (line.partition(",") for line in lines)]
+    boxes.write_text("\n".join([head, *lines, *behind]) + "\n")
+    found = candidates(again(tmp_path / "aa.ts", *[tmp_path / "a.ts"] * 2), boxes, crops=1)
+    assert [candidate.track[-2:] for candidate in found] == ["-1", "-2"]
+    assert [candidate.time for candidate in found] == pytest.approx([2.0, 6.0])
+
+
+def stamped(path: Path, stamps: list[int]) -> Path:
+    """A film whose frames have these time stamps."""
+    film(path.with_name("plain.mkv"), "mjpeg", frames=len(stamps))
+    with av.open(str(path.with_name("plain.mkv"))) as source, av.open(str(path), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        kept = [packet for packet in source.demux(video=0) if packet.size]
+        for packet, stamp in zip(kept, stamps, strict=True):
+            packet.stream = stream
+            packet.pts, packet.dts = stamp, packet.dts // 100
+            container.mux(packet)
+    return path
+
+
+def test_time_never_falls_where_frames_are_out_of_order(tmp_path):
+    decoded = Decoded()
+    video = stamped(tmp_path / "film.mkv", [0, 100, 300, 200, 300, 400])
+    found = list(frames_of(video, every_s=0, decoded=decoded))
+    assert [frame.time for frame in found] == pytest.approx([0, 0.1, 0.3, 0.3, 0.3, 0.4])
+    assert decoded.anew == 0
+    looks = np.ones((1, 1), np.float32)
+    tracker = Tracker()
+    tracks = [tracker.update(frame.time, walking(5.0), looks)[0] for frame in found]
+    assert {track.number for (track,) in tracks} == {1}
 
 
 def test_a_name_may_look_like_an_address(tmp_path, monkeypatch):

@@ -91,6 +91,12 @@ def tell_watched(video: Path, watched: Watched) -> None:
             f"not decoded: {decoded.damaged} damaged frames of {video}, the first at "
             f"{decoded.first_damage_s or 0:.1f} s"
         )
+    if decoded.anew:
+        print(
+            f"time stamps of {video} begin anew after {decoded.first_anew_s or 0:.1f} s (places: "
+            f"{decoded.anew}): times go on there as if nothing lay between, and nobody is followed "
+            "across; where the parts were taken at other times, add them as files of their own"
+        )
     if decoded.stated_s is not None:
         print(
             f"cut off: {video} says that it lasts {decoded.stated_s:.1f} s, and ends at "

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _DISPLAY_MATRIX = "DISPLAYMATRIX"
 _CUT_OFF_S = 0.5
 """What a video may lack, beside two frames, of the length that it states: sound ends later."""
+_ANEW_S = 0.5
+"""Time stamps that fall by more begin anew; by less, as of frames out of order, they wait."""
 _WHOLE = frozenset(("h264", "hevc"))
 """Codecs that make a picture of every packet; VP8 has packets that are not shown."""
 
@@ -32,11 +34,13 @@ class Frame:
         number: Of all frames, from 0; damaged ones are counted too.
         time: Seconds since the first frame.
         image: RGB, upright: the rotation that the file states is applied.
+        anew: Time stamps began anew since the frame before: how much later it was is not known.
     """
 
     number: int
     time: float
     image: Image.Image
+    anew: bool = False
 
 
 @dataclass(kw_only=True)
@@ -47,6 +51,8 @@ class Decoded:
         whole: Frames that were decoded.
         damaged: Frames that could not be, or only in part; they are left out.
         first_damage_s: Where the first of them is, seconds since the first frame.
+        anew: Places where time stamps begin anew, as where a recorder was restarted.
+        first_anew_s: Where the first of them is, seconds since the first frame.
         ends_s: End of the last frame.
         stated_s: Length that the file states, where it is cut off before that.
     """
@@ -54,6 +60,8 @@ class Decoded:
     whole: int = 0
     damaged: int = 0
     first_damage_s: float | None = None
+    anew: int = 0
+    first_anew_s: float | None = None
     ends_s: float = 0.0
     stated_s: float | None = None
 
@@ -63,11 +71,18 @@ class Decoded:
         if self.first_damage_s is None:
             self.first_damage_s = at_s
 
+    def begin_anew(self, at_s: float) -> None:
+        """Counts a place where time stamps begin anew."""
+        self.anew += 1
+        if self.first_anew_s is None:
+            self.first_anew_s = at_s
+
 
 def frames_of(path: Path, *, every_s: float, decoded: Decoded | None = None) -> Iterator[Frame]:
     """Frames at least `every_s` apart; 0 gives all.
 
-    Damaged frames are left out and counted; decoding goes on behind them.
+    Damaged frames are left out and counted; decoding goes on behind them. Where time stamps begin
+    anew, time goes on with the next frame's; it never falls.
 
     Args:
         path: The video.
@@ -97,12 +112,13 @@ def frames_of(path: Path, *, every_s: float, decoded: Decoded | None = None) -> 
         stream.thread_type = "AUTO"
         # Pictures made from lost ones come marked, instead of not at all.
         stream.codec_context.flags |= av.codec.context.Flags.output_corrupt
-        due = None
+        due, places = 0.0, 0
         for number, time, frame in _decoded(container, stream, decoded):
+            anew = decoded.anew > places
             # Half a millisecond: times are rounded to the stream's clock.
-            if due is None or time >= due - 0.0005:
-                due = time + every_s
-                yield Frame(number=number, time=time, image=upright(frame, stream))
+            if anew or time >= due - 0.0005:
+                due, places = time + every_s, decoded.anew
+                yield Frame(number=number, time=time, image=upright(frame, stream), anew=anew)
         if not decoded.whole:
             raise DataError(
                 f"Not one frame of {path} can be decoded ({decoded.damaged} damaged); copy it "
@@ -118,7 +134,7 @@ def _decoded(
     import av
 
     number = packets = 0
-    time, first, fields = 0.0, None, False
+    time, first, stamp, step, fields = 0.0, None, 0.0, 1 / 25, False
     demuxed = container.demux(stream)
     while True:
         try:
@@ -137,8 +153,14 @@ def _decoded(
             continue
         for frame in frames:
             seconds = frame.time if frame.time is not None else number / 25
-            first = seconds if first is None else first
-            time = decoded.ends_s = seconds - first
+            if first is None:
+                first = stamp = seconds
+            if stamp - seconds > _ANEW_S:
+                first = seconds - time - step
+                decoded.begin_anew(time + step)
+            step = seconds - stamp if seconds > stamp else step
+            stamp = seconds
+            time = decoded.ends_s = max(time, seconds - first)
             fields = fields or frame.interlaced_frame
             if frame.is_corrupt:
                 decoded.loss(time)

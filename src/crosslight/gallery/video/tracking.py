@@ -65,13 +65,14 @@ class Track:
     def move(self, time: float, box: Box) -> None:
         """They were seen again."""
         away = time - self.seen
-        (x, y), (was_x, was_y) = box.centre, self.box.centre
-        now = ((x - was_x) / away, (y - was_y) / away)
-        before = self.velocity or now
-        self.velocity = (
-            _MOMENTUM * before[0] + (1 - _MOMENTUM) * now[0],
-            _MOMENTUM * before[1] + (1 - _MOMENTUM) * now[1],
-        )
+        if away > 0:
+            (x, y), (was_x, was_y) = box.centre, self.box.centre
+            now = ((x - was_x) / away, (y - was_y) / away)
+            before = self.velocity or now
+            self.velocity = (
+                _MOMENTUM * before[0] + (1 - _MOMENTUM) * now[0],
+                _MOMENTUM * before[1] + (1 - _MOMENTUM) * now[1],
+            )
         self.box, self.seen = box, time
 
 
@@ -88,7 +89,7 @@ class Tracker:
         """Looks at the next frame.
 
         Args:
-            time: Of the frame, in seconds, later than the one before.
+            time: Of the frame, in seconds, not before the one before.
             boxes: N people in it.
             vectors: (N, D) their embeddings.
 

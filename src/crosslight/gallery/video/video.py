@@ -208,11 +208,12 @@ class Follower:
         self.seen: list[tuple[Box, int]] = []
 
     def look(self, frame: Frame) -> list[Candidate]:
-        """Those who have left since the frame before.
+        """Those who have left since the frame before; all, where time stamps began anew.
 
         Raises:
             ConfigError: A person is stated, and two people are on the frame.
         """
+        left = self.finish() if frame.anew else []
         cut = _crops(frame, self._detector, self._passing.modality, self._watched)
         if cut:
             vectors = self._embedder.embed([c.image for c in cut], [c.modality for c in cut])
@@ -229,7 +230,7 @@ class Follower:
             self._kept[track.number] = _best([*kept, crop], self._crops)
             if frame.time - self._since.setdefault(track.number, frame.time) >= self._longest:
                 ended.append(track)
-        return [candidate for track in ended for candidate in self._candidates(track)]
+        return left + [candidate for track in ended for candidate in self._candidates(track)]
 
     def finish(self) -> list[Candidate]:
         """Those who are still there."""
