@@ -21,7 +21,7 @@ from crosslight.gallery.stores.exact import ExactStore
 from crosslight.gallery.video import torchvision_detector
 from crosslight.gallery.video.boxes import Box, BoxesFile
 from crosslight.gallery.video.detectors import load_detector
-from crosslight.gallery.video.frames import Decoded, frames_of
+from crosslight.gallery.video.frames import Decoded, beginning_of, frames_of
 from crosslight.gallery.video.onnx_detector import OnnxDetector
 from crosslight.gallery.video.tracking import Tracker
 from crosslight.gallery.video.video import Watched, candidates_in_video
@@ -108,6 +108,41 @@ def test_a_video_that_is_enrolled_again_adds_nothing(tmp_path):
         assert (first.added, again.added, again.present) == (6, 0, 6)
         assert store.frame()["track"].n_unique() == 2
         assert store.search(np.array([[-1.0, 1.0, -1.0]]), 1)[0][0].track.endswith("-2")
+
+
+def test_another_video_under_the_same_path_is_another_and_its_people_can_be_merged(tmp_path):
+    video, found = tmp_path / "loop.mp4", []
+    for people in ({"red": (10, 4, 40, 40)}, {"red": (10, 4, 40, 40), "blue": (230, 1, 40, 9)}):
+        boxes = walk(video, people)
+        found.append(candidates(video, boxes, crops=1))
+    (first,), (second, _) = found
+    assert first.id != second.id
+    assert first.track != second.track
+    info = INFO.from_plain({**INFO.to_plain(), "dim": 3}, where="here")
+    with ExactStore.create(tmp_path / "people.exact", info) as store:
+        enrol(store, EMBEDDER, [first])
+        assert enrol(store, EMBEDDER, found[1]).added == 2
+        merge(store, [find(store, first.track), find(store, second.track)])
+
+
+@pytest.mark.parametrize("ending", ["mkv", "avi", "ts"])
+def test_a_recording_that_still_grows_stays_itself(tmp_path, ending):
+    video = tmp_path / f"film.{ending}"
+    with av.open(str(video), "w") as container:
+        stream = container.add_stream("mpeg4", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = 640, 480, "yuv420p"
+        stream.bit_rate = 40_000_000
+        for number in range(20):
+            noise = np.random.default_rng(number).integers(0, 255, (480, 640, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noise, format="rgb24")))
+            if number == 10:
+                before = video.read_bytes()
+        container.mux(stream.encode())
+    growing = tmp_path / f"growing.{ending}"
+    growing.write_bytes(before)
+    assert video.stat().st_size > len(before) > 1 << 16
+    assert before[:100] != video.read_bytes()[:100] or ending == "ts"
+    assert beginning_of(growing) == beginning_of(video)
 
 
 def test_two_people_of_one_frame_are_known_as_two_whichever_crops_are_kept(tmp_path):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,7 @@ _CUT_OFF_S = 0.5
 """What a video may lack, beside two frames, of the length that it states: sound ends later."""
 _ANEW_S = 0.5
 """Time stamps that fall by more begin anew; by less, as of frames out of order, they wait."""
+_BEGINNING = 1 << 16
 _WHOLE = frozenset(("h264", "hevc"))
 """Codecs that make a picture of every packet; VP8 has packets that are not shown."""
 
@@ -95,20 +98,8 @@ def frames_of(path: Path, *, every_s: float, decoded: Decoded | None = None) -> 
     """
     with named_if_missing():
         import av
-    if path.is_dir():
-        raise DataError(f"{path} is a folder; name one video in it.")
-    if not path.is_file():
-        raise DataError(f"There is no video at {path}; check the path.")
     decoded = Decoded() if decoded is None else decoded
-    try:
-        # Absolute: FFmpeg would take the start of `a:b.mp4` for a protocol.
-        container = av.open(str(path.absolute()))
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise DataError(_unreadable(path, error)) from error
-    with container:
-        if not container.streams.video:
-            raise DataError(f"{path} holds no pictures; give a file with a video stream.")
-        stream = container.streams.video[0]
+    with _opened(path) as (container, stream):
         stream.thread_type = "AUTO"
         # Pictures made from lost ones come marked, instead of not at all.
         stream.codec_context.flags |= av.codec.context.Flags.output_corrupt
@@ -125,6 +116,55 @@ def frames_of(path: Path, *, every_s: float, decoded: Decoded | None = None) -> 
                 "again from its source, or convert it to MP4."
             )
         _compare_lengths(container, stream, decoded)
+
+
+def beginning_of(path: Path) -> str:
+    """Tells a video from another that was written under the same path.
+
+    A recording that still grows stays itself: of its pictures as they are stored, the first 64 KiB
+    count, and not the file's head, which recorders write again at the end.
+
+    Args:
+        path: The video.
+
+    Returns:
+        A digest in hexadecimal.
+
+    Raises:
+        DataError: Not a video.
+        MissingPartError: PyAV is not installed.
+    """
+    with named_if_missing():
+        import av
+    digest, left = hashlib.sha256(), _BEGINNING
+    # What is cut off or damaged is for `frames_of` to tell.
+    with _opened(path) as (container, stream), suppress(av.error.FFmpegError, OSError):
+        for packet in container.demux(stream):
+            content = bytes(packet)[:left]
+            digest.update(content)
+            left -= len(content)
+            if not left:
+                break
+    return digest.hexdigest()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    import av
+
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; name one video in it.")
+    if not path.is_file():
+        raise DataError(f"There is no video at {path}; check the path.")
+    try:
+        # Absolute: FFmpeg would take the start of `a:b.mp4` for a protocol.
+        container = av.open(str(path.absolute()))
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise DataError(_unreadable(path, error)) from error
+    with container:
+        if not container.streams.video:
+            raise DataError(f"{path} holds no pictures; give a file with a video stream.")
+        yield container, container.streams.video[0]
 
 
 def _decoded(

@@ -19,7 +19,7 @@ from crosslight.gallery.legibility import SMALLEST_PX
 from crosslight.gallery.options import Watching
 from crosslight.gallery.search import Embedder
 from crosslight.gallery.video.boxes import Box, Detector
-from crosslight.gallery.video.frames import Decoded, Frame, frames_of
+from crosslight.gallery.video.frames import Decoded, Frame, beginning_of, frames_of
 from crosslight.gallery.video.tracking import Track, Tracker
 from crosslight.types import UNKNOWN_CAM
 
@@ -83,7 +83,8 @@ def candidates_in_video(
     """The best crops of every person who passes, as soon as they have left.
 
     The same video with the same boxes gives the same ids, so that enrolling it again skips what
-    is there. Where a person is stated, all wait for the end of the video.
+    is there. Another one that was written under its path gives others. Where a person is stated,
+    all wait for the end of the video.
 
     Args:
         path: The video.
@@ -153,18 +154,21 @@ class Origin(Protocol):
 class _Origin:
     """A file at one pace.
 
-    Recorders give many files one name, and at another pace the first who passes may be another.
+    Recorders give many files one name, one path to the recordings of many days, and at another
+    pace the first who passes may be another.
     """
 
     def __init__(self, path: Path, every_s: float) -> None:
-        self._place = path.resolve()
-        self._tracks = f"{printable(path.stem)}-{id_of(self._place, every_s)[:6]}"
+        self._place, self._beginning = path.resolve(), beginning_of(path)
+        digest = id_of(self._place, self._beginning, every_s)
+        self._tracks = f"{printable(path.stem)}-{digest[:6]}"
 
     def id_of(self, crop: Crop) -> str:
-        return id_of(self._place, crop.frame, crop.box)
+        return id_of(self._place, self._beginning, crop.frame, crop.box)
 
     def path_of(self, crop: Crop) -> str:
-        return f"{printable(self._place)}#t={crop.time:.2f}"
+        # Whose paths are the same were seen in one frame.
+        return f"{printable(self._place)}#t={crop.time:.2f}&of={self._beginning[:6]}"
 
     def track_of(self, number: int) -> str:
         return f"{self._tracks}-{number}"
