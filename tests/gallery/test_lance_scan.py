@@ -123,7 +123,7 @@ def test_a_commit_takes_it_along_and_readers_follow(store):
 
 
 def test_compaction_between_commits_takes_it_along(store, monkeypatch):
-    monkeypatch.setattr("crosslight.gallery.stores.lance.store._COMPACT_EVERY", 2)
+    monkeypatch.setattr("crosslight.gallery.stores.lance.index.PARTS_AT_MOST", 2)
     first = generation(store)
     for number in range(5):
         store.add(photographed(1, start=ROWS + number))

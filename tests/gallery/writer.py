@@ -17,12 +17,13 @@ from crosslight.gallery import enrolment
 from crosslight.gallery.candidates import Candidate
 from crosslight.gallery.enrolment import enrol
 from crosslight.gallery.search import Embedder
-from crosslight.gallery.stores.lance import store as lance
+from crosslight.gallery.stores import exact
+from crosslight.gallery.stores.lance import index
 from crosslight.gallery.stores.opening import open_store
 from tests.gallery.rows import DIM, MODEL
 
 BATCH = 20
-COMPACT_EVERY = 4  # so that kills also meet maintenance
+PARTS_AT_MOST = 4  # so that kills also meet maintenance
 
 
 def name_of(number: int) -> str:
@@ -50,7 +51,7 @@ EMBEDDER = Embedder(
 
 def main(location: str, count: int, cam: int) -> None:
     enrolment.BATCH = BATCH
-    lance._COMPACT_EVERY = COMPACT_EVERY
+    index.PARTS_AT_MOST = exact.PARTS_AT_MOST = PARTS_AT_MOST
     done, alone = 0, False
 
     def advance(more: int) -> None:

@@ -1,10 +1,10 @@
 """A store that holds every vector in memory and compares with all of them: the yardstick.
 
 On disk it is a folder of Parquet segments. Each `add` writes one, whole or not at all, so that
-what was acknowledged survives a crash; `optimize` joins them. A crash while they are joined can
-leave a row in two segments: reading keeps the first, removing removes both. A segment that holds
-removed rows is written again without them; whoever has the store open reads all again, and of the
-rest the segments that are new.
+what was acknowledged survives a crash; where they become many, small ones are joined, by `optimize`
+all of them. A crash while they are joined can leave a row in two segments: reading keeps the first,
+removing removes both. A segment that holds removed rows is written again without them; whoever has
+the store open reads all again, and of the rest the segments that are new.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from crosslight.files import written_whole
 from crosslight.gallery.stores.complaints import sentence, told
 from crosslight.gallery.stores.description import Description, new_folder, write_description
 from crosslight.gallery.stores.forgetting import forget_gone
+from crosslight.gallery.stores.joining import PARTS_AT_MOST, joined_from
 from crosslight.gallery.stores.ledger import FileLedger
 from crosslight.gallery.stores.removal import (
     Mark,
@@ -113,7 +114,27 @@ class ExactStore(ClosedAtTheEnd):
                     path = self._write_segment(rows)
                 self._append([rows.vectors], rows.frame.select(list(COLUMNS)))
                 self._have_read.add(path.name)
+                self._join_small()
             return len(rows)
+
+    def _join_small(self) -> None:
+        """The rows stay in their order; see joining.py."""
+        paths = self._segments()
+        if len(paths) <= PARTS_AT_MOST:
+            return
+        with self._told():
+            start = joined_from([path.stat().st_size for path in paths])
+            self._have_read.add(self._join(paths[start:]).name)
+
+    def _join(self, old: Sequence[Path]) -> Path:
+        joined = pl.concat([pl.read_parquet(path) for path in old]).unique(
+            "id", keep="first", maintain_order=True
+        )
+        path = self._next_segment()
+        _write_parquet(path, joined)
+        for one in old:
+            one.unlink()
+        return path
 
     def present(self, ids: Sequence[str]) -> set[str]:
         """As `Store.present`."""
@@ -291,12 +312,7 @@ class ExactStore(ClosedAtTheEnd):
             if len(old) < 2:
                 return "There was nothing to join."
             with self._told():
-                joined = pl.concat([pl.read_parquet(path) for path in old]).unique(
-                    "id", keep="first", maintain_order=True
-                )
-                _write_parquet(self._next_segment(), joined)
-                for path in old:
-                    path.unlink()
+                self._join(old)
             self._load()
             return f"{len(old)} segments joined into one."
 

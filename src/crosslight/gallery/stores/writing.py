@@ -71,6 +71,45 @@ def sync_new(folder: Path, known: set[str]) -> set[str]:
     return found
 
 
+def files_below(folder: Path) -> set[str]:
+    """As `sync_new`, where all of them are on the disk already."""
+    return {
+        os.path.join(place, name)  # noqa: PTH118  as above
+        for place, _, names in os.walk(folder)
+        for name in names
+    }
+
+
+class SyncedVersion:
+    """Says, beside a store, up to which version its files are on the disk.
+
+    It need not reach the disk itself: where it is missing or older, all files are synced again.
+
+    Args:
+        folder: Of the store.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "synced"
+
+    def is_of(self, version: str | None) -> bool:
+        """Whether it says so of this one."""
+        try:
+            return version is not None and self._path.read_text(encoding="utf-8") == version
+        except (OSError, ValueError):
+            return False
+
+    def write(self, version: str | None) -> None:
+        """After its files were synced.
+
+        Raises:
+            OSError: The disk fails or is full.
+        """
+        part = self._path.with_name(".synced.part")
+        part.write_text(version or "", encoding="utf-8")
+        part.replace(self._path)
+
+
 def _synced(path: str) -> bool:
     """False where the file has gone meanwhile: maintenance removes old versions."""
     try:

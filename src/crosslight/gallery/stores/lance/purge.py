@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from crosslight.errors import GalleryError
-from crosslight.gallery.stores.lance.index import make_again
+from crosslight.gallery.stores.lance.index import OF_FRAGMENT, make_again
 
 _DELETIONS = "_deletions"
 _FRAGMENT = re.compile(r"(\d+)-\d+-\d+\.(?:arrow|bin)")
-_OF_FRAGMENT = 32
-"""Bits of a row's address below the number of its fragment."""
 _ROUNDS = 3
 
 
@@ -43,7 +41,7 @@ def purge(table: Any, folder: Path) -> None:
         if not fragments:
             break
         for fragment in fragments:
-            first, end = fragment << _OF_FRAGMENT, (fragment + 1) << _OF_FRAGMENT
+            first, end = fragment << OF_FRAGMENT, (fragment + 1) << OF_FRAGMENT
             where = f"_rowid >= {first} AND _rowid < {end}"
             table.update(where=where, values_sql={"cam": "cam"})
     else:

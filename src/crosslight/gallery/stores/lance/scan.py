@@ -67,6 +67,13 @@ class Versions:
         self._last = path, following, seen, digest
         return digest
 
+    def place(self) -> str | None:
+        """As `stamp`, of these very files: in a copy of the folder it is another."""
+        digest = self.stamp()
+        if digest is None or self._last is None:
+            return None
+        return " ".join(map(str, (digest, *self._last[2])))
+
     def _manifest(self, number: int) -> str:
         return str(self._folder / f"{_LARGEST - number:020}.manifest")
 

@@ -28,9 +28,9 @@ from crosslight.gallery.stores.complaints import told
 from crosslight.gallery.stores.description import Description, new_folder, write_description
 from crosslight.gallery.stores.forgetting import forget_gone
 from crosslight.gallery.stores.known_ids import KnownIds
-from crosslight.gallery.stores.lance.index import maintain
+from crosslight.gallery.stores.lance.index import maintain, tidy
 from crosslight.gallery.stores.lance.purge import purge
-from crosslight.gallery.stores.lance.scan import VECTOR, ScanBeside
+from crosslight.gallery.stores.lance.scan import VECTOR, ScanBeside, Versions
 from crosslight.gallery.stores.lance.sql import among_ids, condition
 from crosslight.gallery.stores.ledger import FileLedger
 from crosslight.gallery.stores.removal import Mark, mark, marked, sweep, unmark
@@ -42,7 +42,7 @@ from crosslight.gallery.stores.store import (
     checked_queries,
     checked_rows,
 )
-from crosslight.gallery.stores.writing import WriterLock, sync_new
+from crosslight.gallery.stores.writing import SyncedVersion, WriterLock, files_below, sync_new
 from crosslight.types import DeepRange, Distance
 
 TABLE = "rows"
@@ -57,7 +57,6 @@ _ENGINE = (RuntimeError, ValueError, OSError, pa.ArrowException)
 _MISSING = "not found"
 _ASKED_AGAIN = 3
 T = TypeVar("T")
-_COMPACT_EVERY = 100  # commits
 _IDS_AT_ONCE = 5_000
 
 
@@ -74,7 +73,8 @@ class LanceStore(ClosedAtTheEnd):
         self._guard = threading.RLock()
         self._synced: set[str] = set()
         self._known: KnownIds | None = None
-        self._commits = 0
+        self._versions = Versions(folder / f"{TABLE}.lance")
+        self._synced_version = SyncedVersion(folder)
         self.ledger = FileLedger(folder)
         with self._told():
             connection = lancedb.connect(folder, read_consistency_interval=timedelta(0))
@@ -240,7 +240,6 @@ class LanceStore(ClosedAtTheEnd):
                 done = maintain(self._table, self._folder)
                 self._committed()
                 searched = self._scan.maintain(before)
-            self._commits = 0
             return f"{self.count()} rows: {done}; {searched}."
 
     def set_calibration(self, calibration: Mapping[str, Any]) -> None:
@@ -279,6 +278,8 @@ class LanceStore(ClosedAtTheEnd):
                 self._lock.release()  # or the next change would be made without all this
                 raise
             self._known = None  # others may have added since
+            if self._synced_version.is_of(self._versions.place()):
+                self._synced = files_below(self._folder)
 
     def _known_ids(self) -> KnownIds:
         if self._known is None:
@@ -291,13 +292,14 @@ class LanceStore(ClosedAtTheEnd):
 
     def _committed(self) -> None:
         """Brings what was committed to the disk, and now and then tidies up."""
-        self._commits += 1
-        if self._commits >= _COMPACT_EVERY:
-            self._table.optimize()
-            self._commits = 0
+        tidy(self._table, self._folder)
+        self._sync()
+
+    def _sync(self) -> None:
         # Also what a writer that was killed before it could sync has left: its rows count as
         # present from now on.
         self._synced = sync_new(self._folder, self._synced)
+        self._synced_version.write(self._versions.place())
 
     def _remove(self, rendered: str) -> int:
         with self._guard:
@@ -316,13 +318,12 @@ class LanceStore(ClosedAtTheEnd):
         with self._told():
             self._scan.drop()
             purge(self._table, self._folder)
-            self._synced = sync_new(self._folder, self._synced)
+            self._sync()
             for place in (self._folder / f"{TABLE}.lance").glob("**/"):
                 sync_folder(place)
             forget_gone(self)
             self._scan.make_again()
             unmark(self._folder)
-        self._commits = 0
 
     def _finish_removal(self) -> None:
         """Where a process was killed while it removed; one that is at it is left alone."""
