@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import count as count_up
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,25 @@ def test_a_camera_that_is_not_there_is_tried_again_less_and_less_often():
         losses.append(event)
     assert [loss.pause_s for loss in losses] == pytest.approx([0.01, 0.02, 0.04])
     assert "refused" in losses[0].reason
+
+
+def test_a_clock_that_is_set_back_stops_nothing_and_is_kept_in_rows():
+    found: list[Frame] = []
+    with RtspServer(standing()) as server:
+        frames = LiveFrames(
+            camera_from(server.address), every_s=0.5, stopped=lambda: len(found) == 3,
+            first_pause_s=0.01, clock=count_up(0.0).__next__, wall=count_up(2e9, -3600.0).__next__,
+        )  # fmt: skip
+        following, rows = follower(), []
+        for event in frames:
+            if isinstance(event, Frame):
+                found.append(event)
+                rows += following.look(event)
+    rows += following.finish()
+    assert [frame.time for frame in found] == sorted({frame.time for frame in found})
+    assert [frame.seen_at for frame in found] == [2e9 - 3600 * frame.time for frame in found]
+    assert {row.time for row in rows} <= {frame.seen_at for frame in found}
+    assert rows
 
 
 def test_who_stays_is_kept_meanwhile():

@@ -104,7 +104,7 @@ def look(
                 )
                 continue
             keeper.keep(follower.look(event))
-            behind = f", {time.time() - event.time:.1f} s behind" if is_late else ""
+            behind = f", {time.monotonic() - event.time:.1f} s behind" if is_late else ""
             status.tell(
                 event.time,
                 f"{event.image.width} x {event.image.height}, {rate.now():.1f} frames/s{behind}; "

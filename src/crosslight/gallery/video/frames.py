@@ -35,15 +35,17 @@ class Frame:
 
     Attributes:
         number: Of all frames, from 0; damaged ones are counted too.
-        time: Seconds since the first frame.
+        time: Seconds since the first frame, or by a clock that is never set.
         image: RGB, upright: the rotation that the file states is applied.
         anew: Time stamps began anew since the frame before: how much later it was is not known.
+        seen_at: Seconds since 1970 by this machine's clock, which may be set; None: `time` counts.
     """
 
     number: int
     time: float
     image: Image.Image
     anew: bool = False
+    seen_at: float | None = None
 
 
 @dataclass(kw_only=True)

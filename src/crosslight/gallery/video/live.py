@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from crosslight.errors import ConfigError
@@ -102,6 +102,16 @@ def _no_device(camera: Camera, reason: str) -> str:
     )
 
 
+class _Arrived(NamedTuple):
+    """A frame, its number, and when it came by either clock."""
+
+    number: int
+    at: float
+    seen_at: float
+    frame: VideoFrame
+    stream: VideoStream
+
+
 class LiveFrames:
     """The newest frame of a camera, however fast it sends: what is not asked for is dropped.
 
@@ -112,6 +122,8 @@ class LiveFrames:
         every_s: Seconds between frames.
         stopped: Asked again and again; True ends.
         first_pause_s: As `FIRST_PAUSE_S`.
+        clock: Seconds that never fall; they pace.
+        wall: Seconds since 1970, for rows.
     """
 
     def __init__(
@@ -121,19 +133,22 @@ class LiveFrames:
         every_s: float,
         stopped: Callable[[], bool],
         first_pause_s: float = FIRST_PAUSE_S,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._camera, self._every_s, self._stopped = camera, every_s, stopped
         self._first_pause_s = first_pause_s
+        self._clock, self._wall = clock, wall
         self._changed = threading.Condition()
         self._ended = threading.Event()
-        self._newest: tuple[int, float, VideoFrame, VideoStream] | None = None
+        self._newest: _Arrived | None = None
         self._lost: Lost | None = None
         self._lost_at = 0
         self._failure: BaseException | None = None
         self._count = 0
 
     def __iter__(self) -> Iterator[Frame | Lost]:
-        """Frames, their time in seconds since 1970, and losses, until it is stopped.
+        """Frames, their time by the clock, and losses, until it is stopped.
 
         Raises:
             ConfigError: A webcam that cannot be opened.
@@ -148,23 +163,27 @@ class LiveFrames:
                 if isinstance(event, Lost):
                     yield event
                 else:
-                    number, at, frame, stream = event
-                    due = at + self._every_s
-                    yield Frame(number=number, time=at, image=upright(frame, stream))
+                    due = event.at + self._every_s
+                    yield Frame(
+                        number=event.number,
+                        time=event.at,
+                        image=upright(event.frame, event.stream),
+                        seen_at=event.seen_at,
+                    )
         finally:
             self._ended.set()
             reader.join(_LEFT_ALONE_S)
 
-    def _next(self, due: float) -> tuple[int, float, VideoFrame, VideoStream] | Lost | None:
+    def _next(self, due: float) -> _Arrived | Lost | None:
         with self._changed:
             while not self._stopped():
                 if self._failure is not None:
                     raise self._failure
-                is_before = self._newest is not None and self._newest[0] < self._lost_at
+                is_before = self._newest is not None and self._newest.number < self._lost_at
                 if self._lost is not None and not is_before:
                     lost, self._lost = self._lost, None
                     return lost
-                if self._newest is not None and (is_before or self._newest[1] >= due):
+                if self._newest is not None and (is_before or self._newest.at >= due):
                     event, self._newest = self._newest, None
                     return event
                 self._changed.wait(_LOOKS_UP_S)
@@ -216,7 +235,9 @@ class LiveFrames:
                     continue
                 for frame in frames:
                     if not frame.is_corrupt:
-                        self._tell("_newest", (self._count, time.time(), frame, stream))
+                        at, seen_at = self._clock(), self._wall()
+                        arrived = _Arrived(self._count, at, seen_at, frame, stream)
+                        self._tell("_newest", arrived)
                         self._count += 1
                 if self._ended.is_set():
                     return

@@ -30,7 +30,7 @@ class Crop:
 
     Attributes:
         frame: Number of the frame.
-        time: Seconds since the first frame.
+        time: Seconds since the first frame, or since 1970.
         box: Where.
         image: RGB.
         modality: `Modality` of the frame.
@@ -291,7 +291,7 @@ def _crops(frame: Frame, detector: Detector, modality: int | None, watched: Watc
         found.append(
             Crop(
                 frame=frame.number,
-                time=frame.time,
+                time=frame.time if frame.seen_at is None else frame.seen_at,
                 box=box,
                 image=image,
                 modality=light,
