@@ -174,6 +174,14 @@ def test_names_of_cameras_hold_no_password():
     assert camera.options == {"rtsp_transport": "tcp"}
 
 
+def test_names_of_cameras_tell_the_channels_of_a_recorder_apart():
+    address = "rtsp://me:secret@10.0.0.7/cam/realmonitor?token=42&channel={}&subtype=0&ch=secret"
+    one, two = (camera_from(address.format(channel)).name for channel in (1, 2))
+    assert one == "rtsp://10.0.0.7/cam/realmonitor?channel=1&subtype=0"
+    assert two == "rtsp://10.0.0.7/cam/realmonitor?channel=2&subtype=0"
+    assert camera_from("rtsp://10.0.0.7/?channel=123456").name == "rtsp://10.0.0.7/"
+
+
 def test_a_webcam_that_never_opens_is_told_and_not_waited_for(tmp_path):
     camera = Camera(name="webcam 9", url=str(tmp_path / "video9"), format="v4l2")
     frames = LiveFrames(camera, every_s=0, stopped=lambda: False)

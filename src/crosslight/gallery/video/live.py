@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from crosslight.errors import ConfigError
 from crosslight.gallery.video.frames import Frame, upright
@@ -24,6 +25,8 @@ SILENT_S = 10.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 """Before a lost camera is tried again; twice as long each time, until it sends a frame."""
 
+_CHANNELS = frozenset(("channel", "ch", "camera", "cam", "stream", "subtype"))
+_NUMBER = re.compile("[0-9]{1,3}")  # a longer one may be a secret
 _LOOKS_UP_S = 0.2
 _LEFT_ALONE_S = 2.0
 """After which a reader that waits for a silent camera is left alone: it ends with the process."""
@@ -34,7 +37,8 @@ class Camera:
     """Where a stream comes from.
 
     Attributes:
-        name: As it is printed and kept: without user name, password and what follows `?`.
+        name: As it is printed and kept: without user name, password and what follows `?`, but for
+            the numbers that tell the channels of a recorder apart.
         url: What FFmpeg opens.
         format: FFmpeg's name of the device's kind; None: it sees by itself.
         options: For FFmpeg.
@@ -90,9 +94,17 @@ def camera_from(source: str, *, platform: str = sys.platform) -> Camera:
             "http://HOST/..., the number of a webcam, or a video file."
         )
     place = parts.netloc.rpartition("@")[2]
+    # Whose names are the same and whose frames came at one time were seen in one frame.
+    told = [
+        f"{key}={value}"
+        for key, value in parse_qsl(parts.query)
+        if key.lower() in _CHANNELS and _NUMBER.fullmatch(value)
+    ]
+    channel = f"?{'&'.join(told)}" if told else ""
     # TCP: with UDP, lost packets are gray smears in which nobody is recognised.
     options = {"rtsp_transport": "tcp"} if parts.scheme.startswith("rtsp") else {}
-    return Camera(name=f"{parts.scheme}://{place}{parts.path}", url=source, options=options)
+    name = f"{parts.scheme}://{place}{parts.path}{channel}"
+    return Camera(name=name, url=source, options=options)
 
 
 def _no_device(camera: Camera, reason: str) -> str:
