@@ -174,6 +174,20 @@ def test_names_of_cameras_hold_no_password():
     assert camera.options == {"rtsp_transport": "tcp"}
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/user=admin&password=secret&channel=2&stream=0.sdp?real_stream",
+        "/user=admin_password=secret_channel=2_stream=0.sdp",
+        "/user=admin_password=sec_ret_channel=2_stream=0.sdp?real_stream--rtp-caching=100",
+    ],
+)
+def test_a_password_in_the_path_is_not_in_the_name(path):
+    camera = camera_from(f"rtsp://10.0.0.7:554{path}")
+    assert camera.name == "rtsp://10.0.0.7:554/channel=2&stream=0"
+    assert camera.url.endswith(path)
+
+
 def test_names_of_cameras_tell_the_channels_of_a_recorder_apart():
     address = "rtsp://me:secret@10.0.0.7/cam/realmonitor?token=42&channel={}&subtype=0&ch=secret"
     one, two = (camera_from(address.format(channel)).name for channel in (1, 2))

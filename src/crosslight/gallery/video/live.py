@@ -6,7 +6,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -27,6 +27,8 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 
 _CHANNELS = frozenset(("channel", "ch", "camera", "cam", "stream", "subtype"))
 _NUMBER = re.compile("[0-9]{1,3}")  # a longer one may be a secret
+_STATED = re.compile(r"(?<![^&_;?])([A-Za-z]+)=([^&_;.]*)")
+"""Some recorders want user, password and channel as a part of the path, between `&` or `_`."""
 _LOOKS_UP_S = 0.2
 _LEFT_ALONE_S = 2.0
 """After which a reader that waits for a silent camera is left alone: it ends with the process."""
@@ -94,17 +96,27 @@ def camera_from(source: str, *, platform: str = sys.platform) -> Camera:
             "http://HOST/..., the number of a webcam, or a video file."
         )
     place = parts.netloc.rpartition("@")[2]
-    # Whose names are the same and whose frames came at one time were seen in one frame.
-    told = [
-        f"{key}={value}"
-        for key, value in parse_qsl(parts.query)
-        if key.lower() in _CHANNELS and _NUMBER.fullmatch(value)
-    ]
-    channel = f"?{'&'.join(told)}" if told else ""
+    path = "/".join(
+        _channels(_STATED.findall(part)) if "=" in part else part for part in parts.path.split("/")
+    )
+    told = _channels(parse_qsl(parts.query))
+    channel = f"?{told}" if told else ""
     # TCP: with UDP, lost packets are gray smears in which nobody is recognised.
     options = {"rtsp_transport": "tcp"} if parts.scheme.startswith("rtsp") else {}
-    name = f"{parts.scheme}://{place}{parts.path}{channel}"
+    name = f"{parts.scheme}://{place}{path}{channel}"
     return Camera(name=name, url=source, options=options)
+
+
+def _channels(stated: Iterable[tuple[str, str]]) -> str:
+    """What tells a recorder's cameras apart, and no password.
+
+    Whose names are the same and whose frames came at one time were seen in one frame.
+    """
+    return "&".join(
+        f"{key}={value}"
+        for key, value in stated
+        if key.lower() in _CHANNELS and _NUMBER.fullmatch(value)
+    )
 
 
 def _no_device(camera: Camera, reason: str) -> str:
