@@ -392,7 +392,7 @@ def test_a_mistake_is_one_sentence_on_stderr(capsys):
         (ConfigError("wrong"), 1, "wrong"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (OSError(errno.ENOSPC, "full"), 1, "No space left"),
-        (OSError(errno.EMFILE, "Too many open files", "/x/y.py"), 1, "open files; end other"),
+        (OSError(errno.EMFILE, "Too many open files", "/x/y.py"), 1, "(/x/y.py); end other"),
         (PermissionError(errno.EACCES, "Permission denied", "/x/y.json"), 1, "/x/y.json cannot be"),
         (OSError(errno.EIO, "Input/output error"), 1, "Input/output error"),
     ],

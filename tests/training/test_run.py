@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,17 @@ def test_a_folder_that_is_closed_to_this_user_is_not_called_that_of_another_trai
         pytest.raises(TrainingError, match=r"\(Permission denied\).*make it writable"),
     ):
         open_run(reachable / "run", mended, table)
+
+
+def test_weights_that_are_closed_to_this_user_are_not_called_damaged(
+    trained: RunFolder, reachable: Path
+) -> None:
+    path = reachable / "model.safetensors"
+    shutil.copyfile(trained.model_path, path)
+    path.chmod(0)
+    told = r"cannot be read \(Permission denied\); it may be whole.*mend the cause"
+    with as_nobody(), pytest.raises(CheckpointError, match=told):
+        load_weights(path)
 
 
 def test_states_that_are_closed_to_this_user_are_not_taken_for_none(

@@ -58,7 +58,7 @@ def _sentence(error: OSError) -> str:
         what = f"No space left on the disk{place}"
         return f"{what}; {shortage(error.errno)} and run the same command again."
     if error.errno in SCARCE:
-        what = f"The system is short of something{place}: {error.strerror}"
+        what = f"{error.strerror}{place}"
         return f"{what}; {shortage(error.errno)}, and run the same command again."
     if error.filename:
         return (

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 GivenImage: TypeAlias = "str | PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor"
 GivenImages: TypeAlias = "GivenImage | Iterable[GivenImage]"
-GivenLight: TypeAlias = Modality | Light
+GivenLight: TypeAlias = Modality | Light | int
 GivenLights: TypeAlias = GivenLight | Iterable[GivenLight] | None
 
 _EXPECTED = (

@@ -25,6 +25,7 @@ from crosslight.types import UNKNOWN_CAM, Modality
 
 VALIDATION_TRIALS = 3
 _FEWEST_PEOPLE = 2
+_ALWAYS_RIGHT = 1 - 1e-9
 _LARGER_PARTS = (0.2, 0.3, 0.5)
 
 ACROSS_LIGHT = "regdb/visible-to-thermal"
@@ -89,7 +90,7 @@ def _split(
 def _can_be_scored(held_out: SampleTable) -> bool:
     """Whether there is somebody to seek and to be confused with; it needs no image to say so."""
     chance = _chance(held_out)
-    return chance is not None and not _is_always_right(chance)
+    return chance is not None and chance < _ALWAYS_RIGHT
 
 
 def _chance(held_out: SampleTable) -> float | None:
@@ -100,10 +101,6 @@ def _chance(held_out: SampleTable) -> float | None:
         return protocol.chance(features, trials=VALIDATION_TRIALS).mean["mAP"]
     except ProtocolError:
         return None
-
-
-def _is_always_right(chance: float) -> bool:
-    return bool(np.isclose(chance, 1.0, rtol=0.0, atol=1e-9))
 
 
 def _unscored(table: SampleTable, held_out: SampleTable, config: DataConfig, seed: int) -> str:

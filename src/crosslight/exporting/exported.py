@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,8 +100,7 @@ class Exported:
         Raises:
             DataError: Lights and images differ in number, or a number is no light.
         """
-        named: Any = modality
-        card, lights = self.card, np.asarray(lights_given(named, len(pictures)))
+        card, lights = self.card, np.asarray(lights_given(modality, len(pictures)))
         pixels = np.stack(
             [resized(one, card.height, card.width, card.interpolation) for one in pictures]
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from crosslight.config import build
 from crosslight.errors import CheckpointError, ConfigError, TrainingError
 from crosslight.files import written_whole
-from crosslight.system import CLOSED, number_of, shortage
+from crosslight.system import CLOSED, shortage
 
 _METADATA_KEY = "crosslight"
 _PICKLE_STARTS = (b"\x80", b"PK\x03\x04")
@@ -100,11 +99,12 @@ def _opened(path: Path) -> Iterator[Any]:
             "crosslight train."
         )
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
+        # To safetensors whatever the system does not give is a file that is not there.
+        with path.open("rb"), safetensors.safe_open(path, framework="pt") as file:
             yield file
-    except (safetensors.SafetensorError, OSError) as error:
-        if number_of(error) is not None:
-            raise CheckpointError(unreadable(path, error)) from error
+    except OSError as error:
+        raise CheckpointError(unreadable(path, error)) from error
+    except safetensors.SafetensorError as error:
         raise CheckpointError(_not_safetensors(path, error)) from error
 
 
@@ -162,13 +162,12 @@ def disk_faults_told(path: Path) -> Iterator[None]:
         ) from error
 
 
-def unreadable(path: Path, error: Exception) -> str:
+def unreadable(path: Path, error: OSError) -> str:
     """What to say of a file that the system does not give."""
-    number = number_of(error)
-    reason = os.strerror(number) if number else str(error)
+    remedy = shortage(error.errno) or "mend the cause"
     return (
-        f"{path} cannot be read ({reason}); it may be whole, and nothing was changed: "
-        f"{shortage(number) or 'mend the cause'} and run the same command again to continue."
+        f"{path} cannot be read ({error.strerror or error}); it may be whole, and nothing was "
+        f"changed: {remedy} and run the same command again to continue."
     )
 
 

@@ -56,14 +56,8 @@ def sync_new(folder: Path, known: set[str]) -> set[str]:
     Returns:
         All relative paths, for the next call.
     """
-    found: set[str] = set()
-    changed: set[str] = set()
-    for place, _, names in os.walk(folder):
-        for name in names:
-            path = os.path.join(place, name)  # noqa: PTH118  thousands of files: strings are quick
-            found.add(path)
-            if path not in known and _synced(path):
-                changed.add(place)
+    found = files_below(folder)
+    changed = {os.path.dirname(path) for path in found - known if _synced(path)}  # noqa: PTH120
     if os.name != "nt":  # Windows cannot open a folder for syncing
         # A new folder's own entry is in the one above it.
         for place in {above for p in changed for above in (p, os.path.dirname(p))}:  # noqa: PTH120
@@ -74,7 +68,7 @@ def sync_new(folder: Path, known: set[str]) -> set[str]:
 def files_below(folder: Path) -> set[str]:
     """As `sync_new`, where all of them are on the disk already."""
     return {
-        os.path.join(place, name)  # noqa: PTH118  as above
+        os.path.join(place, name)  # noqa: PTH118  thousands of files: strings are quick
         for place, _, names in os.walk(folder)
         for name in names
     }

@@ -41,8 +41,8 @@ class SDLConfig(BackboneConfig, Optimization):
         distil: Which images v's layer of a light sees: those of its `own` light, or `all`.
         disentangle: How far x lies from u + v: `squared` length, mean over images; `released`: the
             Frobenius norm of the differences of the whole batch.
-        disentangle_weight: Of that loss; the code has 1e-4 with `released`. 1 costs a third of what
-            x and u know, see docs/methods/sdl.md; 0.1 was chosen on Promenade's validation people.
+        disentangle_weight: Of that loss; the code has 1e-4 with `released`. 1 takes 15 points
+            of u's mAP, see docs/methods/sdl.md; 0.1 was chosen on Promenade's validation people.
         dispeller: What keeps people out of v: `uniform`, cross-entropy with equal shares; `logits`,
             the norm of the logits less 1 / people, divided by people; or `none`.
         dispeller_weight: Of that loss.
